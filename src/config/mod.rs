@@ -1,0 +1,163 @@
+//! What Holocron was asked to do, checked: flags over environment over file over defaults.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::model::{ForgeKind, Visibility};
+use crate::secret::SecretSource;
+use crate::url::RemoteUrl;
+
+/// Everything a run needs to know; nothing in it is unchecked any more.
+#[derive(Debug, Clone)]
+pub struct Config {
+    pub sources: Vec<SourceConfig>,
+    /// The storage root; made absolute.
+    pub storage: PathBuf,
+    /// Mirrors worked on at the same time.
+    pub concurrency: usize,
+    /// Mirrors of one host worked on at the same time.
+    pub per_host: usize,
+    /// Keep running, cycle after cycle.
+    pub watch: bool,
+    /// From the start of one cycle to the start of the next (`--watch`).
+    pub interval: Duration,
+    /// How long after a push its repository is looked at again although the listing shows nothing new.
+    pub window: Duration,
+    /// Every repository's refs are compared at least this often.
+    pub full_every: Duration,
+    /// Compare every repository's refs in this run.
+    pub full: bool,
+    /// A browsable working tree beside each mirror.
+    pub checkout: bool,
+    /// Print what would happen; write nothing.
+    pub dry_run: bool,
+    /// Wait for another run on the same storage instead of giving up.
+    pub wait: bool,
+    /// Repositories (`namespace/name`, as globs) whose mass deletion was seen and is meant.
+    pub accept_deletions: Vec<String>,
+    pub cliff: Cliff,
+    pub keep: Keep,
+    /// How long git or a server may stay silent.
+    pub timeout: Duration,
+    /// How long one git command may take in all; `None` is for ever.
+    pub time_limit: Option<Duration>,
+    pub output: Output,
+}
+
+/// One place to read repositories from.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SourceConfig {
+    /// Unique among the sources; shown in reports.
+    pub id: String,
+    pub kind: ForgeKind,
+    /// The API's base URL without a trailing slash, such as `https://api.github.com`; `None` for `dir` and `urls`.
+    pub api_url: Option<url::Url>,
+    /// Where the token is read from; `None` lists public repositories only.
+    pub token: Option<SecretSource>,
+    /// The user name that goes with the token in git's basic authentication.
+    pub user: String,
+    /// Users, organisations or groups to list; empty lists everything the token can see.
+    pub owners: Vec<String>,
+    pub filters: Filters,
+    pub transport: Transport,
+    /// PEM file with the CAs to trust beside the system's.
+    pub ca_file: Option<PathBuf>,
+    /// Proxy for API and git.
+    pub proxy: Option<url::Url>,
+    /// The directories to search (`dir`).
+    pub dirs: Vec<PathBuf>,
+    /// The repositories themselves (`urls`).
+    pub urls: Vec<RemoteUrl>,
+}
+
+/// How git reaches the repositories of a forge.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Transport {
+    #[default]
+    Https,
+    Ssh,
+}
+
+/// Which of the listed repositories are mirrored; the default is all of them.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Filters {
+    /// Globs on `namespace/name`, case-insensitive; empty includes everything.
+    pub include: Vec<String>,
+    /// Globs on `namespace/name`; they win over `include`.
+    pub exclude: Vec<String>,
+    /// Mirror forks too.
+    pub forks: bool,
+    /// Mirror archived repositories too.
+    pub archived: bool,
+    /// Only these visibilities; empty takes all.
+    pub visibility: Vec<Visibility>,
+    /// Only repositories with one of these topics; empty takes all.
+    pub topics: Vec<String>,
+    /// Nothing that the forge says is larger, in KiB.
+    pub max_size_kib: Option<u64>,
+}
+
+impl Default for Filters {
+    fn default() -> Self {
+        Filters {
+            include: Vec::new(),
+            exclude: Vec::new(),
+            forks: true,
+            archived: true,
+            visibility: Vec::new(),
+            topics: Vec::new(),
+            max_size_kib: None,
+        }
+    }
+}
+
+/// The guard against believing a bad day: how many deletions at once are held for a person.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Cliff {
+    /// More than this share of the refs gone, in percent, is held; 100 holds only the loss of all.
+    pub percent: u8,
+    /// Below this number of refs only the loss of all of them is held.
+    pub min_refs: usize,
+}
+
+impl Default for Cliff {
+    fn default() -> Self {
+        Cliff { percent: 50, min_refs: 10 }
+    }
+}
+
+/// How long the old tips of deleted and force-moved refs stay reachable.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Keep {
+    Forever,
+    /// At least this many days; 0 keeps nothing.
+    Days(u32),
+}
+
+impl Default for Keep {
+    fn default() -> Self {
+        Keep::Days(90)
+    }
+}
+
+/// Where and how the run speaks.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Output {
+    /// One JSON document on stdout instead of the table.
+    pub json: bool,
+    /// The JSON document, written atomically to this file as well.
+    pub report: Option<PathBuf>,
+    pub quiet: bool,
+    pub verbose: bool,
+    pub color: ColorChoice,
+}
+
+/// When to use colour.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum ColorChoice {
+    /// On a terminal, unless `NO_COLOR` is set.
+    #[default]
+    Auto,
+    Always,
+    Never,
+}

@@ -1,0 +1,226 @@
+//! Secrets, the credentials made of them, where they come from, and the one redactor.
+//!
+//! A [`Secret`] registers itself when it is made, so no text that leaves through [`redact`] can show it.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+use std::sync::{LazyLock, RwLock};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE};
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use regex::{Captures, Regex};
+
+use crate::failure::{Failure, Reason};
+use crate::url::Origin;
+
+/// What stands in place of a secret.
+pub const MASK: &str = "***";
+
+/// The bytes of a token or password. It cannot print itself, and from its making on [`redact`] knows it.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(String);
+
+impl Secret {
+    /// Wraps a secret and teaches it to the redactor.
+    pub fn new(value: impl Into<String>) -> Self {
+        let value = value.into();
+        remember(&value);
+        Secret(value)
+    }
+
+    /// The bytes themselves, for the one place that sends them.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret(…)")
+    }
+}
+
+/// A user name and secret that belong to exactly one scheme, host and port.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Credential {
+    pub origin: Origin,
+    pub user: String,
+    pub secret: Secret,
+}
+
+impl Credential {
+    /// The `user:secret` of HTTP basic authentication in base64, masked like the secret itself.
+    pub fn basic(&self) -> Secret {
+        Secret::new(STANDARD.encode(format!("{}:{}", self.user, self.secret.expose())))
+    }
+}
+
+/// Where a secret comes from; read when it is needed, never kept in the config.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SecretSource {
+    /// An environment variable.
+    Env(String),
+    /// The first line of a file.
+    File(PathBuf),
+    /// The first line that a shell command prints.
+    Command(String),
+}
+
+impl fmt::Display for SecretSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            SecretSource::Env(name) => write!(f, "the environment variable {name}"),
+            SecretSource::File(path) => write!(f, "the file {}", path.display()),
+            SecretSource::Command(_) => f.write_str("the token command"),
+        }
+    }
+}
+
+impl SecretSource {
+    /// Reads the secret; `env` looks up environment variables.
+    ///
+    /// # Errors
+    /// `auth_failed` when the source is unreadable or empty, naming the source and never its content.
+    pub fn read(&self, env: impl Fn(&str) -> Option<String>) -> Result<Secret, Failure> {
+        let fail = |why: String| Failure::new(Reason::AuthFailed, format!("cannot read the token from {self}: {why}"));
+        let text = match self {
+            SecretSource::Env(name) => env(name).ok_or_else(|| fail("it is not set".into()))?,
+            SecretSource::File(path) => std::fs::read_to_string(path).map_err(|e| fail(e.to_string()))?,
+            SecretSource::Command(command) => {
+                let output = Command::new("sh")
+                    .args(["-c", command])
+                    .stdin(Stdio::null())
+                    .stderr(Stdio::inherit())
+                    .output()
+                    .map_err(|e| fail(e.to_string()))?;
+                if !output.status.success() {
+                    return Err(fail(format!("it ended with {}", output.status)));
+                }
+                String::from_utf8(output.stdout).map_err(|_| fail("it printed something that is not UTF-8".into()))?
+            }
+        };
+        match text.lines().next().map(str::trim) {
+            Some(line) if !line.is_empty() => Ok(Secret::new(line)),
+            _ => Err(fail("it is empty".into())),
+        }
+    }
+}
+
+static LITERALS: LazyLock<RwLock<Vec<String>>> = LazyLock::new(RwLock::default);
+
+/// Secrets shorter than this are not masked as literals: they would blank out ordinary words.
+const SHORTEST: usize = 6;
+
+fn remember(value: &str) {
+    if value.len() < SHORTEST {
+        return;
+    }
+    let mut forms = vec![value.to_owned(), utf8_percent_encode(value, NON_ALPHANUMERIC).to_string()];
+    // The url crate and git leave some characters as they are; cover the usual set as well.
+    forms.push(url::form_urlencoded::byte_serialize(value.as_bytes()).collect());
+    for engine in [&STANDARD, &URL_SAFE] {
+        // Inside `user:secret` the secret may start at any of base64's three positions; cut off what neighbours decide.
+        for lead in 0..3_usize {
+            let bytes: Vec<u8> = std::iter::repeat_n(0, lead).chain(value.bytes()).collect();
+            let whole = bytes.len() / 3 * 4;
+            let start = if lead == 0 { 0 } else { 4 };
+            let text = engine.encode(&bytes);
+            if let Some(core) = text.get(start..whole).filter(|core| core.len() >= 8) {
+                forms.push(core.to_owned());
+            }
+        }
+    }
+    let mut known = LITERALS.write().unwrap_or_else(std::sync::PoisonError::into_inner);
+    for form in forms {
+        if !known.contains(&form) {
+            known.push(form);
+        }
+    }
+    // Longest first, so that a secret within another leaves no rest behind.
+    known.sort_by_key(|form| std::cmp::Reverse(form.len()));
+}
+
+/// What tokens look like when we never were told of them (a server's echo, a user's own URL).
+static PATTERNS: LazyLock<Vec<Regex>> = LazyLock::new(|| {
+    [
+        // user info in a URL: https://user:secret@host
+        r"(?P<keep>[A-Za-z][A-Za-z0-9+.-]*://)[^\s/@'\x22]+@",
+        r"(?i)(?P<keep>\b(?:authorization|private-token|job-token|proxy-authorization)\s*[:=]\s*)(?:(?:basic|bearer|token)\s+)?[^\s'\x22,;]+",
+        r"\b(?:gh[pousr]_[A-Za-z0-9]{20,}|github_pat_[A-Za-z0-9_]{20,}|gl(?:pat|ptt|dt|oas|rt|cbt|ft)-[A-Za-z0-9_.-]{16,})",
+        r"(?i)(?P<keep>[?&](?:access_token|private_token|token|password)=)[^&\s'\x22]+",
+    ]
+    .iter()
+    .map(|pattern| Regex::new(pattern).expect("the pattern is a constant"))
+    .collect()
+});
+
+/// Masks every secret in `text`: the known ones in all their encodings first, then what looks like one.
+///
+/// Every string that leaves the process (log, report, JSON, error) passes here.
+pub fn redact(text: &str) -> String {
+    let mut clean = text.to_owned();
+    for literal in LITERALS.read().unwrap_or_else(std::sync::PoisonError::into_inner).iter() {
+        if clean.contains(literal.as_str()) {
+            clean = clean.replace(literal.as_str(), MASK);
+        }
+    }
+    for pattern in PATTERNS.iter() {
+        if pattern.is_match(&clean) {
+            clean = pattern
+                .replace_all(&clean, |found: &Captures<'_>| {
+                    let at = if found[0].ends_with('@') { "@" } else { "" };
+                    format!("{}{MASK}{at}", found.name("keep").map_or("", |keep| keep.as_str()))
+                })
+                .into_owned();
+        }
+    }
+    clean
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_secret_is_masked_raw_percent_encoded_and_in_base64() {
+        let secret = Secret::new("s3cr+t/with=odd chars");
+        let credential =
+            Credential { origin: Origin::new("https", "h", None), user: "git".into(), secret: secret.clone() };
+        for text in [
+            format!("raw {}", secret.expose()),
+            "url https%3A s3cr%2Bt%2Fwith%3Dodd%20chars".to_owned(),
+            format!("header {}", credential.basic().expose()),
+            format!("inner {}", STANDARD.encode(format!("x:{}", secret.expose()))),
+        ] {
+            let clean = redact(&text);
+            assert!(clean.contains(MASK), "{clean}");
+            assert!(!clean.contains("s3cr") && !clean.contains(&STANDARD.encode("t/with=odd")[..8]), "{clean}");
+        }
+        assert_eq!(format!("{secret:?}"), "Secret(…)");
+    }
+
+    #[test]
+    fn unknown_tokens_are_masked_by_their_look() {
+        assert_eq!(redact("fatal: 'https://u:hunter2@h/x.git'"), "fatal: 'https://***@h/x.git'");
+        assert_eq!(redact("Authorization: Bearer abc.def"), "Authorization: ***");
+        assert_eq!(redact("got ghp_abcdefghijklmnopqrstuvwxyz0123456789"), "got ***");
+        assert_eq!(redact("GET /x?private_token=abc&page=2"), "GET /x?private_token=***&page=2");
+    }
+
+    #[test]
+    fn ordinary_text_is_left_alone() {
+        for text in ["fatal: repository 'https://h/x.git/' not found", "git@github.com:o/r.git", "a@b"] {
+            assert_eq!(redact(text), text);
+        }
+    }
+
+    #[test]
+    fn an_empty_or_missing_source_says_where_it_looked() {
+        let missing = SecretSource::Env("NOPE".into()).read(|_| None).unwrap_err();
+        assert_eq!(missing.message, "cannot read the token from the environment variable NOPE: it is not set");
+        assert!(SecretSource::Command("exit 3".into()).read(|_| None).is_err());
+        assert_eq!(SecretSource::Command("echo abcdefg".into()).read(|_| None).unwrap().expose(), "abcdefg");
+    }
+}
