@@ -3,8 +3,12 @@
 pub mod config;
 pub mod failure;
 pub mod forge;
+pub mod git;
+pub mod mirror;
 pub mod model;
 pub mod progress;
 pub mod retry;
 pub mod secret;
+pub mod storage;
+pub mod tools;
 pub mod url;

@@ -182,6 +182,8 @@ impl From<RepoPath> for String {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum RepoState {
+    /// Something was pushed: an answer without refs contradicts it.
+    Filled,
     /// Nothing special; it may still turn out to be empty.
     Ready,
     /// The forge says that nothing was ever pushed.
@@ -330,6 +332,10 @@ pub struct Outcome {
     pub refs: RefCounts,
     /// Bytes received from the source, from git's own progress.
     pub received: u64,
+    /// Bytes that the mirror takes on disk, when they were counted.
+    pub size: Option<u64>,
+    /// Old tips that the mirror keeps, when they were counted.
+    pub kept: Option<usize>,
     pub failure: Option<Failure>,
     /// Things a person should know that are no failures: moved, adopted, rebuilt, kept refs.
     pub notes: Vec<String>,
@@ -348,6 +354,8 @@ impl Outcome {
             duration: Duration::ZERO,
             refs: RefCounts::default(),
             received: 0,
+            size: None,
+            kept: None,
             failure: None,
             notes: Vec::new(),
         }

@@ -1,0 +1,347 @@
+//! Git's one door: the program, its environment, and one method per verb.
+//!
+//! Every flag that all commands share stands in [`Git::command`] with its reason. Outputs are read by pure parsers in
+//! [`refs`] and [`progress`]; failures get their reason from [`classify`].
+
+pub mod askpass;
+pub mod classify;
+mod process;
+pub mod progress;
+pub mod refs;
+mod verbs;
+mod version;
+
+use std::ffi::{OsStr, OsString};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::process::Command;
+use tokio_util::sync::CancellationToken;
+
+use crate::failure::{Failure, Reason};
+use crate::secret::Credential;
+use crate::url::RemoteUrl;
+
+pub use verbs::{Progress, RefEdit};
+pub use version::{OLDEST, Version};
+
+/// Variables of git's that a user sets on purpose and that change nothing we rely on; all other `GIT_*` are dropped:
+/// we may have been started by a git hook, which sets `GIT_DIR` and more.
+const KEPT_VARIABLES: &[&str] = &[
+    "GIT_SSH",
+    "GIT_SSH_VARIANT",
+    "GIT_SSL_CAINFO",
+    "GIT_SSL_CAPATH",
+    "GIT_SSL_CERT",
+    "GIT_SSL_KEY",
+    "GIT_SSL_VERSION",
+    "GIT_SSL_CIPHER_LIST",
+    "GIT_PROXY_SSL_CAINFO",
+    "GIT_PROXY_SSL_CERT",
+    "GIT_PROXY_SSL_KEY",
+    "GIT_HTTP_USER_AGENT",
+    "GIT_HTTP_PROXY_AUTHMETHOD",
+    "GIT_EXEC_PATH",
+    "GIT_CONFIG_GLOBAL",
+    "GIT_CONFIG_SYSTEM",
+    "GIT_CONFIG_NOSYSTEM",
+];
+
+/// A remote repository and what is needed to reach it.
+#[derive(Debug, Clone)]
+pub struct Remote {
+    pub url: RemoteUrl,
+    /// Handed over only when it belongs to the URL's origin.
+    pub credential: Option<Credential>,
+    /// The CA that the server's certificate must come from.
+    pub ca_file: Option<PathBuf>,
+    pub proxy: Option<url::Url>,
+}
+
+impl Remote {
+    /// A remote that needs nothing but its URL.
+    pub fn plain(url: RemoteUrl) -> Self {
+        Remote { url, credential: None, ca_file: None, proxy: None }
+    }
+
+    fn credential(&self) -> Option<&Credential> {
+        self.credential.as_ref().filter(|credential| self.url.origin() == Some(&credential.origin))
+    }
+}
+
+/// What a [`Git`] is made of.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// The `PATH` to look for git in, and the environment git gets.
+    pub environment: Vec<(OsString, OsString)>,
+    /// This program, which git runs as its askpass.
+    pub askpass: PathBuf,
+    /// How long git may stay silent.
+    pub idle: Duration,
+    /// How long one command may take in all.
+    pub total: Option<Duration>,
+    pub stop: CancellationToken,
+}
+
+/// The system git. Cheap to clone; holds no state but the directory of its askpass sockets.
+#[derive(Debug, Clone)]
+pub struct Git {
+    program: PathBuf,
+    environment: Arc<Vec<(OsString, OsString)>>,
+    askpass: PathBuf,
+    limits: process::Limits,
+    counter: Arc<askpass::Counter>,
+}
+
+/// One git command in the making: what it is for, its arguments, and whom it talks to.
+struct Call<'a> {
+    /// For messages: `fetch`, `read the refs of`.
+    what: &'a str,
+    command: Command,
+    remote: Option<&'a Remote>,
+    input: Vec<u8>,
+}
+
+impl Git {
+    /// Finds git in the `PATH` of `settings`.
+    ///
+    /// # Errors
+    /// `local_failed` when there is none.
+    pub fn find(settings: Settings) -> Result<Self, Failure> {
+        let path = settings.environment.iter().find(|(name, _)| name == "PATH").map(|(_, value)| value.as_os_str());
+        let folder = std::env::current_dir().unwrap_or_else(|_| PathBuf::from("/"));
+        let program = which::which_in("git", path, folder).map_err(|error| {
+            Failure::new(Reason::LocalFailed, "cannot find the program git")
+                .with_evidence(error.to_string())
+                .with_hint(format!("install git {OLDEST} or newer and see that it is in PATH."))
+        })?;
+        let environment = Arc::new(kept_environment(settings.environment));
+        let limits = process::Limits { idle: settings.idle, total: settings.total, stop: settings.stop };
+        let counter = Arc::new(askpass::Counter::open()?);
+        Ok(Git { program, environment, askpass: settings.askpass, limits, counter })
+    }
+
+    /// A git command with everything that all of them share; `dir` is the repository, if there is one.
+    fn command(&self, dir: Option<&Path>) -> Command {
+        let mut git = Command::new(&self.program);
+        git.env_clear()
+            .envs(self.environment.iter().map(|(name, value)| (name, value)))
+            // Nobody is there to answer: ask our askpass or fail.
+            .env("GIT_TERMINAL_PROMPT", "0")
+            .env("GCM_INTERACTIVE", "never")
+            .env("GIT_ASKPASS", "")
+            .env("SSH_ASKPASS_REQUIRE", "never")
+            // Reading must not write: status would refresh the index of a repository that is not ours.
+            .env("GIT_OPTIONAL_LOCKS", "0")
+            // Pointers to large files stay pointers; their content is fetched by nobody's accident.
+            .env("GIT_LFS_SKIP_SMUDGE", "1");
+        // Our mirrors are read by plain means too (pack checks, HEAD), whatever the user prefers for new repositories.
+        git.env("GIT_DEFAULT_REF_FORMAT", "files");
+        for setting in [
+            // A helper of the user's pre-empts askpass, is handed our token, and loses its own entry after a 401.
+            "credential.helper=",
+            // A hook of the user's must not run in mirrors, nor one that came with a repository.
+            "core.hooksPath=/dev/null",
+            // Nothing may work in a mirror behind our back.
+            "gc.auto=0",
+            "maintenance.auto=false",
+            "core.fsmonitor=false",
+            // We read messages and progress.
+            "color.ui=false",
+            "advice.defaultBranchName=false",
+            // A mirror keeps what the source has, zero-padded modes and other sins of old included.
+            "transfer.fsckObjects=false",
+            "fetch.fsckObjects=false",
+            // Refs go by our own diff only.
+            "fetch.prune=false",
+            "fetch.pruneTags=false",
+            "fetch.writeCommitGraph=false",
+            "submodule.recurse=false",
+            "fetch.recurseSubmodules=false",
+            "clone.defaultRemoteName=origin",
+            // `ext::` runs any command that a URL names.
+            "protocol.ext.allow=never",
+            // curl gives up by itself before our own watch over the pipes has to.
+            "http.lowSpeedLimit=1",
+        ] {
+            git.args(["-c", setting]);
+        }
+        git.arg("-c").arg(format!("http.lowSpeedTime={}", self.limits.idle.as_secs().max(1)));
+        match dir {
+            Some(dir) => {
+                // A volume with another owner is usual in containers; ours is named, nothing else is trusted.
+                git.arg("-c").arg(joined("safe.directory=", dir)).arg("--git-dir").arg(dir);
+            }
+            // Not the repository that we happen to stand in, nor its configuration.
+            None => {
+                git.env("GIT_DIR", "/dev/null/none");
+            }
+        }
+        git
+    }
+
+    /// Runs a call to its end; `on_line` sees every line of stderr.
+    async fn run(&self, mut call: Call<'_>, on_line: impl FnMut(&str)) -> Result<process::Finished, Failure> {
+        let mut handover = None;
+        if let Some(remote) = call.remote {
+            handover = self.reach(&mut call.command, remote)?;
+        }
+        tracing::debug!(command = ?Shown(&call.command), "git");
+        let finished = process::run(call.command, call.input, &self.limits, on_line).await;
+        drop(handover);
+        finished.map_err(|failure| Failure { message: format!("{}: {}", call.what, failure.message), ..failure })
+    }
+
+    /// As [`Git::run`], and anything but success is a failure with its reason.
+    async fn succeed(&self, call: Call<'_>, on_line: impl FnMut(&str)) -> Result<process::Finished, Failure> {
+        let what = call.what.to_owned();
+        let finished = self.run(call, on_line).await?;
+        if finished.status.success() {
+            return Ok(finished);
+        }
+        Err(failure_of(&what, &finished))
+    }
+
+    /// Adds what is needed to reach `remote`, and opens the hand-over of its credential.
+    fn reach(&self, command: &mut Command, remote: &Remote) -> Result<Option<askpass::Handover>, Failure> {
+        let url = remote.url.to_string();
+        let mut settings = vec![
+            // The longest match wins: no `insteadOf` of the user's sends us (and a token) elsewhere.
+            (format!("url.{url}.insteadOf"), url.clone()),
+        ];
+        if let Some(file) = &remote.ca_file {
+            settings.push(("http.sslCAInfo".to_owned(), file.display().to_string()));
+        }
+        if let Some(proxy) = &remote.proxy {
+            settings.push(("http.proxy".to_owned(), proxy.to_string()));
+        }
+        let mut handover = None;
+        if let Some(credential) = remote.credential() {
+            let open = self.counter.serve(credential)?;
+            command.env("GIT_ASKPASS", &self.askpass).env(askpass::MARKER, &open.path);
+            handover = Some(open);
+            // Git 2.46: no request is wasted on hearing 401; older ones do not know the key and ask as ever.
+            settings.push(("http.proactiveAuth".to_owned(), "basic".to_owned()));
+        }
+        // By environment and not by argument: a URL may have `=` in it, a proxy a password.
+        command.env("GIT_CONFIG_COUNT", settings.len().to_string());
+        for (number, (key, value)) in settings.iter().enumerate() {
+            command.env(format!("GIT_CONFIG_KEY_{number}"), key).env(format!("GIT_CONFIG_VALUE_{number}"), value);
+        }
+        Ok(handover)
+    }
+}
+
+/// The failure that a finished command tells of.
+fn failure_of(what: &str, finished: &process::Finished) -> Failure {
+    use std::os::unix::process::ExitStatusExt;
+    let stdout = String::from_utf8_lossy(&finished.stdout);
+    // Our own askpass refused: whatever git makes of that, it has no credential for that host.
+    if let Some(line) = finished.stderr.lines().find(|line| line.starts_with(askpass::REFUSAL)) {
+        let hint = "the server sends git to another host, which gets no token; check the URL of the source.";
+        return Failure::new(Reason::AuthFailed, what).with_evidence(line).with_hint(hint);
+    }
+    let (reason, evidence) = classify::classify(&stdout, &finished.stderr);
+    let how = match (finished.status.code(), finished.status.signal()) {
+        (Some(code), _) => format!("git ended with exit code {code}"),
+        (None, Some(signal)) => format!("git was killed by signal {signal}"),
+        (None, None) => "git ended".to_owned(),
+    };
+    Failure::new(reason, format!("{what}: {how}")).with_evidence(evidence.unwrap_or_default())
+}
+
+/// The environment that every git inherits.
+fn kept_environment(all: Vec<(OsString, OsString)>) -> Vec<(OsString, OsString)> {
+    let value = |name: &str| all.iter().find(|(known, _)| known == name).map(|(_, value)| value.clone());
+    let encoding = value("LC_ALL").filter(|value| !value.is_empty());
+    let ssh = value("GIT_SSH_COMMAND");
+    let has_ssh_program = value("GIT_SSH").is_some();
+    let mut kept: Vec<_> = all
+        .into_iter()
+        .filter(|(name, _)| {
+            let name = name.to_string_lossy();
+            let ours = name.starts_with("GIT_") && !KEPT_VARIABLES.contains(&name.as_ref());
+            !ours && !matches!(name.as_ref(), "LC_ALL" | "LANGUAGE" | "LC_MESSAGES" | askpass::MARKER)
+        })
+        .collect();
+    // We read messages: C is their language. LC_ALL=C would change the encoding too, so that goes on as it was.
+    kept.push(("LC_MESSAGES".into(), "C".into()));
+    if let Some(encoding) = encoding {
+        kept.retain(|(name, _)| name != "LC_CTYPE");
+        kept.push(("LC_CTYPE".into(), encoding));
+    }
+    if ssh.is_some() || !has_ssh_program {
+        kept.push(("GIT_SSH_COMMAND".into(), ssh_command(ssh.as_deref())));
+    }
+    kept
+}
+
+/// The user's ssh command, or plain ssh, told that nobody is there to answer and that a dead peer is dead.
+fn ssh_command(users: Option<&OsStr>) -> OsString {
+    let users = users.filter(|command| !command.is_empty()).unwrap_or(OsStr::new("ssh"));
+    let mut command = users.to_owned();
+    // plink and its kin know no `-o`.
+    if !users.to_string_lossy().contains("plink") {
+        command.push(" -o BatchMode=yes -o ConnectTimeout=30 -o ServerAliveInterval=15 -o ServerAliveCountMax=4");
+    }
+    command
+}
+
+fn joined(prefix: &str, path: &Path) -> OsString {
+    let mut text = OsString::from(prefix);
+    text.push(path);
+    text
+}
+
+/// A command for the debug log, arguments only, redacted.
+struct Shown<'a>(&'a Command);
+
+impl std::fmt::Debug for Shown<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let mut skip = false;
+        for argument in self.0.as_std().get_args() {
+            // The settings that all commands share say nothing about this one.
+            if skip || argument == "-c" {
+                skip = !skip;
+                continue;
+            }
+            write!(f, "{} ", crate::secret::redact(&argument.to_string_lossy()))?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn environment(pairs: &[(&str, &str)]) -> Vec<(OsString, OsString)> {
+        kept_environment(pairs.iter().map(|(name, value)| (name.into(), value.into())).collect())
+    }
+
+    fn value<'a>(environment: &'a [(OsString, OsString)], name: &str) -> Option<&'a str> {
+        environment.iter().find(|(known, _)| known == name).and_then(|(_, value)| value.to_str())
+    }
+
+    #[test]
+    fn a_hooks_environment_does_not_reach_git_and_a_users_certificates_do() {
+        let kept = environment(&[("GIT_DIR", "/x"), ("GIT_TRACE", "1"), ("GIT_SSL_CAINFO", "/ca"), ("HOME", "/h")]);
+        assert_eq!((value(&kept, "GIT_DIR"), value(&kept, "GIT_TRACE")), (None, None));
+        assert_eq!((value(&kept, "GIT_SSL_CAINFO"), value(&kept, "HOME")), (Some("/ca"), Some("/h")));
+    }
+
+    #[test]
+    fn messages_are_english_and_the_encoding_stays() {
+        let kept = environment(&[("LC_ALL", "de_DE.UTF-8"), ("LANGUAGE", "de"), ("LC_CTYPE", "C")]);
+        assert_eq!((value(&kept, "LC_ALL"), value(&kept, "LANGUAGE")), (None, None));
+        assert_eq!((value(&kept, "LC_MESSAGES"), value(&kept, "LC_CTYPE")), (Some("C"), Some("de_DE.UTF-8")));
+    }
+
+    #[test]
+    fn the_users_ssh_command_is_honoured_and_told_not_to_ask() {
+        let kept = environment(&[("GIT_SSH_COMMAND", "ssh -i /key")]);
+        assert!(value(&kept, "GIT_SSH_COMMAND").unwrap().starts_with("ssh -i /key -o BatchMode=yes"));
+        assert_eq!(value(&environment(&[("GIT_SSH", "/bin/my-ssh")]), "GIT_SSH_COMMAND"), None);
+    }
+}

@@ -1,0 +1,279 @@
+//! One child process: spawned in a group of its own, both pipes drained, watched for silence, stopped whole.
+
+use std::io;
+use std::process::{ExitStatus, Stdio};
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, kill_process_group};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
+use tokio::process::{Child, Command};
+use tokio::time::{Instant, sleep_until, timeout};
+use tokio_util::sync::CancellationToken;
+
+use crate::failure::{Failure, Reason};
+
+/// How long a group has between TERM and KILL.
+const GRACE: Duration = Duration::from_secs(5);
+/// How long a finished child's pipes may stay open: an ssh master of the user's keeps stderr for itself.
+const LINGER: Duration = Duration::from_secs(1);
+/// How much of stderr is kept, from its end: 5,000 refused refs are half a megabyte.
+const STDERR_KEPT: usize = 4 << 20;
+
+/// What bounds a child's life.
+#[derive(Debug, Clone)]
+pub(crate) struct Limits {
+    /// Longest silence on both pipes.
+    pub idle: Duration,
+    /// Longest life in all.
+    pub total: Option<Duration>,
+    /// Stops the child: TERM, grace, KILL.
+    pub stop: CancellationToken,
+}
+
+/// What a child left behind.
+#[derive(Debug)]
+pub(crate) struct Finished {
+    pub status: ExitStatus,
+    pub stdout: Vec<u8>,
+    /// Without the progress updates that end with a carriage return.
+    pub stderr: String,
+}
+
+/// Runs `command` to its end, handing it `input` and telling `on_line` each line of stderr, progress included.
+///
+/// # Errors
+/// `local_failed` when it cannot be started, `timed_out` and `cancelled` when it was stopped; its own exit code is no
+/// error here.
+pub(crate) async fn run(
+    mut command: Command,
+    input: Vec<u8>,
+    limits: &Limits,
+    mut on_line: impl FnMut(&str),
+) -> Result<Finished, Failure> {
+    let name = command.as_std().get_program().to_string_lossy().into_owned();
+    command
+        .process_group(0)
+        .stdin(if input.is_empty() { Stdio::null() } else { Stdio::piped() })
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    let broken = |error: io::Error| Failure::local(format!("cannot run {name}"), &error);
+    let mut child = command.spawn().map_err(broken)?;
+    let group = Group::of(&child);
+    let mut stdin = child.stdin.take();
+    let (Some(mut stdout), Some(mut stderr)) = (child.stdout.take(), child.stderr.take()) else {
+        return Err(Failure::new(Reason::LocalFailed, format!("{name} started without pipes")));
+    };
+
+    let feed = async {
+        if let Some(mut pipe) = stdin.take() {
+            // A child that ends early has told why on stderr: a broken pipe here is no news.
+            let _ = pipe.write_all(&input).await;
+            let _ = pipe.shutdown().await;
+        }
+    };
+    tokio::pin!(feed);
+
+    let started = Instant::now();
+    let deadline = limits.total.map(|total| started + total);
+    let mut heard = started;
+    let mut text = Text::default();
+    let mut out = Vec::new();
+    let (mut out_open, mut err_open, mut fed) = (true, true, false);
+    let mut status: Option<ExitStatus> = None;
+    let (mut out_buffer, mut err_buffer) = (vec![0; 64 << 10], vec![0; 16 << 10]);
+
+    while status.is_none() || out_open || err_open {
+        let quiet_until = match status {
+            Some(_) => heard + LINGER,
+            None => heard + limits.idle,
+        };
+        let until = deadline.map_or(quiet_until, |deadline| deadline.min(quiet_until));
+        tokio::select! {
+            biased;
+            () = limits.stop.cancelled(), if status.is_none() => {
+                group.stop(&mut child).await;
+                return Err(Failure::new(Reason::Cancelled, "stopped on request"));
+            }
+            () = &mut feed, if !fed => fed = true,
+            read = read(&mut stdout, &mut out_buffer), if out_open => match read {
+                0 => out_open = false,
+                n => { heard = Instant::now(); out.extend_from_slice(&out_buffer[..n]); }
+            },
+            read = read(&mut stderr, &mut err_buffer), if err_open => match read {
+                0 => err_open = false,
+                n => { heard = Instant::now(); text.push(&err_buffer[..n], &mut on_line); }
+            },
+            ended = child.wait(), if status.is_none() => {
+                status = Some(ended.map_err(broken)?);
+                heard = Instant::now();
+            }
+            () = sleep_until(until) => {
+                if status.is_some() {
+                    break;
+                }
+                group.stop(&mut child).await;
+                let over = deadline.is_some_and(|deadline| Instant::now() >= deadline);
+                let why = match limits.total {
+                    Some(total) if over => format!("not done after {} s", total.as_secs()),
+                    _ => format!("nothing was heard for {} s", limits.idle.as_secs()),
+                };
+                return Err(Failure::new(Reason::TimedOut, why).with_evidence(text.last_line()));
+            }
+        }
+    }
+    group.disarm();
+    let stderr = text.finish(&mut on_line);
+    match status {
+        Some(status) => Ok(Finished { status, stdout: out, stderr }),
+        None => Err(Failure::new(Reason::LocalFailed, format!("{name} ended without a status"))),
+    }
+}
+
+/// Reads once; an error ends the stream, as the exit status tells more than it.
+async fn read(pipe: &mut (impl AsyncRead + Unpin), buffer: &mut [u8]) -> usize {
+    pipe.read(buffer).await.unwrap_or(0)
+}
+
+/// Collects stderr: whole lines are kept, progress updates (ended by `\r`) only shown.
+#[derive(Default)]
+struct Text {
+    kept: Vec<u8>,
+    line: Vec<u8>,
+}
+
+impl Text {
+    fn push(&mut self, bytes: &[u8], on_line: &mut impl FnMut(&str)) {
+        for &byte in bytes {
+            match byte {
+                b'\n' | b'\r' => self.end_line(byte, on_line),
+                _ => self.line.push(byte),
+            }
+        }
+        if self.kept.len() > 2 * STDERR_KEPT {
+            self.kept.drain(..self.kept.len() - STDERR_KEPT);
+        }
+    }
+
+    fn end_line(&mut self, end: u8, on_line: &mut impl FnMut(&str)) {
+        if !self.line.is_empty() {
+            on_line(&String::from_utf8_lossy(&self.line));
+        }
+        if end == b'\n' {
+            self.kept.append(&mut self.line);
+            self.kept.push(b'\n');
+        } else {
+            self.line.clear();
+        }
+    }
+
+    fn last_line(&self) -> String {
+        let text = String::from_utf8_lossy(&self.kept);
+        text.lines().rfind(|line| !line.trim().is_empty()).unwrap_or_default().to_owned()
+    }
+
+    fn finish(mut self, on_line: &mut impl FnMut(&str)) -> String {
+        if !self.line.is_empty() {
+            self.end_line(b'\n', on_line);
+        }
+        String::from_utf8_lossy(&self.kept).into_owned()
+    }
+}
+
+/// A child's process group; signalled whole, because git-remote-https and ssh are our grandchildren.
+struct Group(Option<Pid>);
+
+impl Group {
+    fn of(child: &Child) -> Self {
+        Group(child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw))
+    }
+
+    fn signal(&self, signal: Signal) {
+        if let Some(pid) = self.0 {
+            // It fails only when nobody is left in the group, which is what we want.
+            let _ = kill_process_group(pid, signal);
+        }
+    }
+
+    async fn stop(&self, child: &mut Child) {
+        self.signal(Signal::TERM);
+        if timeout(GRACE, child.wait()).await.is_err() {
+            tracing::debug!("a child did not end within its grace time");
+        }
+        self.signal(Signal::KILL);
+        // Reaped here, so that nothing of it works on when we go on.
+        let _ = child.wait().await;
+    }
+
+    fn disarm(mut self) {
+        // Whoever of the group is left has outlived its leader: nobody waits for it.
+        self.signal(Signal::TERM);
+        self.0 = None;
+    }
+}
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        self.signal(Signal::KILL);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shell(script: &str) -> Command {
+        let mut command = Command::new("sh");
+        command.args(["-c", script]);
+        command
+    }
+
+    fn limits() -> Limits {
+        Limits { idle: Duration::from_secs(60), total: None, stop: CancellationToken::new() }
+    }
+
+    #[tokio::test]
+    async fn both_pipes_are_drained_however_much_is_written_to_either() {
+        let script = "yes out | head -c 300000; yes err | head -c 300000 >&2; cat >/dev/null; exit 3";
+        let done = run(shell(script), vec![b'x'; 300_000], &limits(), |_| ()).await.unwrap();
+        assert_eq!((done.status.code(), done.stdout.len(), done.stderr.len()), (Some(3), 300_000, 300_000));
+    }
+
+    #[tokio::test]
+    async fn progress_is_shown_and_not_kept() {
+        let mut seen = Vec::new();
+        let script = r"printf 'Receiving: 1%%\rReceiving: 100%%, done.\nfatal: x' >&2";
+        let done = run(shell(script), Vec::new(), &limits(), |line| seen.push(line.to_owned())).await.unwrap();
+        assert_eq!(seen, ["Receiving: 1%", "Receiving: 100%, done.", "fatal: x"]);
+        assert_eq!(done.stderr, "Receiving: 100%, done.\nfatal: x\n");
+    }
+
+    #[tokio::test]
+    async fn silence_ends_the_whole_group() {
+        let script = "sleep 1000 & echo $!; wait";
+        let limits = Limits { idle: Duration::from_millis(200), ..limits() };
+        let failure = run(shell(script), Vec::new(), &limits, |_| ()).await.unwrap_err();
+        assert_eq!(failure.reason, Reason::TimedOut);
+    }
+
+    #[tokio::test]
+    async fn a_request_to_stop_reaches_the_grandchildren() {
+        let limits = limits();
+        let folder = tempfile::tempdir().unwrap();
+        let pid_file = folder.path().join("pid");
+        let script = format!("sleep 1000 & echo $! > {}; echo up >&2; wait", pid_file.display());
+        let stop = limits.stop.clone();
+        let failure = run(shell(&script), Vec::new(), &limits, |_| stop.cancel()).await.unwrap_err();
+        assert_eq!(failure.reason, Reason::Cancelled);
+        let pid: i32 = std::fs::read_to_string(pid_file).unwrap().trim().parse().unwrap();
+        let state = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+        // Gone, or a zombie that init has not collected yet.
+        assert!(state.is_empty() || state.contains(") Z"), "{state}");
+    }
+
+    #[tokio::test]
+    async fn a_missing_program_is_a_local_failure() {
+        let failure = run(Command::new("/nonexistent/git"), Vec::new(), &limits(), |_| ()).await.unwrap_err();
+        assert_eq!(failure.reason, Reason::LocalFailed);
+        assert_eq!(failure.message, "cannot run /nonexistent/git");
+    }
+}

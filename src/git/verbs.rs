@@ -1,0 +1,256 @@
+//! Git's verbs for bare mirrors: look, clone, fetch, move refs.
+
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+use bstr::{BStr, BString, ByteSlice};
+
+use super::refs::{Advertisement, LocalRefs, Oid};
+use super::{Call, Git, Remote, failure_of, progress};
+use crate::failure::{Failure, Reason};
+
+/// Who is told of git's progress: phase and percentage.
+pub type Progress<'a> = &'a mut (dyn FnMut(&str, Option<u8>) + Send);
+
+/// One line of a ref transaction.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RefEdit {
+    Create { name: BString, new: Oid },
+    Update { name: BString, old: Oid, new: Oid },
+    Delete { name: BString, old: Oid },
+}
+
+/// Counts the bytes that git says it received, and passes its progress on.
+struct Listener<'a> {
+    progress: Progress<'a>,
+    received: u64,
+}
+
+impl Listener<'_> {
+    fn hear(&mut self, line: &str) {
+        if let Some(step) = progress::parse(line) {
+            if let Some(bytes) = step.bytes {
+                self.received = self.received.max(bytes);
+            }
+            (self.progress)(step.phase, step.percent);
+        }
+    }
+}
+
+impl Git {
+    fn call<'a>(&self, what: &'a str, dir: Option<&Path>, arguments: &[&OsStr]) -> Call<'a> {
+        let mut command = self.command(dir);
+        command.args(arguments);
+        Call { what, command, remote: None, input: Vec::new() }
+    }
+
+    /// Asks `remote` for its refs and HEAD (`ls-remote --symref`).
+    ///
+    /// An answer without any ref is not an error here: only the caller knows whether it can be true.
+    ///
+    /// # Errors
+    /// What git says; `server_error` when the answer is no list of refs.
+    pub async fn ls_remote(&self, remote: &Remote) -> Result<Advertisement, Failure> {
+        let url = remote.url.to_string();
+        let arguments = ["ls-remote", "--symref", "--", &url].map(OsStr::new);
+        let call = Call { remote: Some(remote), ..self.call("cannot read the refs of the source", None, &arguments) };
+        let finished = self.succeed(call, |_| ()).await?;
+        Advertisement::parse(&finished.stdout).map_err(|line| {
+            Failure::new(Reason::ServerError, "the source's list of refs cannot be read").with_evidence(line)
+        })
+    }
+
+    /// Reads the refs of the repository `dir` and opens the object of each.
+    ///
+    /// # Errors
+    /// `corrupt` when a ref is broken or its object is missing (git 2.39 only warns of broken refs).
+    pub async fn local_refs(&self, dir: &Path) -> Result<LocalRefs, Failure> {
+        let format = "--format=%(objectname) %(objecttype) %(refname)";
+        let call = self.call("cannot read the mirror's refs", Some(dir), &["for-each-ref", format].map(OsStr::new));
+        let finished = self.succeed(call, |_| ()).await?;
+        if let Some(line) = finished.stderr.lines().find(|line| line.contains("ignoring broken ref")) {
+            return Err(Failure::new(Reason::Corrupt, "the mirror has a broken ref").with_evidence(line));
+        }
+        LocalRefs::parse(&finished.stdout)
+            .map_err(|line| Failure::new(Reason::Corrupt, "the mirror's refs cannot be read").with_evidence(line))
+    }
+
+    /// Clones all refs of `remote` into the new bare repository `into`; returns the bytes received.
+    ///
+    /// No template: its 14 hook samples are waste. Never by hard links: a copy that shares its bytes with the original
+    /// is none.
+    ///
+    /// # Errors
+    /// What git says. Nothing usable is left in `into` then.
+    pub async fn clone_mirror(&self, remote: &Remote, into: &Path, progress: Progress<'_>) -> Result<u64, Failure> {
+        let url = remote.url.to_string();
+        let mut command = self.command(None);
+        command.args(["clone", "--mirror", "--template=", "--no-local", "--progress", "--", &url]).arg(into);
+        let call = Call { what: "cannot clone the source", command, remote: Some(remote), input: Vec::new() };
+        let mut listener = Listener { progress, received: 0 };
+        self.succeed(call, |line| listener.hear(line)).await?;
+        Ok(listener.received)
+    }
+
+    /// Fetches the objects behind the refs `names` of `remote` into `dir` and moves no ref; returns the bytes received.
+    ///
+    /// Git checks that everything reachable from them is there before it reports success.
+    ///
+    /// # Errors
+    /// What git says; `ref_race` when one of the refs is gone by now.
+    pub async fn fetch_objects(
+        &self,
+        dir: &Path,
+        remote: &Remote,
+        names: &[&BStr],
+        progress: Progress<'_>,
+    ) -> Result<u64, Failure> {
+        let url = remote.url.to_string();
+        let arguments = ["fetch", "--no-tags", "--no-write-fetch-head", "--no-auto-maintenance", "--refmap="];
+        let mut command = self.command(Some(dir));
+        command.args(arguments).args(["--progress", "--stdin", "--", &url]);
+        let call = Call { what: "cannot fetch from the source", command, remote: Some(remote), input: lines(names) };
+        let mut listener = Listener { progress, received: 0 };
+        self.succeed(call, |line| listener.hear(line)).await?;
+        Ok(listener.received)
+    }
+
+    /// Carries out all `edits` or none of them; every old value is checked.
+    ///
+    /// # Errors
+    /// What git says; `ref_race` when an object that a ref should move to is not there.
+    pub async fn move_refs(&self, dir: &Path, edits: &[RefEdit]) -> Result<(), Failure> {
+        if edits.is_empty() {
+            return Ok(());
+        }
+        let mut input = Vec::new();
+        for edit in edits {
+            let (verb, name, values) = match edit {
+                RefEdit::Create { name, new } => ("create", name, vec![new]),
+                RefEdit::Update { name, old, new } => ("update", name, vec![new, old]),
+                RefEdit::Delete { name, old } => ("delete", name, vec![old]),
+            };
+            input.extend_from_slice(format!("{verb} ").as_bytes());
+            input.extend_from_slice(name);
+            for value in values {
+                input.extend_from_slice(format!("\0{value}").as_bytes());
+            }
+            input.push(0);
+        }
+        let arguments = ["update-ref", "--no-deref", "--stdin", "-z"].map(OsStr::new);
+        let call = Call { input, ..self.call("cannot move the mirror's refs", Some(dir), &arguments) };
+        self.succeed(call, |_| ()).await.map(drop)
+    }
+
+    /// Writes loose refs into one file, as a repository with thousands of them needs.
+    ///
+    /// # Errors
+    /// What git says.
+    pub async fn pack_refs(&self, dir: &Path) -> Result<(), Failure> {
+        let call = self.call("cannot pack the mirror's refs", Some(dir), &["pack-refs", "--all"].map(OsStr::new));
+        self.succeed(call, |_| ()).await.map(drop)
+    }
+
+    /// Points HEAD of `dir` at the branch `target` (`refs/heads/main`), which need not exist.
+    ///
+    /// # Errors
+    /// What git says, a name that is no ref name included.
+    pub async fn set_head(&self, dir: &Path, target: &BStr) -> Result<(), Failure> {
+        // On Unix a file name is bytes, as a ref name is.
+        let arguments = [OsStr::new("symbolic-ref"), OsStr::new("HEAD"), OsStr::from_bytes(target)];
+        self.succeed(self.call("cannot set the mirror's HEAD", Some(dir), &arguments), |_| ()).await.map(drop)
+    }
+
+    /// Whether everything reachable from commit `old` is reachable from `new` too.
+    ///
+    /// # Errors
+    /// What git says, such as an object that is no commit.
+    pub async fn is_ancestor(&self, dir: &Path, old: Oid, new: Oid) -> Result<bool, Failure> {
+        let (old, new) = (old.to_string(), new.to_string());
+        let arguments = ["merge-base", "--is-ancestor", &old, &new].map(OsStr::new);
+        let what = "cannot compare two commits";
+        let finished = self.run(self.call(what, Some(dir), &arguments), |_| ()).await?;
+        match finished.status.code() {
+            Some(0) => Ok(true),
+            Some(1) => Ok(false),
+            _ => Err(failure_of(what, &finished)),
+        }
+    }
+
+    /// Those of the commits `old` that none of `new` reaches.
+    ///
+    /// # Errors
+    /// What git says.
+    pub async fn unreachable(&self, dir: &Path, old: &[Oid], new: &[Oid]) -> Result<Vec<Oid>, Failure> {
+        let mut input: Vec<u8> = old.iter().flat_map(|oid| format!("{oid}\n").into_bytes()).collect();
+        input.extend(new.iter().flat_map(|oid| format!("^{oid}\n").into_bytes()));
+        let what = "cannot compare the old commits with the new ones";
+        let call = Call { input, ..self.call(what, Some(dir), &["rev-list", "--stdin"].map(OsStr::new)) };
+        let finished = self.succeed(call, |_| ()).await?;
+        let lost: std::collections::HashSet<Oid> = finished.stdout.lines().filter_map(Oid::parse).collect();
+        Ok(old.iter().copied().filter(|oid| lost.contains(oid)).collect())
+    }
+
+    /// Checks that every object that the refs of `dir` reach is there and can be read.
+    ///
+    /// # Errors
+    /// `corrupt`, or what else stood in the way.
+    pub async fn check_objects(&self, dir: &Path) -> Result<(), Failure> {
+        let arguments = ["fsck", "--no-dangling", "--no-progress", "--connectivity-only"].map(OsStr::new);
+        let what = "the mirror's objects are damaged";
+        let finished = self.run(self.call(what, Some(dir), &arguments), |_| ()).await?;
+        if finished.status.success() {
+            return Ok(());
+        }
+        let failure = failure_of(what, &finished);
+        Err(match failure.reason {
+            Reason::Unknown => Failure { reason: Reason::Corrupt, ..failure },
+            _ => failure,
+        })
+    }
+
+    /// The value of `key` in the configuration file `file` alone; `None` when it is not set.
+    ///
+    /// # Errors
+    /// A file that git cannot read.
+    pub async fn config_value(&self, file: &Path, key: &str) -> Result<Option<String>, Failure> {
+        let arguments =
+            [OsStr::new("config"), OsStr::new("--file"), file.as_os_str(), OsStr::new("--get"), OsStr::new(key)];
+        let what = "cannot read a repository's configuration";
+        let finished = self.run(self.call(what, None, &arguments), |_| ()).await?;
+        match finished.status.code() {
+            Some(0) => Ok(Some(String::from_utf8_lossy(&finished.stdout).trim_end_matches('\n').to_owned())),
+            Some(1) => Ok(None),
+            _ => Err(failure_of(what, &finished)),
+        }
+    }
+
+    /// Sets `key` in the configuration file `file`, or takes it out.
+    ///
+    /// # Errors
+    /// What git says.
+    pub async fn set_config(&self, file: &Path, key: &str, value: Option<&str>) -> Result<(), Failure> {
+        let mut arguments = vec![OsStr::new("config"), OsStr::new("--file"), file.as_os_str()];
+        match value {
+            Some(value) => arguments.extend([OsStr::new("--replace-all"), OsStr::new(key), OsStr::new(value)]),
+            None => arguments.extend([OsStr::new("--unset-all"), OsStr::new(key)]),
+        }
+        let what = "cannot change a repository's configuration";
+        let finished = self.run(self.call(what, None, &arguments), |_| ()).await?;
+        match finished.status.code() {
+            // 5: there was nothing to take out (git-config(1)).
+            Some(0 | 5) => Ok(()),
+            _ => Err(failure_of(what, &finished)),
+        }
+    }
+}
+
+fn lines(names: &[&BStr]) -> Vec<u8> {
+    let mut input = Vec::new();
+    for name in names {
+        input.extend_from_slice(name);
+        input.push(b'\n');
+    }
+    input
+}

@@ -1,0 +1,102 @@
+//! A first clone, and the clone that takes a damaged mirror's place: complete beside it, then moved in by one rename.
+
+use std::path::PathBuf;
+
+use tempfile::TempDir;
+
+use super::update::follow_head;
+use super::{Done, Job};
+use crate::failure::{Failure, Reason};
+use crate::git::RefEdit;
+use crate::git::refs::{Advertisement, LocalRefs};
+use crate::model::{RefCounts, RepoState, Verdict};
+use crate::progress::{Event, Sink};
+use crate::tools::Tools;
+
+/// A complete clone that is not in its place yet; dropped, it is gone.
+struct Fresh {
+    /// Removes what is left of it.
+    _folder: TempDir,
+    dir: PathBuf,
+    refs: LocalRefs,
+    received: u64,
+}
+
+impl Fresh {
+    fn done(&self) -> Done {
+        let total = self.refs.refs.len();
+        let verdict = if total == 0 { Verdict::Empty } else { Verdict::Cloned };
+        let counts = RefCounts { created: total, total, ..RefCounts::default() };
+        Done { verdict, counts, received: self.received, kept: 0, held: None }
+    }
+}
+
+/// Clones a mirror into its place.
+pub(super) async fn clone(job: &Job<'_>, tools: &Tools, sink: &dyn Sink) -> Result<Done, Failure> {
+    let fresh = fresh(job, tools, sink).await?;
+    tools.storage.place(&fresh.dir, &job.place)?;
+    Ok(fresh.done())
+}
+
+/// Clones anew beside a damaged mirror, moves that aside and takes its place.
+pub(super) async fn replace(
+    job: &Job<'_>,
+    tools: &Tools,
+    sink: &dyn Sink,
+    damage: &Failure,
+    notes: &mut Vec<String>,
+) -> Result<Done, Failure> {
+    let why = damage.evidence.clone().unwrap_or_else(|| damage.message.clone());
+    sink.tell(&Event::Warning { text: &format!("{}: the mirror is damaged ({why}); cloning it anew.", job.repo.path) });
+    let fresh = fresh(job, tools, sink).await.map_err(|failure| {
+        let message = format!("the mirror is damaged ({why}) and could not be cloned anew: {}", failure.message);
+        Failure { message, ..failure }
+    })?;
+    if fresh.refs.refs.is_empty() {
+        let message = "the mirror is damaged and the source has no refs: nothing was replaced";
+        return Err(Failure::new(Reason::Held, message).with_evidence(why));
+    }
+    let aside = tools.storage.damaged_place(&job.place, tools.now());
+    tools.storage.place(&tools.storage.path(&job.place), &aside)?;
+    tools.storage.place(&fresh.dir, &job.place)?;
+    notes.push(format!("was damaged ({why}); cloned anew, the damaged copy is kept in {}.", aside.display()));
+    Ok(fresh.done())
+}
+
+async fn fresh(job: &Job<'_>, tools: &Tools, sink: &dyn Sink) -> Result<Fresh, Failure> {
+    tools.retry(&job.repo.path.to_string(), sink, || once(job, tools, sink)).await
+}
+
+async fn once(job: &Job<'_>, tools: &Tools, sink: &dyn Sink) -> Result<Fresh, Failure> {
+    let git = &tools.git;
+    let folder = tools.storage.temporary()?;
+    let dir = folder.path().join("mirror.git");
+    let mut tell = |phase: &str, percent| sink.tell(&Event::Phase { path: &job.repo.path, phase, percent });
+    let received = git.clone_mirror(&job.remote, &dir, &mut tell).await?;
+
+    let mut refs = git.local_refs(&dir).await?;
+    // The source is itself a mirror of ours: what it keeps is not the source's.
+    let foreign = std::mem::take(&mut refs.kept);
+    let drop_foreign: Vec<_> = foreign.into_iter().map(|(name, old)| RefEdit::Delete { name, old }).collect();
+    git.move_refs(&dir, &drop_foreign).await?;
+
+    let mut source = Advertisement::default();
+    if refs.refs.is_empty() {
+        // A connection cut inside the headers makes git clone "an empty repository" and report success.
+        source = git.ls_remote(&job.remote).await?;
+        if !source.refs.is_empty() {
+            return Err(Failure::new(Reason::NetworkFailed, "the clone came back empty, and the source is not"));
+        }
+        if job.repo.state == RepoState::Filled {
+            let message = "the source answers that it has no refs, and its forge says that it has content";
+            return Err(Failure::new(Reason::ServerError, message));
+        }
+    }
+    // Git has followed the HEAD that was advertised; one that names a branch not yet born is not.
+    let head = std::fs::read_to_string(dir.join("HEAD")).unwrap_or_default();
+    let born = head.strip_prefix("ref: ").is_some_and(|name| refs.refs.contains_key(name.trim().as_bytes()));
+    if !born && head.starts_with("ref: ") {
+        follow_head(git, &dir, &source, job.repo).await?;
+    }
+    Ok(Fresh { _folder: folder, dir, refs, received })
+}

@@ -1,0 +1,194 @@
+//! Whether a mirror on disk is whole, as far as that can be told without git; and the litter of killed gits.
+//!
+//! Git itself finds a truncated pack only when it needs an object from the missing part. A pack ends with its own
+//! checksum and its index repeats it (gitformat-pack(5)), so a few bytes per pack tell.
+
+use std::fs::{self, File};
+use std::io::{Read, Seek, SeekFrom};
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use crate::failure::{Failure, Reason};
+
+/// Checks the outer shape of the bare repository `dir` and the ends of its packs.
+///
+/// # Errors
+/// `corrupt`, naming what is missing or damaged; local failures of reading are told as such.
+pub fn check(dir: &Path) -> Result<(), Failure> {
+    for part in ["HEAD", "config", "objects", "refs"] {
+        if !dir.join(part).exists() {
+            return Err(corrupt(format!("{part} is missing")));
+        }
+    }
+    let folder = dir.join("objects/pack");
+    let entries = match fs::read_dir(&folder) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(Failure::local(format!("cannot read {}", folder.display()), &error)),
+    };
+    for entry in entries {
+        let path = entry.map_err(|e| Failure::local(format!("cannot read {}", folder.display()), &e))?.path();
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        // Git writes to tmp_pack_* and tmp_idx_* first; those are litter at worst.
+        if !name.starts_with("pack-") {
+            continue;
+        }
+        match path.extension().and_then(|extension| extension.to_str()) {
+            Some("idx") if !path.with_extension("pack").exists() => {
+                return Err(corrupt(format!("the pack of {name} is missing")));
+            }
+            Some("idx") => check_pack(&path)?,
+            Some("pack") if !path.with_extension("idx").exists() => {
+                return Err(corrupt(format!("the index of {name} is missing")));
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+fn check_pack(index: &Path) -> Result<(), Failure> {
+    let pack = index.with_extension("pack");
+    let name = pack.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    // SHA-1 checksums have 20 bytes, SHA-256 ones 32; the file names carry the hash, which tells which.
+    let length = if name.len() > "pack-.pack".len() + 40 { 32 } else { 20 };
+    let read = |path: &Path, back: u64| -> std::io::Result<Option<Vec<u8>>> {
+        let mut file = File::open(path)?;
+        if file.metadata()?.len() < back.max(32) {
+            return Ok(None);
+        }
+        file.seek(SeekFrom::End(-back.cast_signed()))?;
+        let mut bytes = vec![0; length];
+        file.read_exact(&mut bytes)?;
+        Ok(Some(bytes))
+    };
+    let size = length as u64;
+    let unreadable = |error| Failure::local(format!("cannot read {}", pack.display()), &error);
+    // The index ends with the pack's checksum and then its own.
+    let (of_pack, in_index) = (read(&pack, size).map_err(unreadable)?, read(index, 2 * size).map_err(unreadable)?);
+    match (of_pack, in_index) {
+        (Some(one), Some(other)) if one == other => Ok(()),
+        _ => Err(corrupt(format!("{name} is truncated or is not the pack of its index"))),
+    }
+}
+
+fn corrupt(what: String) -> Failure {
+    Failure::new(Reason::Corrupt, "the mirror on disk is damaged").with_evidence(what)
+}
+
+/// Removes the lock files and unfinished packs in `dir` that are older than `since`; returns the locks removed.
+///
+/// Whoever holds the storage's lock knows that no git of ours is at work, so what is older was left by a killed one.
+///
+/// # Errors
+/// A local failure naming what cannot be read or removed.
+pub fn clear_litter(dir: &Path, since: SystemTime) -> Result<Vec<PathBuf>, Failure> {
+    let mut removed = Vec::new();
+    let mut folders = vec![dir.to_owned(), dir.join("refs"), dir.join("objects/pack"), dir.join("objects/info")];
+    while let Some(folder) = folders.pop() {
+        let broken = |error| Failure::local(format!("cannot clear {}", folder.display()), &error);
+        let entries = match fs::read_dir(&folder) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
+            Err(error) => return Err(broken(error)),
+        };
+        for entry in entries {
+            let entry = entry.map_err(broken)?;
+            let path = entry.path();
+            if entry.file_type().map_err(broken)?.is_dir() {
+                if path.starts_with(dir.join("refs")) {
+                    folders.push(path);
+                }
+                continue;
+            }
+            let name = entry.file_name().to_string_lossy().into_owned();
+            let is_lock = name.ends_with(".lock");
+            if !is_lock && !name.starts_with("tmp_pack_") && !name.starts_with("tmp_idx_") {
+                continue;
+            }
+            let age = entry.metadata().and_then(|data| data.modified()).map_err(broken)?;
+            if age < since {
+                fs::remove_file(&path).map_err(broken)?;
+                if is_lock {
+                    removed.push(path);
+                }
+            }
+        }
+    }
+    Ok(removed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::PermissionsExt;
+    use std::process::Command;
+    use std::time::Duration;
+
+    fn git(dir: &Path, arguments: &[&str]) {
+        let done = Command::new("git")
+            .current_dir(dir)
+            .args(["-c", "user.name=t", "-c", "user.email=t@example.org", "-c", "init.defaultBranch=main"])
+            .args(arguments)
+            .env("GIT_CONFIG_NOSYSTEM", "1")
+            .env("GIT_CONFIG_GLOBAL", "/dev/null")
+            .output()
+            .unwrap();
+        assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+    }
+
+    fn packed() -> (tempfile::TempDir, PathBuf, PathBuf) {
+        let folder = tempfile::tempdir().unwrap();
+        git(folder.path(), &["init", "-q", "--bare", "x.git"]);
+        let dir = folder.path().join("x.git");
+        std::fs::write(folder.path().join("file"), "hello").unwrap();
+        let file = folder.path().join("file");
+        git(&dir, &["hash-object", "-w", file.to_str().unwrap()]);
+        git(&dir, &["update-ref", "refs/tags/blob", "b6fc4c620b67d95f953a5c1c1230aaab5db5a1b0"]);
+        git(&dir, &["repack", "-adq"]);
+        let pack = fs::read_dir(dir.join("objects/pack")).unwrap().map(|entry| entry.unwrap().path());
+        let pack = pack.into_iter().find(|path| path.extension().is_some_and(|ending| ending == "pack")).unwrap();
+        (folder, dir, pack)
+    }
+
+    #[test]
+    fn a_whole_repository_passes() {
+        let (_folder, dir, _) = packed();
+        check(&dir).unwrap();
+    }
+
+    #[test]
+    fn a_missing_or_truncated_pack_or_index_is_noticed() {
+        let truncate = |pack: &Path, lost: u64| {
+            // Packs are read-only files; root may write them all the same, so make that the case for everybody.
+            fs::set_permissions(pack, fs::Permissions::from_mode(0o644))?;
+            let file = File::options().write(true).open(pack)?;
+            file.set_len(file.metadata()?.len().saturating_sub(lost))
+        };
+        let damages: [&dyn Fn(&Path) -> std::io::Result<()>; 4] = [
+            &|pack| fs::remove_file(pack),
+            &|pack| fs::remove_file(pack.with_extension("idx")),
+            &|pack| truncate(pack, 1),
+            &|pack| truncate(pack, u64::MAX),
+        ];
+        for damage in damages {
+            let (_folder, dir, pack) = packed();
+            damage(&pack).unwrap();
+            assert_eq!(check(&dir).unwrap_err().reason, Reason::Corrupt);
+        }
+    }
+
+    #[test]
+    fn only_litter_older_than_the_run_is_removed() {
+        let (_folder, dir, _) = packed();
+        fs::create_dir_all(dir.join("refs/heads/a")).unwrap();
+        let litter = ["packed-refs.lock", "refs/heads/a/b.lock", "objects/pack/tmp_pack_x"].map(|name| dir.join(name));
+        litter.iter().for_each(|path| fs::write(path, "").unwrap());
+        let past = SystemTime::now() - Duration::from_secs(3600);
+        assert_eq!(clear_litter(&dir, past).unwrap(), Vec::<PathBuf>::new());
+        let mut removed = clear_litter(&dir, SystemTime::now() + Duration::from_secs(1)).unwrap();
+        removed.sort();
+        assert_eq!(removed, litter[..2]);
+        assert!(litter.iter().all(|path| !path.exists()));
+    }
+}

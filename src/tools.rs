@@ -1,0 +1,57 @@
+//! What every stage is handed: git, the storage, the clock, the retry policy and the signal to stop.
+
+use std::future::Future;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use tokio_util::sync::CancellationToken;
+
+use crate::failure::{Failure, Reason};
+use crate::git::Git;
+use crate::progress::{Event, Sink};
+use crate::retry::Policy;
+use crate::storage::Storage;
+
+/// The effects at hand.
+#[derive(Debug, Clone)]
+pub struct Tools {
+    pub git: Git,
+    pub storage: Storage,
+    pub policy: Policy,
+    pub stop: CancellationToken,
+    pub clock: fn() -> Timestamp,
+}
+
+impl Tools {
+    /// What time it is.
+    pub fn now(&self) -> Timestamp {
+        (self.clock)()
+    }
+
+    /// Does `attempt` until it succeeds or its failure is final; each wait is told to `sink` as being about `what`.
+    ///
+    /// # Errors
+    /// The last failure, or `cancelled` when the wait was cut short.
+    pub async fn retry<T, A>(&self, what: &str, sink: &dyn Sink, mut attempt: impl FnMut() -> A) -> Result<T, Failure>
+    where
+        A: Future<Output = Result<T, Failure>>,
+    {
+        let mut schedule = self.policy.start();
+        loop {
+            let failure = match attempt().await {
+                Ok(value) => return Ok(value),
+                Err(failure) => failure,
+            };
+            let Some(wait) = schedule.next(&failure) else { return Err(failure) };
+            sink.tell(&Event::Retrying { what, failure: &failure, wait });
+            self.pause(wait).await?;
+        }
+    }
+
+    async fn pause(&self, wait: Duration) -> Result<(), Failure> {
+        tokio::select! {
+            () = self.stop.cancelled() => Err(Failure::new(Reason::Cancelled, "stopped while waiting to try again")),
+            () = tokio::time::sleep(wait) => Ok(()),
+        }
+    }
+}
