@@ -7,4 +7,6 @@ pub mod model;
 pub mod progress;
 pub mod retry;
 pub mod secret;
+pub mod store;
 pub mod url;
+pub mod watch;
