@@ -11,4 +11,6 @@ pub mod retry;
 pub mod secret;
 pub mod storage;
 pub mod tools;
+pub mod store;
 pub mod url;
+pub mod watch;

@@ -1,0 +1,96 @@
+//! What can be wrong with the store, told apart by what the user can do about it.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use crate::failure::{Failure, Reason};
+
+/// Why the store could not be opened, read or written.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// A newer Holocron wrote it; the file was not touched.
+    #[error(
+        "the store {} is of version {found}, written by a newer holocron; this one knows versions up to {known}",
+        path.display()
+    )]
+    Newer { path: PathBuf, found: i64, known: i64 },
+    /// An older Holocron wrote it, and it was opened only for reading.
+    #[error("the store {} is of version {found} and cannot be read before it is migrated to {known}", path.display())]
+    Older { path: PathBuf, found: i64, known: i64 },
+    /// It is a database, but not one of ours.
+    #[error("{} is a database of another program", path.display())]
+    Foreign { path: PathBuf },
+    /// The file is no database, or a broken one.
+    #[error("the store {} is damaged: {why}", path.display())]
+    Damaged { path: PathBuf, why: String },
+    /// The file system stands in the way.
+    #[error("cannot {doing} {}", path.display())]
+    Io { doing: &'static str, path: PathBuf, source: io::Error },
+    /// The database refused; its file is as it was.
+    #[error("cannot {doing} the store {}", path.display())]
+    Database { doing: &'static str, path: PathBuf, source: sqlx::Error },
+}
+
+// Result codes of SQLite, <https://www.sqlite.org/rescode.html>; the low byte of an extended code is its kind.
+const SQLITE_ERROR: i32 = 1;
+const SQLITE_CORRUPT: i32 = 11;
+const SQLITE_FULL: i32 = 13;
+const SQLITE_NOTADB: i32 = 26;
+/// A killed writer left an unfinished transaction, and a reader may not roll it back.
+const SQLITE_READONLY_ROLLBACK: i32 = 776;
+
+impl StoreError {
+    /// Tells a damaged file from everything else that SQLite reports.
+    pub(super) fn database(doing: &'static str, path: &Path, source: sqlx::Error) -> Self {
+        let path = path.to_owned();
+        match code(&source).map(|code| code & 0xff) {
+            Some(SQLITE_CORRUPT | SQLITE_NOTADB) => StoreError::Damaged { path, why: source.to_string() },
+            _ => StoreError::Database { doing, path, source },
+        }
+    }
+
+    /// As [`StoreError::database`], for a statement that every whole store answers: a missing table is damage too.
+    pub(super) fn schema(path: &Path, source: sqlx::Error) -> Self {
+        match code(&source) {
+            Some(SQLITE_ERROR) => StoreError::Damaged { path: path.to_owned(), why: source.to_string() },
+            _ => StoreError::database("check", path, source),
+        }
+    }
+
+    /// Whether a killed writer's unfinished transaction has to be rolled back before anything can be read.
+    pub(super) fn is_unfinished(&self) -> bool {
+        matches!(self, StoreError::Database { source, .. } if code(source) == Some(SQLITE_READONLY_ROLLBACK))
+    }
+
+    /// What the user can do about it, in one sentence.
+    pub fn hint(&self) -> &'static str {
+        match self {
+            StoreError::Newer { .. } => "run the newer holocron that wrote it, or choose another storage directory.",
+            StoreError::Older { .. } => "a normal run migrates it.",
+            StoreError::Foreign { .. } => "move that file away, or choose another storage directory.",
+            StoreError::Damaged { .. } => "a normal run moves it aside and rebuilds it; the mirrors are not touched.",
+            StoreError::Io { .. } => "check the directory, its permissions and the free space.",
+            StoreError::Database { .. } => "check the file's permissions, the free space, and who else has it open.",
+        }
+    }
+}
+
+fn code(error: &sqlx::Error) -> Option<i32> {
+    error.as_database_error()?.code()?.parse().ok()
+}
+
+/// A store that cannot be used is a failure of this machine; a full disk is told apart.
+impl From<StoreError> for Failure {
+    fn from(error: StoreError) -> Failure {
+        let failure = match &error {
+            StoreError::Io { source, .. } => Failure::local(error.to_string(), source),
+            StoreError::Database { source, .. } => {
+                let full = code(source).is_some_and(|code| code & 0xff == SQLITE_FULL);
+                let reason = if full { Reason::DiskFull } else { Reason::LocalFailed };
+                Failure::new(reason, error.to_string()).with_evidence(source.to_string())
+            }
+            _ => Failure::new(Reason::LocalFailed, error.to_string()),
+        };
+        failure.with_hint(error.hint())
+    }
+}

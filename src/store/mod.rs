@@ -1,0 +1,189 @@
+//! What was there last time: the last result per mirror, the history of runs, and listing pages with their ETags.
+//!
+//! It is one SQLite file, and a cache: the mirrors on disk are the truth. So a damaged store is moved aside and built
+//! anew, while one of a newer version is refused untouched. Queries use `$1` placeholders and plain SQL that Postgres
+//! understands too; only the schema, its version and the checks are SQLite's own.
+
+mod error;
+mod file;
+mod mirrors;
+mod pages;
+mod record;
+mod rows;
+mod runs;
+mod schema;
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use jiff::Timestamp;
+use sqlx::sqlite::{SqliteConnectOptions, SqliteSynchronous};
+use sqlx::{ConnectOptions as _, Connection as _, SqliteConnection};
+use tempfile::TempDir;
+use tokio::sync::Mutex;
+
+pub use error::StoreError;
+pub use pages::StoredPage;
+pub use record::{Backoff, MirrorRecord, after};
+pub use rows::{Ignored, Rows};
+pub use runs::{Run, RunId};
+
+/// How long to wait for another process that is writing.
+const BUSY: Duration = Duration::from_secs(10);
+
+/// The open store. All methods take `&self`; one connection serves them in turn.
+#[derive(Debug)]
+pub struct Store {
+    path: PathBuf,
+    /// One connection and no pool: a pool's timeouts run on tokio's clock, which tests stop.
+    connection: Mutex<SqliteConnection>,
+    /// Lives as long as the store when a copy had to be opened.
+    _copy: Option<TempDir>,
+}
+
+/// A store that is ready for use.
+#[derive(Debug)]
+pub struct Opened {
+    pub store: Store,
+    /// Where a damaged store was moved, when the one at hand was built anew.
+    pub rebuilt: Option<PathBuf>,
+}
+
+impl Store {
+    /// Opens the store for reading and writing, and creates it (with its directory) where there is none.
+    ///
+    /// A damaged file is renamed to `<name>.damaged-<UTC time>`, never deleted, and [`Opened::rebuilt`] names it.
+    ///
+    /// # Errors
+    /// A store of a newer version or another program's database, both left untouched; a file system that refuses.
+    pub async fn open(path: &Path) -> Result<Opened, StoreError> {
+        let path = &absolute(path)?;
+        file::create(path)?;
+        match Self::open_writable(path, schema::STEPS).await {
+            Ok(store) => Ok(Opened { store, rebuilt: None }),
+            Err(StoreError::Damaged { .. }) => {
+                let moved = file::move_aside(path, Timestamp::now())?;
+                file::create(path)?;
+                let store = Self::open_writable(path, schema::STEPS).await?;
+                Ok(Opened { store, rebuilt: Some(moved) })
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Opens the store for a look: creates nothing, changes nothing; `None` when there is none yet.
+    ///
+    /// Writing to it fails. After a killed run, whose unfinished write only a writer may roll back, it reads a
+    /// temporary copy.
+    ///
+    /// # Errors
+    /// As [`Store::open`], and also when the file is damaged or older: a normal run heals both.
+    pub async fn open_read_only(path: &Path) -> Result<Option<Self>, StoreError> {
+        let path = &absolute(path)?;
+        if refuse_at_sight(path)? == file::Look::Nothing {
+            return Ok(None);
+        }
+        match Self::look(path, options(path).read_only(true), None).await {
+            Err(error) if error.is_unfinished() => {
+                let (dir, copy) = file::copy(path)?;
+                Self::look(path, options(&copy), Some(dir)).await
+            }
+            result => result,
+        }
+    }
+
+    /// Ends the connection. Dropping the store is as safe; this one waits and tells.
+    ///
+    /// # Errors
+    /// When SQLite reports one while closing.
+    pub async fn close(self) -> Result<(), StoreError> {
+        let Store { path, connection, _copy } = self;
+        connection.into_inner().close().await.map_err(|source| StoreError::database("close", &path, source))
+    }
+
+    /// Where the store lies.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    async fn open_writable(path: &Path, steps: &[&'static str]) -> Result<Self, StoreError> {
+        refuse_at_sight(path)?;
+        // EXTRA also syncs the directory after the journal is gone: what was recorded survives a power cut.
+        let writing = options(path).synchronous(SqliteSynchronous::Extra);
+        let mut connection = connect(path, &writing).await?;
+        let ready = async {
+            if schema::check(&mut connection, path).await? != schema::Found::Version(steps.len() as i64) {
+                schema::migrate(&mut connection, path, steps).await?;
+            }
+            schema::check_tables(&mut connection, path).await?;
+            // No -wal and -shm files: a look at the store must be able to leave no trace.
+            sqlx::query("PRAGMA journal_mode = DELETE")
+                .execute(&mut connection)
+                .await
+                .map_err(|source| StoreError::database("open", path, source))
+        };
+        match ready.await {
+            Ok(_) => Ok(Store { path: path.to_owned(), connection: Mutex::new(connection), _copy: None }),
+            Err(error) => {
+                // The file may be renamed next; let SQLite be done with it. Its first error is the one that counts.
+                connection.close_hard().await.ok();
+                Err(error)
+            }
+        }
+    }
+
+    async fn look(
+        path: &Path,
+        reading: SqliteConnectOptions,
+        copy: Option<TempDir>,
+    ) -> Result<Option<Self>, StoreError> {
+        let mut connection = connect(path, &reading).await?;
+        match schema::check(&mut connection, path).await? {
+            schema::Found::New => return Ok(None),
+            schema::Found::Version(found) if found < schema::VERSION => {
+                return Err(StoreError::Older { path: path.to_owned(), found, known: schema::VERSION });
+            }
+            schema::Found::Version(_) => {}
+        }
+        schema::check_tables(&mut connection, path).await?;
+        sqlx::query("PRAGMA query_only = ON")
+            .execute(&mut connection)
+            .await
+            .map_err(|source| StoreError::database("open", path, source))?;
+        Ok(Some(Store { path: path.to_owned(), connection: Mutex::new(connection), _copy: copy }))
+    }
+
+    fn error(&self, doing: &'static str) -> impl Fn(sqlx::Error) -> StoreError {
+        move |source| StoreError::database(doing, &self.path, source)
+    }
+}
+
+/// SQLite would take a relative name such as `file:x` for a URI.
+fn absolute(path: &Path) -> Result<PathBuf, StoreError> {
+    std::path::absolute(path).map_err(|source| StoreError::Io { doing: "find", path: path.to_owned(), source })
+}
+
+/// Refuses by the header alone what must stay untouched, or cannot be read anyway.
+fn refuse_at_sight(path: &Path) -> Result<file::Look, StoreError> {
+    match file::look(path)? {
+        file::Look::Database { version: found } if found > schema::VERSION => {
+            Err(StoreError::Newer { path: path.to_owned(), found, known: schema::VERSION })
+        }
+        file::Look::NotADatabase => {
+            Err(StoreError::Damaged { path: path.to_owned(), why: "it is not a database".to_owned() })
+        }
+        look => Ok(look),
+    }
+}
+
+fn options(path: &Path) -> SqliteConnectOptions {
+    // Statements name private repositories; they belong in no log.
+    SqliteConnectOptions::new().filename(path).busy_timeout(BUSY).disable_statement_logging()
+}
+
+async fn connect(path: &Path, options: &SqliteConnectOptions) -> Result<SqliteConnection, StoreError> {
+    options.connect().await.map_err(|source| StoreError::database("open", path, source))
+}
+
+#[cfg(test)]
+mod tests;

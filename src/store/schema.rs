@@ -1,0 +1,134 @@
+//! The tables, how they came to be, and whether a file has them whole.
+
+use std::path::Path;
+
+use sqlx::{AssertSqlSafe, Connection as _, SqliteConnection};
+
+use super::error::StoreError;
+
+/// Each step brings the schema from its own index to the next version; steps are never changed once released.
+pub(super) const STEPS: &[&str] = &["
+    CREATE TABLE mirrors (
+        folder            TEXT    NOT NULL,
+        id                TEXT    NOT NULL,
+        source            TEXT    NOT NULL,
+        path              TEXT    NOT NULL,
+        mirror            TEXT    NOT NULL,
+        url               TEXT    NOT NULL,
+        default_branch    TEXT,
+        pushed_at         TEXT,
+        verdict           TEXT    NOT NULL,
+        degraded          BOOLEAN NOT NULL,
+        failure           TEXT,
+        failures_in_a_row BIGINT  NOT NULL,
+        retry_at          TEXT,
+        last_attempt      TEXT,
+        last_success      TEXT,
+        last_full         TEXT,
+        refs              BIGINT  NOT NULL,
+        size_bytes        BIGINT,
+        kept_refs         BIGINT  NOT NULL,
+        gone_since        TEXT,
+        empty             BOOLEAN NOT NULL,
+        PRIMARY KEY (folder, id)
+    ) WITHOUT ROWID;
+    CREATE TABLE runs (
+        id        INTEGER PRIMARY KEY,
+        started   TEXT NOT NULL,
+        finished  TEXT,
+        exit_code BIGINT,
+        totals    TEXT
+    );
+    CREATE TABLE pages (
+        source  TEXT NOT NULL,
+        url     TEXT NOT NULL,
+        etag    TEXT NOT NULL,
+        next    TEXT,
+        body    TEXT NOT NULL,
+        used_at TEXT NOT NULL,
+        PRIMARY KEY (source, url)
+    );
+"];
+
+/// The schema version that this program writes.
+pub(super) const VERSION: i64 = STEPS.len() as i64;
+
+/// `Holo` in ASCII: tells our file from other programs' databases.
+const APPLICATION: i64 = 0x486f_6c6f;
+
+/// What a database was found to be.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Found {
+    /// Without a single table.
+    New,
+    /// Ours, of this version.
+    Version(i64),
+}
+
+/// Looks at version, owner and, when it is ours, the soundness of a database; changes nothing.
+///
+/// # Errors
+/// [`StoreError::Newer`], [`StoreError::Foreign`], [`StoreError::Damaged`], or whatever keeps SQLite from reading.
+pub(super) async fn check(connection: &mut SqliteConnection, path: &Path) -> Result<Found, StoreError> {
+    let read = |source| StoreError::database("read", path, source);
+    let found: i64 = sqlx::query_scalar("PRAGMA user_version").fetch_one(&mut *connection).await.map_err(read)?;
+    let application: i64 =
+        sqlx::query_scalar("PRAGMA application_id").fetch_one(&mut *connection).await.map_err(read)?;
+    let tables: i64 =
+        sqlx::query_scalar("SELECT count(*) FROM sqlite_schema").fetch_one(&mut *connection).await.map_err(read)?;
+    if found == 0 && tables == 0 {
+        return Ok(Found::New);
+    }
+    if application != APPLICATION {
+        return Err(StoreError::Foreign { path: path.to_owned() });
+    }
+    if found > VERSION {
+        return Err(StoreError::Newer { path: path.to_owned(), found, known: VERSION });
+    }
+    let verdict: String =
+        sqlx::query_scalar("PRAGMA quick_check(1)").fetch_one(&mut *connection).await.map_err(read)?;
+    if verdict != "ok" {
+        return Err(StoreError::Damaged { path: path.to_owned(), why: verdict });
+    }
+    if found < 1 {
+        return Err(StoreError::Damaged { path: path.to_owned(), why: format!("its version is {found}") });
+    }
+    Ok(Found::Version(found))
+}
+
+/// Checks that every table has its columns, as far as the newest schema knows them.
+///
+/// # Errors
+/// [`StoreError::Damaged`] when one is missing.
+pub(super) async fn check_tables(connection: &mut SqliteConnection, path: &Path) -> Result<(), StoreError> {
+    for sql in [super::mirrors::ALL, super::runs::RECENT, super::pages::ALL] {
+        // Preparing a statement looks every name in it up.
+        sqlx::Executor::prepare(&mut *connection, sqlx::SqlSafeStr::into_sql_str(sql))
+            .await
+            .map_err(|source| StoreError::schema(path, source))?;
+    }
+    Ok(())
+}
+
+/// Brings the schema to the last of `steps`: all of it, or nothing.
+///
+/// # Errors
+/// The database's own, with the file as it was.
+pub(super) async fn migrate(
+    connection: &mut SqliteConnection,
+    path: &Path,
+    steps: &[&'static str],
+) -> Result<(), StoreError> {
+    let fail = |source| StoreError::database("migrate", path, source);
+    let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await.map_err(fail)?;
+    // Asked again under the lock: another process may have migrated it since.
+    let found: i64 = sqlx::query_scalar("PRAGMA user_version").fetch_one(&mut *transaction).await.map_err(fail)?;
+    let done = usize::try_from(found).unwrap_or(0);
+    for step in steps.iter().skip(done) {
+        sqlx::raw_sql(*step).execute(&mut *transaction).await.map_err(fail)?;
+    }
+    // A pragma takes no parameters; both numbers are our own.
+    let stamp = format!("PRAGMA user_version = {}; PRAGMA application_id = {APPLICATION}", steps.len().max(done));
+    sqlx::raw_sql(AssertSqlSafe(stamp)).execute(&mut *transaction).await.map_err(fail)?;
+    transaction.commit().await.map_err(fail)
+}
