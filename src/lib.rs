@@ -5,6 +5,8 @@ pub mod failure;
 pub mod forge;
 pub mod model;
 pub mod progress;
+pub mod report;
 pub mod retry;
 pub mod secret;
+pub mod text;
 pub mod url;
