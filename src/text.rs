@@ -130,8 +130,8 @@ pub fn duration(span: Duration) -> String {
 /// Returns how long ago `then` was, in one unit: `2 h ago`; a time yet to come (a wrong clock) as its date and time.
 pub fn ago(then: Timestamp, now: Timestamp) -> String {
     match now.as_second().saturating_sub(then.as_second()) {
-        ..-60 => then.strftime("%Y-%m-%d %H:%M UTC").to_string(),
-        ..1 => "just now".to_owned(),
+        ..=-61 => then.strftime("%Y-%m-%d %H:%M UTC").to_string(),
+        -60..1 => "just now".to_owned(),
         seconds @ 1..60 => format!("{seconds} s ago"),
         seconds @ 60..3_600 => format!("{} min ago", seconds / 60),
         seconds @ 3_600..86_400 => format!("{} h ago", seconds / 3_600),

@@ -15,6 +15,7 @@ use crate::text::{Detail, Paint};
 
 pub use bars::Bars;
 pub use lines::Lines;
+pub(crate) use lines::{result, tone};
 pub use screen::Screen;
 
 /// How a run speaks on stderr while it works.
