@@ -1,0 +1,290 @@
+//! Progress as bars on a terminal: one for the run, below the lines of the repositories at work.
+//!
+//! ```text
+//! ns/alpha: updated: ~2, 1.2 KiB, 0.4 s.
+//!  45% Receiving objects     ns/beta
+//!      Resolving deltas      ns/gamma
+//! 120/233 mirrors, 2 failed  [==========>         ]
+//! ```
+//! Each line is one `{wide_msg}`: indicatif cuts exactly that to the terminal's width at every drawing, so nothing ever
+//! wraps (a wrapped line cannot be taken back). That is why numbers stand first and names last.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+use super::lines::lasting;
+use super::{Event, Screen, Sink};
+use crate::model::{Outcome, RepoPath, Status};
+use crate::text::{Detail, Paint, clean, count};
+
+/// Tells a run's events as bars that move; what stays worth knowing becomes a line above them.
+///
+/// Counts one [`Event::Finished`] for each mirror that [`Event::Planned`] announced, also for those that needed no git.
+/// The bars go away with the last of them, with the next `Planned`, and when the sink is dropped.
+pub struct Bars {
+    bars: MultiProgress,
+    detail: Detail,
+    paint: Paint,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    listing: HashMap<String, ProgressBar>,
+    active: HashMap<RepoPath, ProgressBar>,
+    overall: Option<Overall>,
+}
+
+struct Overall {
+    bar: ProgressBar,
+    mirrors: usize,
+    done: usize,
+    failed: usize,
+}
+
+impl Bars {
+    /// Bars on `target`, which is stderr or a test's terminal.
+    pub fn new(target: ProgressDrawTarget, detail: Detail, paint: Paint) -> Self {
+        Bars { bars: MultiProgress::with_draw_target(target), detail, paint, state: Mutex::default() }
+    }
+
+    /// The place for lines that must not tear the bars.
+    pub fn screen(&self) -> Screen {
+        Screen::above(self.bars.clone())
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A line that is redrawn in place, above the overall bar when that is there.
+    fn add(&self, state: &State) -> ProgressBar {
+        let bar = ProgressBar::no_length().with_style(whole_line());
+        match &state.overall {
+            Some(overall) => self.bars.insert_before(&overall.bar, bar),
+            None => self.bars.add(bar),
+        }
+    }
+
+    fn remove(&self, bar: &ProgressBar) {
+        bar.finish_and_clear();
+        self.bars.remove(bar);
+    }
+
+    fn plan(&self, state: &mut State, mirrors: usize) {
+        self.clear(state);
+        if mirrors == 0 {
+            return;
+        }
+        let bar = self.bars.add(ProgressBar::no_length().with_style(whole_line()));
+        let overall = Overall { bar, mirrors, done: 0, failed: 0 };
+        overall.draw();
+        state.overall = Some(overall);
+    }
+
+    fn finish(&self, state: &mut State, outcome: &Outcome) {
+        if let Some(bar) = state.active.remove(&outcome.path) {
+            self.remove(&bar);
+        }
+        if let Some(overall) = &mut state.overall {
+            overall.done += 1;
+            overall.failed += usize::from(outcome.verdict.status() == Status::Failed);
+            overall.draw();
+            if overall.done >= overall.mirrors {
+                self.clear(state);
+            }
+        }
+    }
+
+    fn clear(&self, state: &mut State) {
+        let overall = state.overall.take().map(|overall| overall.bar);
+        let listing = state.listing.drain().map(|(_, bar)| bar);
+        let active = state.active.drain().map(|(_, bar)| bar);
+        for bar in listing.chain(active).chain(overall) {
+            self.remove(&bar);
+        }
+    }
+}
+
+impl Sink for Bars {
+    fn tell(&self, event: &Event<'_>) {
+        let mut state = self.state();
+        match event {
+            Event::Listing { source } => {
+                let bar = self.add(&state);
+                bar.set_message(format!("{}: listing", clean(source)));
+                if let Some(old) = state.listing.insert((*source).to_owned(), bar) {
+                    self.remove(&old);
+                }
+            }
+            Event::Listed { source, repos } => {
+                if let Some(bar) = state.listing.get(*source) {
+                    bar.set_message(format!("{}: listing: {}", clean(source), count(*repos, "repository")));
+                }
+            }
+            Event::Planned { mirrors, .. } => self.plan(&mut state, *mirrors),
+            Event::Started { path } => {
+                let bar = self.add(&state);
+                bar.set_message(at_work(None, "starting", path));
+                if let Some(old) = state.active.insert((*path).clone(), bar) {
+                    self.remove(&old);
+                }
+            }
+            Event::Phase { path, phase, percent } => {
+                if let Some(bar) = state.active.get(*path) {
+                    bar.set_message(at_work(*percent, phase, path));
+                }
+            }
+            Event::Finished { outcome } => self.finish(&mut state, outcome),
+            Event::Retrying { .. } | Event::Warning { .. } => {}
+        }
+        // Still under the lock: lines come in the order of their events.
+        let screen = self.screen();
+        for line in lasting(event, self.detail, self.paint) {
+            screen.line(&line);
+        }
+    }
+}
+
+impl Drop for Bars {
+    fn drop(&mut self) {
+        let mut state = std::mem::take(&mut *self.state());
+        self.clear(&mut state);
+    }
+}
+
+impl fmt::Debug for Bars {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Bars").field("detail", &self.detail).field("paint", &self.paint).finish_non_exhaustive()
+    }
+}
+
+impl Overall {
+    fn draw(&self) {
+        const CELLS: usize = 20;
+        let filled = CELLS * self.done.min(self.mirrors) / self.mirrors;
+        let gauge: String = (0..CELLS)
+            .map(|cell| match cell.cmp(&filled) {
+                std::cmp::Ordering::Less => '=',
+                std::cmp::Ordering::Equal => '>',
+                std::cmp::Ordering::Greater => ' ',
+            })
+            .collect();
+        let failed = if self.failed > 0 { format!(", {} failed", self.failed) } else { String::new() };
+        self.bar.set_message(format!("{}/{}{failed}  [{gauge}]", self.done, count(self.mirrors, "mirror")));
+    }
+}
+
+fn whole_line() -> ProgressStyle {
+    ProgressStyle::with_template("{wide_msg}").expect("the template is a constant that indicatif knows")
+}
+
+/// One repository at work. Git's longest phase, `Compressing objects`, has 19 letters.
+fn at_work(percent: Option<u8>, phase: &str, path: &RepoPath) -> String {
+    let percent = percent.map_or_else(String::new, |percent| format!("{percent}%"));
+    format!("{percent:>4} {:<19}  {}", clean(phase), clean(&path.to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    use indicatif::InMemoryTerm;
+
+    use super::super::lines::tests::outcome;
+    use super::*;
+    use crate::failure::{Failure, Reason};
+    use crate::model::Verdict;
+
+    fn bars(columns: u16) -> (InMemoryTerm, Bars) {
+        let terminal = InMemoryTerm::new(12, columns);
+        let target = ProgressDrawTarget::term_like(Box::new(terminal.clone()));
+        (terminal, Bars::new(target, Detail::Changes, Paint::Plain))
+    }
+
+    fn path(name: &str) -> RepoPath {
+        RepoPath::new("ns", name).unwrap()
+    }
+
+    #[test]
+    fn each_active_repository_has_a_line_with_gits_phase_above_the_overall_bar() {
+        let (terminal, bars) = bars(80);
+        bars.tell(&Event::Listing { source: "github" });
+        bars.tell(&Event::Listed { source: "github", repos: 4 });
+        insta::assert_snapshot!(terminal.contents(), @"github: listing: 4 repositories");
+        bars.tell(&Event::Planned { mirrors: 4, to_do: 4 });
+        for name in ["a", "b", "c"] {
+            bars.tell(&Event::Started { path: &path(name) });
+        }
+        bars.tell(&Event::Phase { path: &path("a"), phase: "Receiving objects", percent: Some(45) });
+        bars.tell(&Event::Phase { path: &path("b"), phase: "Resolving deltas", percent: None });
+        insta::assert_snapshot!(terminal.contents(), @"
+         45% Receiving objects    ns/a
+             Resolving deltas     ns/b
+             starting             ns/c
+        0/4 mirrors  [>                   ]
+        ");
+    }
+
+    #[test]
+    fn a_change_and_a_failure_stay_above_the_bars_and_a_current_one_goes() {
+        let (terminal, bars) = bars(80);
+        bars.tell(&Event::Planned { mirrors: 4, to_do: 3 });
+        for name in ["a", "b", "c"] {
+            bars.tell(&Event::Started { path: &path(name) });
+        }
+        let mut failed = outcome("a", Verdict::Failed);
+        failed.failure = Some(Failure::new(Reason::ServerError, "the server answered 500"));
+        bars.tell(&Event::Finished { outcome: &failed });
+        bars.tell(&Event::Finished { outcome: &outcome("b", Verdict::Current) });
+        bars.tell(&Event::Finished { outcome: &outcome("c", Verdict::Updated) });
+        bars.screen().line("a line of the log");
+        insta::assert_snapshot!(terminal.contents(), @"
+        ns/a: failed: server_error: the server answered 500.
+        ns/c: updated: 0.4 s.
+        a line of the log
+        3/4 mirrors, 1 failed  [===============>    ]
+        ");
+        bars.tell(&Event::Finished { outcome: &outcome("d", Verdict::Current) });
+        insta::assert_snapshot!(terminal.contents(), @"
+        ns/a: failed: server_error: the server answered 500.
+        ns/c: updated: 0.4 s.
+        a line of the log
+        ");
+    }
+
+    #[test]
+    fn a_narrow_terminal_cuts_lines_instead_of_wrapping_them() {
+        let (terminal, bars) = bars(30);
+        bars.tell(&Event::Planned { mirrors: 233, to_do: 2 });
+        for name in ["a-rather-long-repository-name", "日本語日本語日本語日本語"] {
+            bars.tell(&Event::Started { path: &path(name) });
+            bars.tell(&Event::Phase { path: &path(name), phase: "Receiving objects", percent: Some(7) });
+        }
+        insta::assert_snapshot!(terminal.contents(), @"
+          7% Receiving objects    ns/a
+          7% Receiving objects    ns/
+        0/233 mirrors  [>
+        ");
+    }
+
+    #[test]
+    fn the_next_cycle_starts_with_a_bar_of_its_own() {
+        let (terminal, bars) = bars(60);
+        bars.tell(&Event::Planned { mirrors: 2, to_do: 2 });
+        bars.tell(&Event::Started { path: &path("a") });
+        bars.tell(&Event::Planned { mirrors: 3, to_do: 1 });
+        insta::assert_snapshot!(terminal.contents(), @"0/3 mirrors  [>                   ]");
+    }
+
+    #[test]
+    fn nothing_moving_is_left_when_the_sink_is_dropped() {
+        let (terminal, bars) = bars(60);
+        bars.tell(&Event::Planned { mirrors: 2, to_do: 2 });
+        bars.tell(&Event::Started { path: &path("a") });
+        bars.tell(&Event::Warning { text: "this stays" });
+        drop(bars);
+        assert_eq!(terminal.contents(), "warning: this stays.");
+    }
+}
