@@ -22,6 +22,7 @@ use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
 use crate::failure::{Failure, Reason};
+use crate::model::MirrorKey;
 
 /// Our own folder in the storage root; no host is called so.
 pub const OWN_FOLDER: &str = ".holocron";
@@ -188,9 +189,14 @@ impl Storage {
         self.free(&Path::new(OWN_FOLDER).join("damaged").join(time).join(mirror))
     }
 
+    /// Where a mirror waits while two mirrors exchange their places; by its key, so that a killed run's is found again.
+    pub fn staging_place(&self, key: &MirrorKey) -> PathBuf {
+        Path::new(OWN_FOLDER).join("moving").join(&key.folder).join(format!("{}.git", plain(&key.id)))
+    }
+
     /// Where the mirror of a deleted repository goes when another one takes its place.
     pub fn gone_place(&self, mirror: &Path, id: &str) -> PathBuf {
-        let id: String = id.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect();
+        let id = plain(id);
         let name = mirror.with_extension("").file_name().map(|name| name.to_string_lossy().into_owned());
         let parent = mirror.parent().unwrap_or(Path::new(""));
         let place = Path::new(OWN_FOLDER).join("gone").join(parent);
@@ -225,6 +231,11 @@ pub struct Lock {
     _file: File,
     /// When it was taken. What is older was left by somebody who is no more.
     pub since: SystemTime,
+}
+
+/// A forge's id as part of a file name.
+fn plain(id: &str) -> String {
+    id.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect()
 }
 
 fn holder(file: &mut File) -> Option<i32> {

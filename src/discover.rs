@@ -1,0 +1,257 @@
+//! Asks the sources what should exist, and the storage what does: the inventory that a plan is made from.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use futures_util::{StreamExt, stream};
+use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
+
+use crate::config::{Config, Filters, SourceConfig, Transport};
+use crate::failure::{Failure, Reason};
+use crate::forge::{self, Connection, DirTree, Listing, PageCache, Source, UrlList};
+use crate::git::Remote;
+use crate::mirror::adopt;
+use crate::model::{ForgeKind, MirrorKey, Repo};
+use crate::progress::{Event, Sink};
+use crate::report::{RefusedPart, SourceFailure};
+use crate::secret::{Credential, Secret};
+use crate::store::MirrorRecord;
+use crate::tools::Tools;
+use crate::url::RemoteUrl;
+
+/// Lookups of single repositories under way at once.
+const LOOKUPS: usize = 4;
+
+/// What exists: at the sources and in the storage.
+#[derive(Debug, Default)]
+pub struct Inventory {
+    /// The repositories that are wanted, each once.
+    pub repos: Vec<Repo>,
+    /// Mirrors whose repositories a whole listing no longer shows and whose forge says that they are no more.
+    pub gone: Vec<MirrorKey>,
+    /// Sources that could not be listed: nothing behind them is touched.
+    pub failures: Vec<SourceFailure>,
+    pub refused: Vec<RefusedPart>,
+    /// Relative paths that exist, of all those a mirror may have or had.
+    pub present: BTreeSet<PathBuf>,
+    /// Repositories in the storage that the store knows nothing of, and the URLs they came from.
+    pub unrecorded: BTreeMap<PathBuf, Option<RemoteUrl>>,
+    /// How to reach the repositories of each source.
+    pub access: HashMap<String, Access>,
+}
+
+/// What git needs to reach the repositories of one source.
+#[derive(Debug, Clone, Default)]
+pub struct Access {
+    pub credential: Option<Credential>,
+    pub ca_file: Option<PathBuf>,
+    pub proxy: Option<url::Url>,
+}
+
+impl Access {
+    /// The remote of a repository of this source.
+    pub fn remote(&self, url: &RemoteUrl) -> Remote {
+        Remote {
+            url: url.clone(),
+            credential: self.credential.clone(),
+            ca_file: self.ca_file.clone(),
+            proxy: self.proxy.clone(),
+        }
+    }
+}
+
+/// Takes the inventory. Never fails as a whole: what could not be listed is told in it.
+pub async fn discover(
+    config: &Config,
+    tools: &Tools,
+    records: &[MirrorRecord],
+    cache: &Arc<PageCache>,
+    sink: &Arc<dyn Sink>,
+) -> Inventory {
+    let listings = stream::iter(&config.sources)
+        .map(|source| async move { (source, list(source, config, tools, records, cache, sink).await) })
+        .buffered(LOOKUPS)
+        .collect::<Vec<_>>()
+        .await;
+    let mut inventory = Inventory::default();
+    let mut seen = HashSet::new();
+    for (source, result) in listings {
+        match result {
+            Ok(found) => inventory.add(source, found, &mut seen),
+            Err(failure) => inventory.failures.push(SourceFailure { source: source.id.clone(), failure }),
+        }
+    }
+    inventory.look_at_storage(tools, records).await;
+    inventory
+}
+
+/// What one source answered.
+struct Found {
+    listing: Listing,
+    gone: Vec<MirrorKey>,
+    access: Access,
+}
+
+impl Inventory {
+    fn add(&mut self, source: &SourceConfig, found: Found, seen: &mut HashSet<MirrorKey>) {
+        let part = |refused: forge::Refused| RefusedPart {
+            source: source.id.clone(),
+            what: refused.what,
+            failure: refused.failure,
+        };
+        self.refused.extend(found.listing.refused.into_iter().map(part));
+        self.gone.extend(found.gone);
+        self.access.insert(source.id.clone(), found.access);
+        let selection = Selection::of(&source.filters);
+        // Two sources may show the same repository; the first one named mirrors it.
+        let wanted = found.listing.repos.into_iter().filter(|repo| selection.wants(repo) && seen.insert(repo.key()));
+        self.repos.extend(wanted);
+    }
+
+    async fn look_at_storage(&mut self, tools: &Tools, records: &[MirrorRecord]) {
+        let storage = &tools.storage;
+        let recorded: BTreeSet<&Path> = records.iter().map(|record| record.mirror.as_path()).collect();
+        let expected = self.repos.iter().map(Repo::mirror_path);
+        let staged = self.repos.iter().map(|repo| storage.staging_place(&repo.key()));
+        let places = expected.chain(staged).chain(recorded.iter().map(|path| path.to_path_buf()));
+        self.present = places.filter(|place| storage.has_mirror(place)).collect();
+        let strangers = self.present.iter().filter(|place| !recorded.contains(place.as_path())).cloned();
+        for place in strangers.chain(adopt::legacy_mirrors(storage.root())) {
+            let url = adopt::origin_of(&tools.git, &storage.path(&place)).await;
+            self.unrecorded.insert(place, url);
+        }
+    }
+}
+
+async fn list(
+    source: &SourceConfig,
+    config: &Config,
+    tools: &Tools,
+    records: &[MirrorRecord],
+    cache: &Arc<PageCache>,
+    sink: &Arc<dyn Sink>,
+) -> Result<Found, Failure> {
+    sink.tell(&Event::Listing { source: &source.id });
+    let token = source.token.as_ref().map(|token| token.read(|name| config.environment.get(name).cloned())).transpose()?;
+    let access = Access {
+        credential: token.as_ref().and_then(|token| credential(source, token)),
+        ca_file: source.ca_file.clone(),
+        proxy: source.proxy.clone(),
+    };
+    let open = open(source, config, tools, token, cache, sink)?;
+    let listing = open.list(&|repos| sink.tell(&Event::Listed { source: &source.id, repos })).await?;
+    let gone = gone(source, open.as_ref(), &listing, records).await;
+    Ok(Found { listing, gone, access })
+}
+
+fn open(
+    source: &SourceConfig,
+    config: &Config,
+    tools: &Tools,
+    token: Option<Secret>,
+    cache: &Arc<PageCache>,
+    sink: &Arc<dyn Sink>,
+) -> Result<Box<dyn Source>, Failure> {
+    let Some(api_url) = source.api_url.clone() else {
+        return match source.kind {
+            ForgeKind::Dir => Ok(Box::new(DirTree::new(&source.id, source.dirs.clone()))),
+            ForgeKind::Urls => Ok(Box::new(UrlList::new(&source.id, source.urls.clone()))),
+            kind => Err(Failure::new(Reason::Unknown, format!("a source of kind {kind} needs an API URL"))),
+        };
+    };
+    let (sink, name) = (sink.clone(), source.id.clone());
+    let connection = Connection {
+        source_id: source.id.clone(),
+        api_url,
+        token,
+        owners: source.owners.clone(),
+        ca_file: source.ca_file.clone(),
+        proxy: source.proxy.clone(),
+        timeout: config.timeout,
+        policy: tools.policy,
+        transport_ssh: source.transport == Transport::Ssh,
+        cache: cache.clone(),
+        cancel: tools.stop.clone(),
+        on_retry: Arc::new(move |failure, wait| sink.tell(&Event::Retrying { what: &name, failure, wait })),
+    };
+    forge::open(source.kind, connection)
+}
+
+/// The credential for the git side of a source: bound to the origin that the configuration names, never to one that
+/// an answer names.
+fn credential(source: &SourceConfig, token: &Secret) -> Option<Credential> {
+    let origin = match &source.api_url {
+        Some(api) => forge::web_origin(api),
+        None => source.urls.first()?.origin()?.clone(),
+    };
+    Some(Credential { origin, user: source.user.clone(), secret: token.clone() })
+}
+
+/// The mirrors of this source that its listing no longer shows and whose repositories the forge says do not exist.
+///
+/// What the forge cannot tell now stays as it is: nothing is ever retired because a question failed.
+async fn gone(source: &SourceConfig, open: &dyn Source, listing: &Listing, records: &[MirrorRecord]) -> Vec<MirrorKey> {
+    let listed: HashSet<MirrorKey> = listing.repos.iter().map(Repo::key).collect();
+    let missing = records.iter().filter(|record| record.source == source.id && !listed.contains(&record.key));
+    stream::iter(missing)
+        .map(|record| async move {
+            match open.find(&record.key.id).await {
+                Ok(None) => Some(record.key.clone()),
+                Ok(Some(_)) => None,
+                Err(failure) => {
+                    tracing::debug!("cannot tell whether {} still exists: {failure}", record.path);
+                    None
+                }
+            }
+        })
+        .buffer_unordered(LOOKUPS)
+        .filter_map(|key| async move { key })
+        .collect()
+        .await
+}
+
+/// Which of the listed repositories are wanted.
+#[derive(Debug)]
+pub struct Selection<'a> {
+    filters: &'a Filters,
+    include: GlobSet,
+    exclude: GlobSet,
+}
+
+impl<'a> Selection<'a> {
+    /// The selection that `filters` describes; its globs were checked with the configuration.
+    pub fn of(filters: &'a Filters) -> Self {
+        Selection { filters, include: globs(&filters.include), exclude: globs(&filters.exclude) }
+    }
+
+    /// Whether this repository is wanted.
+    pub fn wants(&self, repo: &Repo) -> bool {
+        let filters = self.filters;
+        let name = repo.path.to_string();
+        (filters.include.is_empty() || self.include.is_match(&name))
+            && !self.exclude.is_match(&name)
+            && (filters.forks || !repo.fork)
+            && (filters.archived || !repo.archived)
+            && (filters.visibility.is_empty() || filters.visibility.contains(&repo.visibility))
+            && (filters.topics.is_empty() || filters.topics.iter().any(|topic| repo.topics.contains(topic)))
+            && filters.max_size_kib.is_none_or(|limit| repo.size_kib.unwrap_or(0) <= limit)
+    }
+}
+
+/// Globs on `namespace/name`, case-insensitive; `*` stays within one part, `**` does not.
+pub fn globs(patterns: &[String]) -> GlobSet {
+    let mut set = GlobSetBuilder::new();
+    for pattern in patterns {
+        match GlobBuilder::new(pattern).case_insensitive(true).literal_separator(true).build() {
+            Ok(glob) => {
+                set.add(glob);
+            }
+            Err(error) => tracing::error!("the pattern `{pattern}` matches nothing: {error}"),
+        }
+    }
+    set.build().unwrap_or_else(|error| {
+        tracing::error!("the patterns match nothing: {error}");
+        GlobSet::empty()
+    })
+}

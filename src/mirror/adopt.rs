@@ -1,0 +1,73 @@
+//! Mirrors that change their place: renamed at the source, or left by the Python Holocron.
+//!
+//! The Python Holocron kept `<storage>/<name>.git` with the token in `remote.origin.url`, and a checkout in
+//! `<storage>/<name>`. Such a mirror is moved to its place when its URL matches, and the token goes from its config.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use crate::failure::Failure;
+use crate::git::Git;
+use crate::storage::{OWN_FOLDER, Storage};
+use crate::url::RemoteUrl;
+
+/// The bare repositories that lie directly in the storage root, where only the Python Holocron put any.
+pub fn legacy_mirrors(root: &Path) -> Vec<PathBuf> {
+    let Ok(entries) = fs::read_dir(root) else { return Vec::new() };
+    let names = entries.filter_map(|entry| entry.ok().map(|entry| PathBuf::from(entry.file_name())));
+    let is_mirror = |name: &PathBuf| {
+        let folder = root.join(name);
+        name.extension().is_some_and(|ending| ending == "git") && folder.join("HEAD").is_file() && folder.join("config").is_file()
+    };
+    names.filter(|name| name != Path::new(OWN_FOLDER)).filter(is_mirror).collect()
+}
+
+/// The URL that the repository `dir` was cloned from, without any password; `None` when there is none to be read.
+pub async fn origin_of(git: &Git, dir: &Path) -> Option<RemoteUrl> {
+    match git.config_value(&dir.join("config"), "remote.origin.url").await {
+        Ok(Some(url)) => RemoteUrl::parse(&url).ok(),
+        Ok(None) => None,
+        Err(failure) => {
+            tracing::debug!("{failure}");
+            None
+        }
+    }
+}
+
+/// Moves a mirror and its checkout from one relative place to another, and lets its config name `url` and no secret.
+///
+/// # Errors
+/// A local failure; what was not moved yet stays where it was.
+pub async fn relocate(git: &Git, storage: &Storage, from: &Path, to: &Path, url: &RemoteUrl) -> Result<(), Failure> {
+    // First the secret: a mirror that was moved is not looked at for one again.
+    let config = storage.path(from).join("config");
+    git.set_config(&config, "remote.origin.url", Some(&url.to_string())).await?;
+    git.set_config(&config, "remote.origin.pushurl", None).await?;
+    storage.place(&storage.path(from), to)?;
+    let (old_checkout, new_checkout) = (from.with_extension(""), to.with_extension(""));
+    if storage.path(&old_checkout).join(".git").is_dir() {
+        storage.place(&storage.path(&old_checkout), &new_checkout)?;
+        let config = storage.path(&new_checkout).join(".git/config");
+        git.set_config(&config, "remote.origin.url", Some(&storage.path(to).display().to_string())).await?;
+    }
+    storage.tidy(from);
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_bare_repositories_at_the_top_are_taken_for_the_old_tools() {
+        let root = tempfile::tempdir().unwrap();
+        for folder in ["alpha.git", "github.com/acme/beta.git", "notes.git", "plain"] {
+            fs::create_dir_all(root.path().join(folder)).unwrap();
+        }
+        for file in ["alpha.git/HEAD", "alpha.git/config", "github.com/acme/beta.git/HEAD", "notes.git/HEAD"] {
+            fs::write(root.path().join(file), "").unwrap();
+        }
+        assert_eq!(legacy_mirrors(root.path()), [PathBuf::from("alpha.git")]);
+        assert_eq!(legacy_mirrors(&root.path().join("nowhere")), Vec::<PathBuf>::new());
+    }
+}
