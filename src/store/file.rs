@@ -14,39 +14,49 @@ use super::error::StoreError;
 pub(super) enum Look {
     /// No file, or one without a byte in it: SQLite takes that for a new database.
     Nothing,
+    /// Something else, and no journal that could make it a database again.
     NotADatabase,
+    /// Torn in the middle of a write; SQLite can tell more.
+    Torn,
     /// A database with this schema version.
-    Database {
-        version: i64,
-    },
+    Database { version: i64 },
 }
 
 /// Length of SQLite's file header.
 const HEADER: usize = 100;
 
-/// Reads the schema version from the file's header, so that a store that must stay untouched never meets SQLite.
+/// How a journal begins that is to be rolled back.
+const JOURNAL: &[u8] = &[0xd9, 0xd5, 0x05, 0xf9, 0x20, 0xa1, 0x63, 0xd7];
+
+/// Reads the schema version from the file's header alone, so that a store that must stay untouched never meets SQLite.
 ///
 /// Bytes 0–15 are the magic, 60–63 the big-endian `user_version` (<https://www.sqlite.org/fileformat.html>).
 ///
 /// # Errors
 /// When there is a file that cannot be read.
 pub(super) fn look(path: &Path) -> Result<Look, StoreError> {
-    let fail = |source| StoreError::Io { doing: "read", path: path.to_owned(), source };
-    let mut header = Vec::with_capacity(HEADER);
-    match fs::File::open(path) {
-        Ok(file) => file.take(HEADER as u64).read_to_end(&mut header).map_err(fail)?,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Look::Nothing),
-        Err(error) => return Err(fail(error)),
-    };
+    let header = first_bytes(path)?;
     if header.is_empty() {
         return Ok(Look::Nothing);
     }
     if header.len() < HEADER || !header.starts_with(b"SQLite format 3\0") {
-        return Ok(Look::NotADatabase);
+        let torn = first_bytes(&suffixed(path, "-journal"))?.starts_with(JOURNAL);
+        return Ok(if torn { Look::Torn } else { Look::NotADatabase });
     }
     let version = header[60..64].iter().fold(0_u32, |version, byte| version << 8 | u32::from(*byte));
     // SQLite's own reading: a signed number.
     Ok(Look::Database { version: i64::from(version.cast_signed()) })
+}
+
+/// The beginning of a file; nothing, where there is none.
+fn first_bytes(path: &Path) -> Result<Vec<u8>, StoreError> {
+    let mut bytes = Vec::with_capacity(HEADER);
+    match fs::File::open(path).and_then(|file| file.take(HEADER as u64).read_to_end(&mut bytes)) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(StoreError::Io { doing: "read", path: path.to_owned(), source: error })
+        }
+        _ => Ok(bytes),
+    }
 }
 
 /// Makes sure there is a file, readable for its owner only: it names private repositories. SQLite gives its journal

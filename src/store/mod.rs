@@ -32,6 +32,8 @@ pub use runs::{Run, RunId};
 const BUSY: Duration = Duration::from_secs(10);
 
 /// The open store. All methods take `&self`; one connection serves them in turn.
+///
+/// A process opens it once: POSIX drops a process's locks on a file when any of its handles to that file is closed.
 #[derive(Debug)]
 pub struct Store {
     path: PathBuf,
@@ -59,12 +61,12 @@ impl Store {
     pub async fn open(path: &Path) -> Result<Opened, StoreError> {
         let path = &absolute(path)?;
         file::create(path)?;
-        match Self::open_writable(path, schema::STEPS).await {
+        match Self::open_writable(path).await {
             Ok(store) => Ok(Opened { store, rebuilt: None }),
             Err(StoreError::Damaged { .. }) => {
                 let moved = file::move_aside(path, Timestamp::now())?;
                 file::create(path)?;
-                let store = Self::open_writable(path, schema::STEPS).await?;
+                let store = Self::open_writable(path).await?;
                 Ok(Opened { store, rebuilt: Some(moved) })
             }
             Err(error) => Err(error),
@@ -106,14 +108,14 @@ impl Store {
         &self.path
     }
 
-    async fn open_writable(path: &Path, steps: &[&'static str]) -> Result<Self, StoreError> {
+    async fn open_writable(path: &Path) -> Result<Self, StoreError> {
         refuse_at_sight(path)?;
         // EXTRA also syncs the directory after the journal is gone: what was recorded survives a power cut.
         let writing = options(path).synchronous(SqliteSynchronous::Extra);
         let mut connection = connect(path, &writing).await?;
         let ready = async {
-            if schema::check(&mut connection, path).await? != schema::Found::Version(steps.len() as i64) {
-                schema::migrate(&mut connection, path, steps).await?;
+            if schema::check(&mut connection, path).await? != schema::Found::Version(schema::VERSION) {
+                schema::migrate(&mut connection, path, schema::STEPS).await?;
             }
             schema::check_tables(&mut connection, path).await?;
             // No -wal and -shm files: a look at the store must be able to leave no trace.
@@ -163,7 +165,8 @@ fn absolute(path: &Path) -> Result<PathBuf, StoreError> {
     std::path::absolute(path).map_err(|source| StoreError::Io { doing: "find", path: path.to_owned(), source })
 }
 
-/// Refuses by the header alone what must stay untouched, or cannot be read anyway.
+/// Refuses by its first bytes what must stay untouched and what is no database: SQLite would take a file of a few
+/// bytes for a new one and write over it.
 fn refuse_at_sight(path: &Path) -> Result<file::Look, StoreError> {
     match file::look(path)? {
         file::Look::Database { version: found } if found > schema::VERSION => {

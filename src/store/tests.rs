@@ -138,7 +138,8 @@ async fn killed_while_writing(path: &Path) {
     let (_dir, origin) = place();
     let store = open(&origin).await;
     store.record(&full("1")).await.unwrap();
-    execute(&store, "PRAGMA cache_size = 1; BEGIN IMMEDIATE; DELETE FROM mirrors").await;
+    // The version stands on page 1, so that this page is the first in the journal.
+    execute(&store, "PRAGMA cache_size = 1; BEGIN IMMEDIATE; PRAGMA user_version = 1; DELETE FROM mirrors").await;
     let pages: Vec<StoredPage> = (0..50).map(|n| page(&format!("/{n}"), &"x".repeat(5000))).collect();
     for page in &pages {
         sqlx::query("INSERT INTO pages (source, url, etag, body, used_at) VALUES ($1, $2, '', $3, '')")
@@ -163,6 +164,17 @@ async fn a_half_written_transaction_is_undone_by_the_next_run() {
     assert_eq!(mirrors(&store).await, [full("1")]);
     assert_eq!(store.pages().await.unwrap().rows, []);
     assert_eq!(listing(dir.path()).len(), 1, "the journal is gone");
+}
+
+#[tokio::test]
+async fn a_header_torn_by_a_power_cut_is_healed_from_the_journal() {
+    let (_dir, path) = place();
+    killed_while_writing(&path).await;
+    let mut torn = fs::read(&path).unwrap();
+    torn[..512].fill(0);
+    fs::write(&path, torn).unwrap();
+    assert_eq!(mirrors(&Store::open_read_only(&path).await.unwrap().unwrap()).await, [full("1")]);
+    assert_eq!(mirrors(&open(&path).await).await, [full("1")]);
 }
 
 #[tokio::test]
