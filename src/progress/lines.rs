@@ -1,7 +1,8 @@
 //! Progress as plain lines: one for each mirror that changed, failed or is held, one for each listing and each retry.
 
 use super::{Event, Screen, Sink};
-use crate::model::{Outcome, Verdict};
+use crate::failure::Failure;
+use crate::model::{Outcome, Status, Verdict};
 use crate::text::{Detail, Paint, Tone, bytes, clean, count, duration, refs_changed, sentence};
 
 /// Tells a run's events as lines.
@@ -69,29 +70,33 @@ fn is_news(outcome: &Outcome) -> bool {
 
 fn finished(outcome: &Outcome, paint: Paint) -> Vec<String> {
     let name = clean(&outcome.path.to_string());
-    let mut facts = Vec::new();
-    if outcome.verdict == Verdict::Cloned {
-        facts.push(count(outcome.refs.total, "ref"));
-    } else if outcome.refs.changed() > 0 {
-        facts.push(refs_changed(&outcome.refs));
-    }
-    if outcome.received > 0 {
-        facts.push(bytes(outcome.received));
-    }
-    if !outcome.duration.is_zero() && outcome.failure.is_none() {
-        facts.push(duration(outcome.duration));
-    }
-    if let Some(failure) = &outcome.failure {
-        // `held: held: …` would say it twice.
-        let reason = failure.reason.as_str();
-        let reason = if reason == outcome.verdict.as_str() { String::new() } else { format!("{reason}: ") };
-        facts.push(format!("{reason}{}", clean(&failure.message)));
-    }
     let word = paint.dress(tone(outcome), &result(outcome));
-    let head =
-        if facts.is_empty() { format!("{name}: {word}") } else { format!("{name}: {word}: {}", facts.join(", ")) };
+    let done = if outcome.verdict.status() == Status::Success { done(outcome) } else { String::new() };
+    let why = outcome.failure.as_ref().map_or_else(String::new, |failure| why(outcome.verdict, failure));
+    let head: Vec<String> =
+        [format!("{name}: {word}"), done, why].into_iter().filter(|part| !part.is_empty()).collect();
     let notes = outcome.notes.iter().map(|note| format!("{name}: {}", sentence(&clean(note))));
-    [sentence(&head)].into_iter().chain(notes).collect()
+    [sentence(&head.join(": "))].into_iter().chain(notes).collect()
+}
+
+/// `+3 ~2, 12.3 MiB, 0.4 s`.
+fn done(outcome: &Outcome) -> String {
+    let refs = match outcome.verdict {
+        Verdict::Cloned => count(outcome.refs.total, "ref"),
+        _ => refs_changed(&outcome.refs),
+    };
+    let received = if outcome.received > 0 { bytes(outcome.received) } else { String::new() };
+    let took = if outcome.duration.is_zero() { String::new() } else { duration(outcome.duration) };
+    [refs, received, took].into_iter().filter(|fact| !fact.is_empty()).collect::<Vec<_>>().join(", ")
+}
+
+fn why(verdict: Verdict, failure: &Failure) -> String {
+    let message = clean(&failure.message);
+    match failure.reason.as_str() {
+        // `held: held: …` would say it twice.
+        reason if reason == verdict.as_str() => message,
+        reason => format!("{reason}: {message}"),
+    }
 }
 
 /// Returns the word for how a mirror came out: `updated`, `updated, degraded`.
@@ -120,7 +125,7 @@ pub(super) mod tests {
 
     use super::super::screen::Paper;
     use super::*;
-    use crate::failure::{Failure, Reason};
+    use crate::failure::Reason;
     use crate::model::{MirrorKey, RefCounts, RepoPath};
     use crate::text::is_unprintable;
 
@@ -161,6 +166,9 @@ pub(super) mod tests {
         failed.failure = Some(Failure::new(Reason::NetworkFailed, "cannot fetch https://h/ns/failed"));
         let mut held = outcome("held", Verdict::Held);
         held.failure = Some(Failure::new(Reason::Held, "30 of 40 refs are gone at the source"));
+        let mut behind = outcome("behind", Verdict::Updated);
+        behind.degraded = true;
+        behind.failure = Some(Failure::new(Reason::LocalFailed, "the checkout was edited"));
         let current = outcome("current", Verdict::Current);
         let events = [
             Event::Listing { source: "github" },
@@ -172,6 +180,7 @@ pub(super) mod tests {
             Event::Finished { outcome: &cloned },
             Event::Finished { outcome: &failed },
             Event::Finished { outcome: &held },
+            Event::Finished { outcome: &behind },
             Event::Finished { outcome: &current },
             Event::Warning { text: "the store was rebuilt" },
         ];
@@ -183,6 +192,7 @@ pub(super) mod tests {
         ns/cloned: cloned: 12 refs, 0.4 s.
         ns/failed: failed: network_failed: cannot fetch https://h/ns/failed.
         ns/held: held: 30 of 40 refs are gone at the source.
+        ns/behind: updated, degraded: 0.4 s: local_failed: the checkout was edited.
         warning: the store was rebuilt.
         ");
         insta::assert_snapshot!(told(Detail::Everything, Paint::Plain, &events), @"
@@ -195,6 +205,7 @@ pub(super) mod tests {
         ns/cloned: cloned: 12 refs, 0.4 s.
         ns/failed: failed: network_failed: cannot fetch https://h/ns/failed.
         ns/held: held: 30 of 40 refs are gone at the source.
+        ns/behind: updated, degraded: 0.4 s: local_failed: the checkout was edited.
         ns/current: current: 0.4 s.
         warning: the store was rebuilt.
         ");
@@ -211,8 +222,8 @@ pub(super) mod tests {
     fn colour_comes_only_when_asked_for() {
         let failed = outcome("x", Verdict::Failed);
         let event = [Event::Finished { outcome: &failed }];
-        assert_eq!(told(Detail::Changes, Paint::Plain, &event), "ns/x: failed: 0.4 s.\n");
-        assert_eq!(told(Detail::Changes, Paint::Colored, &event), "ns/x: \u{1b}[31mfailed\u{1b}[0m: 0.4 s.\n");
+        assert_eq!(told(Detail::Changes, Paint::Plain, &event), "ns/x: failed.\n");
+        assert_eq!(told(Detail::Changes, Paint::Colored, &event), "ns/x: \u{1b}[31mfailed\u{1b}[0m.\n");
     }
 
     proptest! {
