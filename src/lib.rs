@@ -3,6 +3,7 @@
 pub mod config;
 pub mod failure;
 pub mod forge;
+pub mod git;
 pub mod model;
 pub mod progress;
 pub mod retry;
