@@ -1,6 +1,6 @@
 //! Why git failed: from what it printed to a [`Reason`] and the line that told.
 //!
-//! The rules are tables in [`rules`]; this file is how they are read. Text only ever tells *why*; that something
+//! The rules are tables in `rules.rs`; this file is how they are read. Text only ever tells *why*; that something
 //! failed, and what, is known from exit codes and `--porcelain` output by whoever ran git. A git that was killed for
 //! taking too long has said nothing of it: whoever killed it knows.
 //!
