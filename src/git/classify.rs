@@ -1,0 +1,169 @@
+//! Why git failed: from what it printed to a [`Reason`] and the line that told.
+//!
+//! The rules are tables in `rules.rs`; this file is how they are read. Text only ever tells *why*; that something
+//! failed, and what, is known from exit codes and `--porcelain` output by whoever ran git. A git that was killed for
+//! taking too long has said nothing of it: whoever killed it knows.
+//!
+//! `testdata/git-stderr` holds what real git printed, filed by reason; the tests hold every sample against the tables.
+
+mod rules;
+#[cfg(test)]
+mod tests;
+
+use crate::failure::Reason;
+use crate::git::progress::messages;
+use rules::{LOCAL, Rule, SERVER, VAGUE};
+
+/// Why a failed git failed, and the line that told.
+///
+/// Without a rule that fits it is [`Reason::Unknown`] with the last line that may tell a person something; the line is
+/// `None` only when git said nothing but progress and hints. The line is a part of `stdout` or `stderr`, not redacted.
+///
+/// [`Reason::Corrupt`] does not tell on which side: a fetch of damaged data looks like damage here. Check the local
+/// repository before touching it.
+pub fn classify<'a>(stdout: &'a str, stderr: &'a str) -> (Reason, Option<&'a str>) {
+    let lines = telling(stdout, stderr);
+    match decide(&lines) {
+        Some((rule, line)) => (rule.reason, Some(line)),
+        None => (Reason::Unknown, last_resort(&lines)),
+    }
+}
+
+/// Why a destination refused one ref, and the words that told.
+///
+/// `summary` is the last field of a `!` line of `git push --porcelain`, e.g. `[remote rejected] (deny updating a hidden
+/// ref)`; `stderr` is that of the whole push. The server's words about other refs count only where one verdict was given over
+/// all of them.
+pub fn classify_ref_rejection<'a>(reference: &str, summary: &'a str, stderr: &'a str) -> (Reason, &'a str) {
+    let summary = summary.trim();
+    let own = [summary];
+    if let Some((rule, line)) = first(LOCAL, &own, |_| true) {
+        return (rule.reason, line);
+    }
+    let lines = telling("", stderr);
+    let mut found = first(SERVER, &lines, |line| names(line, reference) == Named::This)
+        .or_else(|| first(SERVER, &lines, |line| names(line, reference) == Named::Nothing));
+    if summary.contains("(pre-receive hook declined)") {
+        found = found.or_else(|| first(SERVER, &lines, |_| true));
+    }
+    match found.or_else(|| first(VAGUE, &own, |_| true)) {
+        Some((rule, line)) => (rule.reason, line),
+        None => (Reason::PushRejected, summary),
+    }
+}
+
+/// The line that tells of damage although git ended well.
+///
+/// `git fetch` goes on past a pack that does not match its index, and ends with 0 (git 2.47).
+pub fn damage(stderr: &str) -> Option<&str> {
+    let lines = telling("", stderr);
+    LOCAL
+        .iter()
+        .filter(|rule| rule.reason == Reason::Corrupt)
+        .find_map(|rule| lines.iter().copied().find(|line| !is_remote(line) && fits(rule.line, line)))
+}
+
+/// The rule that decides: git's own exact words, then the server's, then words that tell little.
+fn decide<'a>(lines: &[&'a str]) -> Option<(&'static Rule, &'a str)> {
+    first(LOCAL, lines, |line| !is_remote(line))
+        .or_else(|| first(SERVER, lines, |_| true))
+        .or_else(|| first(VAGUE, lines, |line| !is_remote(line)))
+}
+
+/// The first rule, in the table's order, that fits one of the lines `about` admits.
+fn first<'a>(
+    table: &'static [Rule],
+    lines: &[&'a str],
+    about: impl Fn(&str) -> bool,
+) -> Option<(&'static Rule, &'a str)> {
+    table.iter().find_map(|rule| {
+        let line = lines.iter().copied().find(|line| about(line) && fits(rule.line, line))?;
+        let beside = rule.beside.is_none_or(|beside| lines.iter().any(|line| fits(beside, line)));
+        beside.then_some((rule, line))
+    })
+}
+
+/// Whether the parts of `pattern`, divided by `*`, stand in `line` in their order.
+fn fits(pattern: &str, line: &str) -> bool {
+    let mut rest = line;
+    pattern.split('*').all(|part| match rest.find(part) {
+        Some(at) => {
+            rest = &rest[at + part.len()..];
+            true
+        }
+        None => false,
+    })
+}
+
+/// The lines worth reading: stderr without progress, hints and the list of refs that went well; of stdout the refused refs
+/// (`git push --porcelain`) and what `git fsck` misses.
+fn telling<'a>(stdout: &'a str, stderr: &'a str) -> Vec<&'a str> {
+    let stdout = stdout.split(['\n', '\r']).map(str::trim).filter(|line| {
+        line.starts_with("!\t") || line.starts_with("missing ") || line.starts_with("broken link from ")
+    });
+    messages(stderr).filter(|line| !is_noise(line)).chain(stdout).collect()
+}
+
+/// Lines of the server, brought by git's sideband or as the plain text of an HTTP error.
+fn is_remote(line: &str) -> bool {
+    line.starts_with("remote:")
+}
+
+/// What git prints when nothing is wrong, too. `Everything up-to-date` also stands below failed pushes.
+fn is_noise(line: &str) -> bool {
+    const STARTS: &[&str] = &[
+        "hint:",
+        "Cloning into ",
+        "From ",
+        "To ",
+        "Total ",
+        "remote: Total ",
+        "Delta compression using ",
+        "Everything up-to-date",
+        "Warning: Permanently added ",
+        "warning: redirecting to ",
+        "- [deleted]",
+    ];
+    STARTS.iter().any(|start| line.starts_with(start)) || (line.contains(" -> ") && !line.starts_with('!'))
+}
+
+/// What git prints below almost any failure: it tells nothing, so no rule reads it.
+fn is_boilerplate(line: &str) -> bool {
+    const PARTS: &[&str] = &[
+        "fatal: Could not read from remote repository.",
+        "Please make sure you have the correct access rights",
+        "and the repository exists.",
+        "error: failed to push some refs to ",
+    ];
+    PARTS.iter().any(|part| line.starts_with(part))
+}
+
+/// The line to show when no rule fits: the last one in which a program of ours complains, else the last one at all.
+fn last_resort<'a>(lines: &[&'a str]) -> Option<&'a str> {
+    let complains = |line: &&&str| line.starts_with("fatal: ") || line.starts_with("error: ");
+    let own = || lines.iter().rev().filter(|line| !is_boilerplate(line));
+    own().find(complains).or_else(|| own().next()).or_else(|| lines.last()).copied()
+}
+
+/// Which ref a line is about.
+#[derive(PartialEq, Eq)]
+enum Named {
+    This,
+    Other,
+    Nothing,
+}
+
+fn names(line: &str, reference: &str) -> Named {
+    let mut named = Named::Nothing;
+    for (at, _) in line.match_indices("refs/") {
+        // git and the forges end a ref name with a quote, a bracket or a colon; a sentence ends in dots, which a ref cannot.
+        let ends = |c: char| c.is_whitespace() || matches!(c, '\'' | '"' | '`' | ':' | ')');
+        if let Some(after) = line[at..].strip_prefix(reference)
+            && (after.starts_with(ends) || after.trim_start_matches('.').split(char::is_whitespace).next() == Some(""))
+        {
+            return Named::This;
+        }
+        named = Named::Other;
+    }
+    named
+}
