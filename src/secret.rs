@@ -160,12 +160,18 @@ static PATTERNS: LazyLock<Vec<Regex>> = LazyLock::new(|| {
 ///
 /// Every string that leaves the process (log, report, JSON, error) passes here.
 pub fn redact(text: &str) -> String {
-    let mut clean = text.to_owned();
+    // By their look before and after: a known secret within an unknown one would leave the rest of it unrecognised.
+    let mut clean = by_look(text);
     for literal in LITERALS.read().unwrap_or_else(std::sync::PoisonError::into_inner).iter() {
         if clean.contains(literal.as_str()) {
             clean = clean.replace(literal.as_str(), MASK);
         }
     }
+    by_look(&clean)
+}
+
+fn by_look(text: &str) -> String {
+    let mut clean = text.to_owned();
     for pattern in PATTERNS.iter() {
         if pattern.is_match(&clean) {
             clean = pattern

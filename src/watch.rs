@@ -152,10 +152,10 @@ impl Pace {
 /// What is done again and again. It learns of a wish to stop from its own clone of [`Signals`].
 pub trait Cycle {
     /// One cycle; it returns soon after [`Signals::stopping`] is cancelled.
-    fn run(&mut self) -> impl Future<Output = ()> + Send;
+    fn run(&mut self) -> impl Future<Output = ()>;
 
     /// Takes over a changed config; one that cannot be used is reported and the old one kept.
-    fn reload(&mut self) -> impl Future<Output = ()> + Send;
+    fn reload(&mut self) -> impl Future<Output = ()>;
 }
 
 /// Runs cycles, with a rest after each, until asked to stop; returns why.

@@ -157,6 +157,8 @@ impl Git {
             "fetch.prune=false",
             "fetch.pruneTags=false",
             "fetch.writeCommitGraph=false",
+            // One pack, whose end can be checked, instead of loose objects; and only index-pack says what it received.
+            "fetch.unpackLimit=1",
             "submodule.recurse=false",
             "fetch.recurseSubmodules=false",
             "clone.defaultRemoteName=origin",

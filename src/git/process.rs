@@ -4,7 +4,7 @@ use std::io;
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
-use rustix::process::{Pid, Signal, kill_process_group};
+use rustix::process::{Pid, Signal, kill_process_group, test_kill_process_group};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::process::{Child, Command};
 use tokio::time::{Instant, sleep_until, timeout};
@@ -200,8 +200,12 @@ impl Group {
             tracing::debug!("a child did not end within its grace time");
         }
         self.signal(Signal::KILL);
-        // Reaped here, so that nothing of it works on when we go on.
+        // Reaped here, so that nothing of it works on when we go on; its own children are init's to reap.
         let _ = child.wait().await;
+        let end = Instant::now() + LINGER;
+        while self.0.is_some_and(|pid| test_kill_process_group(pid).is_ok()) && Instant::now() < end {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
     }
 
     fn disarm(mut self) {

@@ -142,6 +142,8 @@ pub(super) mod tests {
             duration: Duration::from_millis(400),
             refs: RefCounts::default(),
             received: 0,
+            size: None,
+            kept: None,
             failure: None,
             notes: Vec::new(),
         }

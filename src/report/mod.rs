@@ -225,6 +225,8 @@ pub(crate) mod tests {
             duration: Duration::from_millis(400),
             refs: RefCounts::default(),
             received: 0,
+            size: None,
+            kept: None,
             failure: None,
             notes: Vec::new(),
         }

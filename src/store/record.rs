@@ -128,7 +128,7 @@ impl MirrorRecord {
 /// - A mirror that was not tried keeps its record.
 ///
 /// Outcomes of mirrors that the listing alone showed to be current must not come here: they would count as compared.
-/// `outcome.mirror` must say where the mirror lies now. Size and kept refs are the caller's to fill in.
+/// `outcome.mirror` must say where the mirror lies now.
 pub fn after(
     previous: Option<&MirrorRecord>,
     repo: &Repo,
@@ -148,6 +148,8 @@ pub fn after(
         verdict: outcome.verdict,
         failure: outcome.failure.clone(),
         last_attempt: Some(now),
+        size_bytes: outcome.size.or(known.size_bytes),
+        kept_refs: outcome.kept.map_or(known.kept_refs, |kept| kept as u64),
         ..known
     };
     match outcome.verdict {
