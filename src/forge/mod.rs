@@ -1,9 +1,40 @@
 //! Where repositories are read from: one trait, one implementation per kind.
+//!
+//! [`open`] gives the source behind a forge's API; [`UrlList`] and [`DirTree`] have no API behind them. What the forges
+//! share stands in `http` (the one door), `paging`, `cache`, `limits`, `status` and `gather`.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
+use tokio_util::sync::CancellationToken;
+use url::Url;
 
-use crate::failure::Failure;
-use crate::model::Repo;
+use crate::failure::{Failure, Reason};
+use crate::model::{ForgeKind, Repo};
+use crate::retry::Policy;
+use crate::secret::Secret;
+use crate::url::Origin;
+
+mod cache;
+mod client;
+mod dirs;
+mod gather;
+mod gitea;
+mod github;
+mod gitlab;
+mod http;
+mod limits;
+mod paging;
+mod plain;
+mod status;
+#[cfg(test)]
+mod testing;
+
+pub use cache::{CachedPage, PageCache};
+pub use dirs::DirTree;
+pub use plain::UrlList;
 
 /// Everything a source has, or had at the moment it was asked.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -34,6 +65,84 @@ pub trait Source: Send + Sync {
     /// Looks a repository up by the forge's own id; `None` when it no longer exists (or is hidden from us).
     ///
     /// # Errors
-    /// Anything that leaves the question open: network, limits, a server's failure.
+    /// Anything that leaves the question open: network, limits, a server's failure; `blocked` when the forge keeps it
+    /// back for legal reasons.
     async fn find(&self, id: &str) -> Result<Option<Repo>, Failure>;
+}
+
+/// Who is told when a request is tried again: the failure and the wait before the next try.
+pub type OnRetry = Arc<dyn Fn(&Failure, Duration) + Send + Sync>;
+
+/// How to reach a forge, and what to ask it for.
+#[derive(Clone)]
+pub struct Connection {
+    /// The id of the source, as it stands in [`Repo::source`].
+    pub source_id: String,
+    /// The API's base, such as `https://api.github.com` or `https://git.example.org/api/v1`.
+    pub api_url: Url,
+    /// `None` lists public repositories only, and needs `owners`.
+    pub token: Option<Secret>,
+    /// Users, organisations or groups; empty asks for everything that the token can see.
+    pub owners: Vec<String>,
+    /// PEM file with the CAs to trust beside the system's.
+    pub ca_file: Option<PathBuf>,
+    /// Proxy for the API; `None` obeys `HTTPS_PROXY`, `ALL_PROXY` and `NO_PROXY`.
+    pub proxy: Option<Url>,
+    /// How long connecting may take, and how long the server may stay silent.
+    pub timeout: Duration,
+    pub policy: Policy,
+    /// Give git the ssh URLs instead of the HTTPS ones.
+    pub transport_ssh: bool,
+    pub cache: Arc<PageCache>,
+    /// Ends waits and requests.
+    pub cancel: CancellationToken,
+    pub on_retry: OnRetry,
+}
+
+/// Opens the source behind a forge's API; nothing is sent yet.
+///
+/// # Errors
+/// `local_failed` or `tls_failed` when the CA file is unreadable or holds no certificate, `auth_failed` when there is
+/// neither a token nor an owner to list, or when the token cannot be sent in a header.
+pub fn open(kind: ForgeKind, connection: Connection) -> Result<Box<dyn Source>, Failure> {
+    Ok(match kind {
+        ForgeKind::Github => Box::new(github::Github::open(connection)?),
+        ForgeKind::Gitlab => Box::new(gitlab::Gitlab::open(connection)?),
+        ForgeKind::Gitea => Box::new(gitea::Gitea::open(connection)?),
+        ForgeKind::Dir | ForgeKind::Urls => {
+            return Err(Failure::new(Reason::Unknown, format!("a source of kind {kind} has no API to open")));
+        }
+    })
+}
+
+/// Where git finds the repositories of the forge behind this API: what its credential belongs to, and its folder's name.
+///
+/// GitHub.com and GitHub with data residency have an API host of their own (`api.github.com`, `api.SUB.ghe.com`);
+/// everything else serves both from one origin.
+pub fn web_origin(api: &Url) -> Origin {
+    let host = api.host_str().unwrap_or_default();
+    match host.strip_prefix("api.") {
+        Some(web) if web.eq_ignore_ascii_case("github.com") || web.ends_with(".ghe.com") => {
+            Origin::new(api.scheme(), web, api.port())
+        }
+        _ => Origin::new(api.scheme(), host, api.port()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn git_has_its_own_host_only_on_githubs_own_servers() {
+        for (api, web) in [
+            ("https://api.github.com", "https://github.com"),
+            ("https://api.acme.ghe.com", "https://acme.ghe.com"),
+            ("https://ghe.example.org/api/v3", "https://ghe.example.org"),
+            ("https://api.example.org:8443/v4", "https://api.example.org:8443"),
+            ("http://127.0.0.1:3000/api/v1", "http://127.0.0.1:3000"),
+        ] {
+            assert_eq!(web_origin(&Url::parse(api).unwrap()).to_string(), web);
+        }
+    }
 }

@@ -1,0 +1,148 @@
+//! Makes the HTTP client of one source (certificates, proxy, timeouts), and names what can go wrong below HTTP.
+
+use std::error::Error as _;
+use std::path::Path;
+use std::time::Duration;
+
+use reqwest::{Certificate, Client, NoProxy, Proxy, redirect};
+use url::{Host, Url};
+
+use crate::failure::{Failure, Reason};
+
+/// Who we say we are; GitHub refuses requests without it.
+const USER_AGENT: &str = concat!("holocron/", env!("CARGO_PKG_VERSION"));
+
+/// A client for the API at `base`.
+pub(super) fn build(
+    base: &Url,
+    ca_file: Option<&Path>,
+    proxy: Option<&Url>,
+    timeout: Duration,
+) -> Result<Client, Failure> {
+    let mut builder = Client::builder()
+        .user_agent(USER_AGENT)
+        .connect_timeout(timeout)
+        .read_timeout(timeout)
+        // A redirect could carry the token to another host: `Api` looks at each one itself.
+        .redirect(redirect::Policy::none())
+        .referer(false);
+    if let Some(path) = ca_file {
+        builder = builder.tls_certs_merge(certificates(path)?);
+    }
+    match proxy {
+        Some(proxy) => {
+            let proxy = Proxy::all(proxy.as_str()).map_err(|error| unusable("proxy", &error))?;
+            builder = builder.proxy(proxy.no_proxy(NoProxy::from_env()));
+        }
+        // A proxy named by the environment could not reach this machine's own loopback.
+        None if is_loopback(base) => builder = builder.no_proxy(),
+        None => {}
+    }
+    builder.build().map_err(|error| unusable("HTTP client", &error))
+}
+
+fn certificates(path: &Path) -> Result<Vec<Certificate>, Failure> {
+    let what = || format!("cannot read the CA file {}", path.display());
+    let pem = std::fs::read(path).map_err(|error| Failure::local(what(), &error))?;
+    match Certificate::from_pem_bundle(&pem) {
+        Ok(certificates) if !certificates.is_empty() => Ok(certificates),
+        Ok(_) => Err(Failure::new(Reason::TlsFailed, what()).with_evidence("it holds no PEM certificate")),
+        Err(error) => Err(Failure::new(Reason::TlsFailed, what()).with_evidence(chain(&error))),
+    }
+}
+
+fn is_loopback(url: &Url) -> bool {
+    match url.host() {
+        Some(Host::Domain(name)) => name.eq_ignore_ascii_case("localhost"),
+        Some(Host::Ipv4(address)) => address.is_loopback(),
+        Some(Host::Ipv6(address)) => address.is_loopback(),
+        None => false,
+    }
+}
+
+fn unusable(what: &str, error: &reqwest::Error) -> Failure {
+    Failure::new(Reason::LocalFailed, format!("cannot set up the {what}")).with_evidence(chain(error))
+}
+
+/// The failure of a request that got no answer, or not the whole of it.
+pub(super) fn failure(what: &str, error: reqwest::Error, timeout: Duration) -> Failure {
+    // The message names the request already; reqwest would name it again.
+    let error = error.without_url();
+    let words = chain(&error);
+    if error.is_timeout() {
+        let text = format!("{what}: nothing was heard for {} s", timeout.as_secs());
+        return Failure::new(Reason::TimedOut, text).with_evidence(words);
+    }
+    if is_tls(&words) {
+        let text = format!("{what}: the server's certificate or TLS was not accepted");
+        return Failure::new(Reason::TlsFailed, text).with_evidence(words);
+    }
+    let text = match error.is_connect() {
+        true => format!("{what}: no connection"),
+        false => format!("{what}: the connection broke"),
+    };
+    Failure::new(Reason::NetworkFailed, text).with_evidence(words)
+}
+
+/// Whether an error chain speaks of TLS: the words are those of `rustls::Error` and tokio-rustls.
+///
+/// rustls reports its errors inside `std::io::Error`; its type is not ours to name without depending on it.
+fn is_tls(words: &str) -> bool {
+    [
+        "invalid peer certificate",
+        "received fatal alert",
+        "peer is incompatible",
+        "peer misbehaved",
+        "received corrupt message",
+        "no server certificate chain",
+        "tls handshake",
+    ]
+    .iter()
+    .any(|sign| words.contains(sign))
+}
+
+/// An error and what caused it, on one line.
+fn chain(error: &reqwest::Error) -> String {
+    let mut words = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let text = cause.to_string();
+        // Some layers repeat what they wrap.
+        if !words.contains(&text) {
+            words.push_str(": ");
+            words.push_str(&text);
+        }
+        source = cause.source();
+    }
+    words
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_ca_file_without_a_certificate_is_refused_by_name() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), "no certificate").unwrap();
+        let base = Url::parse("https://h").unwrap();
+        let failure = build(&base, Some(file.path()), None, Duration::from_secs(1)).unwrap_err();
+        assert_eq!(failure.reason, Reason::TlsFailed);
+        assert!(failure.message.contains(file.path().to_str().unwrap()));
+        let failure = build(&base, Some(Path::new("/nonexistent/ca.pem")), None, Duration::from_secs(1)).unwrap_err();
+        assert_eq!(failure.reason, Reason::LocalFailed);
+    }
+
+    #[test]
+    fn only_this_machine_is_loopback() {
+        for (url, loopback) in [
+            ("http://127.0.0.1:3000", true),
+            ("http://[::1]/", true),
+            ("http://localhost/", true),
+            ("https://localhost.example.org/", false),
+            ("https://10.0.0.1/", false),
+        ] {
+            assert_eq!(is_loopback(&Url::parse(url).unwrap()), loopback, "{url}");
+        }
+    }
+}

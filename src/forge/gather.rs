@@ -1,0 +1,302 @@
+//! From what a forge sends to the model: checked names and URLs, and one listing out of many pages.
+
+use std::collections::{BTreeSet, HashSet};
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::paging::{Item, PageFailed};
+use super::status::quote;
+use super::{Connection, Listing, Refused, web_origin};
+use crate::failure::{Failure, Reason};
+use crate::model::{Repo, RepoPath, RepoState, Visibility};
+use crate::url::RemoteUrl;
+
+/// What all repositories of one source have in common.
+#[derive(Debug, Clone)]
+pub(super) struct Home {
+    source: String,
+    folder: String,
+    ssh: bool,
+}
+
+/// A repository as a forge's JSON names it, before anything was checked.
+#[derive(Debug, Default)]
+pub(super) struct Raw {
+    pub(super) id: u64,
+    /// `namespace/name`.
+    pub(super) full_name: String,
+    pub(super) http_url: Option<String>,
+    pub(super) ssh_url: Option<String>,
+    pub(super) default_branch: Option<String>,
+    pub(super) pushed_at: Option<Timestamp>,
+    pub(super) size_kib: Option<u64>,
+    pub(super) visibility: Option<Visibility>,
+    pub(super) fork: bool,
+    pub(super) archived: bool,
+    pub(super) state: Option<RepoState>,
+    pub(super) topics: Vec<String>,
+    pub(super) description: Option<String>,
+}
+
+/// A repository of a listing, or why it cannot be one of ours.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Entry {
+    Repo(Box<Repo>),
+    Refused { id: String, what: String, failure: Failure },
+}
+
+impl Item for Entry {
+    fn id(&self) -> &str {
+        match self {
+            Entry::Repo(repo) => &repo.id,
+            Entry::Refused { id, .. } => id,
+        }
+    }
+}
+
+impl Entry {
+    /// Whether it lies directly in this namespace.
+    pub(super) fn is_of(&self, owner: &str) -> bool {
+        match self {
+            Entry::Repo(repo) => repo.path.namespace().eq_ignore_ascii_case(owner),
+            Entry::Refused { what, .. } => {
+                what.split_once('/').is_some_and(|(first, _)| first.eq_ignore_ascii_case(owner))
+            }
+        }
+    }
+
+    /// The repository, or the failure that stands for it.
+    pub(super) fn into_repo(self) -> Result<Repo, Failure> {
+        match self {
+            Entry::Repo(repo) => Ok(*repo),
+            Entry::Refused { failure, .. } => Err(failure),
+        }
+    }
+}
+
+impl Home {
+    /// The home of what `connection` lists.
+    pub(super) fn of(connection: &Connection) -> Self {
+        Home {
+            source: connection.source_id.clone(),
+            folder: web_origin(&connection.api_url).folder(),
+            ssh: connection.transport_ssh,
+        }
+    }
+
+    /// Checks name and URL of a repository; both come from a server and are used as a path and by git.
+    pub(super) fn entry(&self, raw: Raw) -> Entry {
+        let id = raw.id.to_string();
+        let url = if self.ssh { &raw.ssh_url } else { &raw.http_url };
+        let checked = RepoPath::parse(&raw.full_name)
+            .map_err(|error| refuse_name(&raw.full_name, &error.to_string()))
+            .and_then(|path| Ok((path, self.clone_url(&raw.full_name, url.as_deref())?)));
+        let (path, url) = match checked {
+            Ok(checked) => checked,
+            Err(failure) => return Entry::Refused { id, what: shown(&raw.full_name), failure },
+        };
+        Entry::Repo(Box::new(Repo {
+            source: self.source.clone(),
+            folder: self.folder.clone(),
+            id,
+            path,
+            url,
+            default_branch: raw.default_branch.filter(|branch| !branch.is_empty()),
+            pushed_at: raw.pushed_at,
+            size_kib: raw.size_kib,
+            visibility: raw.visibility.unwrap_or(Visibility::Private),
+            fork: raw.fork,
+            archived: raw.archived,
+            state: raw.state.unwrap_or(RepoState::Ready),
+            topics: raw.topics.into_iter().collect::<BTreeSet<_>>(),
+            description: raw.description.filter(|text| !text.is_empty()),
+        }))
+    }
+
+    /// A clone URL that goes over the network: a server must not make git read this machine's own files.
+    fn clone_url(&self, full_name: &str, text: Option<&str>) -> Result<RemoteUrl, Failure> {
+        let transport = if self.ssh { "ssh" } else { "https" };
+        let refuse = |why: &str| {
+            Failure::new(Reason::Held, format!("the {transport} URL of {} is not used: {why}", shown(full_name)))
+                .with_evidence(quote(text.unwrap_or_default().as_bytes()))
+        };
+        let Some(text) = text.filter(|text| !text.is_empty()) else {
+            return Err(refuse("the forge gives none").with_hint("try the other `transport` (https or ssh)."));
+        };
+        let url = RemoteUrl::parse(text).map_err(|error| refuse(&error.to_string()))?;
+        let is_ssh = url.host().is_some() && url.origin().is_none_or(|origin| origin.scheme == "ssh");
+        let fits = if self.ssh { is_ssh } else { url.is_http() };
+        if fits { Ok(url) } else { Err(refuse("it is of another kind").with_hint("tell the forge's operator.")) }
+    }
+}
+
+/// The failure of a repository whose name may not become a path.
+pub(super) fn refuse_name(name: &str, why: &str) -> Failure {
+    Failure::new(Reason::Held, format!("the name {} cannot become a path: {why}", shown(name)))
+        .with_hint("rename the repository at its source.")
+}
+
+/// A name from outside, as it may be shown.
+pub(super) fn shown(name: &str) -> String {
+    quote(name.escape_debug().to_string().as_bytes())
+}
+
+/// A time as forges write it; Gitea writes the year 1 for never.
+pub(super) fn time(text: Option<&str>) -> Option<Timestamp> {
+    text?.parse().ok().filter(|time: &Timestamp| *time > Timestamp::UNIX_EPOCH)
+}
+
+/// `visibility` as GitHub and GitLab write it.
+pub(super) fn visibility(text: Option<&str>) -> Option<Visibility> {
+    match text? {
+        "public" => Some(Visibility::Public),
+        "internal" => Some(Visibility::Internal),
+        "private" => Some(Visibility::Private),
+        _ => None,
+    }
+}
+
+/// One listing in the making: what comes twice (a repository that moved while we paged, or that is both ours and an
+/// organisation's) counts once.
+pub(super) struct Gathering<'a> {
+    listing: Listing,
+    ids: HashSet<String>,
+    seen: &'a (dyn Fn(usize) + Send + Sync),
+}
+
+impl<'a> Gathering<'a> {
+    /// An empty one; `seen` is told how many repositories there are after each page.
+    pub(super) fn new(seen: &'a (dyn Fn(usize) + Send + Sync)) -> Self {
+        Gathering { listing: Listing::default(), ids: HashSet::new(), seen }
+    }
+
+    /// Adds a page.
+    pub(super) fn take(&mut self, entries: impl IntoIterator<Item = Entry>) {
+        for entry in entries {
+            if !self.ids.insert(entry.id().to_owned()) {
+                continue;
+            }
+            match entry {
+                Entry::Repo(repo) => self.listing.repos.push(*repo),
+                Entry::Refused { what, failure, .. } => self.listing.refused.push(Refused { what, failure }),
+            }
+        }
+        (self.seen)(self.listing.repos.len());
+    }
+
+    /// Notes a part that was refused for itself.
+    pub(super) fn refuse(&mut self, what: &str, failure: Failure) {
+        self.listing.refused.push(Refused { what: shown(what), failure });
+    }
+
+    /// Notes a refusal of the part `what`, and lets every other failure through.
+    pub(super) fn refuse_or_fail(&mut self, what: &str, failed: PageFailed) -> Result<(), Failure> {
+        if !failed.is_refusal() {
+            return Err(failed.into());
+        }
+        self.refuse(what, failed.failure);
+        Ok(())
+    }
+
+    /// The listing.
+    pub(super) fn done(self) -> Listing {
+        self.listing
+    }
+}
+
+/// The failure of the very first listing: what a wrong address or an unfit token look like.
+pub(super) fn at_the_entrance(failed: PageFailed) -> Failure {
+    let failure = Failure::from(failed);
+    match failure.reason {
+        Reason::RemoteNotFound => failure.with_hint("check `api_url`: there is no such API at this address."),
+        Reason::Forbidden if failure.hint.is_none() => {
+            failure.with_hint("this token may not list repositories: give it that right, or name `owners`.")
+        }
+        _ => failure,
+    }
+}
+
+/// Refuses a source that would list nothing, or a whole forge's public repositories.
+pub(super) fn check_scope(connection: &Connection) -> Result<(), Failure> {
+    if connection.token.is_some() || !connection.owners.is_empty() {
+        return Ok(());
+    }
+    let text = format!("there is neither a token nor an owner for {}", web_origin(&connection.api_url));
+    Err(Failure::new(Reason::AuthFailed, text).with_hint("give a token, or name owners with public repositories."))
+}
+
+/// Refuses what cannot be an id of a forge before it becomes part of a URL.
+pub(super) fn check_id(id: &str) -> Result<(), Failure> {
+    if !id.is_empty() && id.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Ok(());
+    }
+    Err(Failure::new(Reason::Unknown, format!("{} is no repository id of a forge", shown(id))))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn home(ssh: bool) -> Home {
+        Home { source: "s".into(), folder: "h".into(), ssh }
+    }
+
+    fn entry(ssh: bool, full_name: &str, url: &str) -> Entry {
+        let url = Some(url.to_owned());
+        home(ssh).entry(Raw {
+            id: 7,
+            full_name: full_name.into(),
+            http_url: url.clone(),
+            ssh_url: url,
+            ..Raw::default()
+        })
+    }
+
+    fn refusal(entry: Entry) -> (String, Failure) {
+        match entry {
+            Entry::Refused { what, failure, .. } => (what, failure),
+            Entry::Repo(repo) => panic!("not refused: {repo:?}"),
+        }
+    }
+
+    #[test]
+    fn a_hostile_name_is_refused_by_name_and_shown_harmlessly() {
+        for name in ["ns/..", "../x", "ns/a\\b", "ns/\u{1b}[2J", "", "ns/", &format!("ns/{}", "x".repeat(300))] {
+            let (what, failure) = refusal(entry(false, name, "https://h/ns/x.git"));
+            assert_eq!(failure.reason, Reason::Held, "{name}");
+            assert!(!what.contains('\u{1b}') && !failure.message.contains('\u{1b}'), "{what}");
+        }
+        for name in ["ns/-oProxyCommand=x", "ns/a b", "ns/Ünï"] {
+            assert!(entry(false, name, "https://h/ns/x.git").into_repo().is_ok(), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_server_cannot_make_git_read_local_files_or_run_helpers() {
+        for url in ["/etc", "file:///srv/x", "ext::sh -c id", "--upload-pack=x", "git://h/x", "git@h:x", ""] {
+            refusal(entry(false, "ns/x", url));
+        }
+        for url in ["/etc", "file:///srv/x", "ssh://-oProxyCommand=x/y", "git://h/x", "https://h/x", "-h:x"] {
+            refusal(entry(true, "ns/x", url));
+        }
+        for url in ["git@h:ns/x.git", "ssh://git@h:2222/ns/x.git"] {
+            assert_eq!(entry(true, "ns/x", url).into_repo().unwrap().url.to_string(), url);
+        }
+    }
+
+    #[test]
+    fn a_clone_url_loses_its_password_and_keeps_its_host() {
+        let repo = entry(false, "ns/x", "https://u:hunter2@elsewhere.example/ns/x.git").into_repo().unwrap();
+        assert_eq!(repo.url.to_string(), "https://elsewhere.example/ns/x.git");
+        assert_eq!(repo.folder, "h");
+    }
+
+    #[test]
+    fn the_year_one_is_no_time() {
+        assert_eq!(time(Some("0001-01-01T00:00:00Z")), None);
+        assert_eq!(time(Some("2026-11-20T23:26:47+01:00")), time(Some("2026-11-20T22:26:47Z")));
+        assert!(time(Some("2026-11-20T22:26:47.123Z")).is_some());
+    }
+}

@@ -1,0 +1,195 @@
+//! A server on this machine that answers as a test says, and remembers what it was asked.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::Request;
+use axum::http::{HeaderMap, Response};
+use serde_json::Value;
+use tokio_util::sync::CancellationToken;
+use url::Url;
+
+use super::{Connection, Listing, PageCache, Source, open};
+use crate::failure::Failure;
+use crate::model::ForgeKind;
+use crate::retry::Policy;
+use crate::secret::Secret;
+
+/// The token that every test connection sends.
+pub const TOKEN: &str = "canary-token-0123456789";
+
+/// One request as it arrived.
+#[derive(Debug, Clone)]
+pub struct Asked {
+    /// Path and query.
+    pub target: String,
+    pub headers: HeaderMap,
+    /// Where we are, `http://127.0.0.1:PORT`, for links.
+    pub base: String,
+}
+
+impl Asked {
+    pub fn path(&self) -> &str {
+        self.target.split('?').next().unwrap()
+    }
+
+    /// A parameter of the query.
+    pub fn query(&self, name: &str) -> Option<String> {
+        let url = Url::parse(&format!("{}{}", self.base, self.target)).unwrap();
+        url.query_pairs().find(|(key, _)| key == name).map(|(_, value)| value.into_owned())
+    }
+
+    /// The number of the page asked for.
+    pub fn page(&self) -> usize {
+        self.query("page").map_or(1, |page| page.parse().unwrap())
+    }
+
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name).map(|value| value.to_str().unwrap())
+    }
+}
+
+/// An answer in the making.
+#[derive(Debug, Clone)]
+pub struct Reply {
+    status: u16,
+    headers: Vec<(String, String)>,
+    body: String,
+}
+
+impl Reply {
+    pub fn new(status: u16, body: impl Into<String>) -> Self {
+        Reply { status, headers: vec![], body: body.into() }
+    }
+
+    pub fn json(body: &Value) -> Self {
+        Reply::new(200, body.to_string()).with("content-type", "application/json")
+    }
+
+    pub fn with(mut self, name: &str, value: impl Into<String>) -> Self {
+        self.headers.push((name.to_owned(), value.into()));
+        self
+    }
+}
+
+/// A server that lives as long as its test.
+pub struct Server {
+    pub url: Url,
+    asked: Arc<Mutex<Vec<Asked>>>,
+}
+
+impl Server {
+    /// Starts a server that answers by `reply`.
+    pub async fn start(reply: impl Fn(&Asked) -> Reply + Send + Sync + 'static) -> Self {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let base = format!("http://{}", listener.local_addr().unwrap());
+        let url = Url::parse(&base).unwrap();
+        let (router, asked) = router(base, reply);
+        tokio::spawn(async move { axum::serve(listener, router).await });
+        Server { url, asked }
+    }
+
+    /// Answers each path (without its query) with its JSON, anything else with 404.
+    pub async fn with(answers: &[(&str, Value)]) -> Self {
+        let answers: HashMap<String, Value> = answers.iter().map(|(k, v)| ((*k).to_owned(), v.clone())).collect();
+        Server::start(move |asked| match answers.get(asked.path()) {
+            Some(Value::Array(_)) if asked.page() > 1 => Reply::json(&Value::Array(vec![])),
+            Some(body) => Reply::json(body),
+            None => not_found(),
+        })
+        .await
+    }
+
+    /// What it was asked so far.
+    pub fn asked(&self) -> Vec<Asked> {
+        self.asked.lock().unwrap().clone()
+    }
+
+    /// Path and query of what it was asked so far.
+    pub fn targets(&self) -> Vec<String> {
+        self.asked().into_iter().map(|asked| asked.target).collect()
+    }
+}
+
+/// What answers and remembers, for a server of another kind (TLS).
+pub fn router(
+    base: String,
+    reply: impl Fn(&Asked) -> Reply + Send + Sync + 'static,
+) -> (Router, Arc<Mutex<Vec<Asked>>>) {
+    let asked = Arc::new(Mutex::new(Vec::new()));
+    let (log, reply) = (asked.clone(), Arc::new(reply));
+    let router = Router::new().fallback(move |request: Request| {
+        let asked = Asked {
+            target: request.uri().path_and_query().unwrap().to_string(),
+            headers: request.headers().clone(),
+            base: base.clone(),
+        };
+        let answer = reply(&asked);
+        log.lock().unwrap().push(asked);
+        async move {
+            let mut response = Response::builder().status(answer.status);
+            for (name, value) in &answer.headers {
+                response = response.header(name, value);
+            }
+            response.body(Body::from(answer.body)).unwrap()
+        }
+    });
+    (router, asked)
+}
+
+pub fn not_found() -> Reply {
+    Reply::new(404, r#"{"message":"Not Found"}"#)
+}
+
+/// A connection to `url` that tries three times without waiting.
+pub fn connection(url: &Url) -> Connection {
+    Connection {
+        source_id: "test".into(),
+        api_url: url.clone(),
+        token: Some(Secret::new(TOKEN)),
+        owners: vec![],
+        ca_file: None,
+        proxy: None,
+        timeout: Duration::from_secs(20),
+        policy: Policy {
+            tries: 3,
+            first_wait: Duration::ZERO,
+            longest_wait: Duration::ZERO,
+            patience: Duration::from_secs(60),
+        },
+        transport_ssh: false,
+        cache: Arc::new(PageCache::default()),
+        cancel: CancellationToken::new(),
+        on_retry: Arc::new(|_, _| ()),
+    }
+}
+
+/// Lists everything, as `kind`, from `connection`.
+pub async fn list(kind: ForgeKind, connection: Connection) -> Result<Listing, Failure> {
+    open(kind, connection)?.list(&|_| ()).await
+}
+
+/// A source of `kind` at `server` for these owners.
+pub fn source(kind: ForgeKind, server: &Server, owners: &[&str]) -> Box<dyn Source> {
+    let owners = owners.iter().map(|owner| (*owner).to_owned()).collect();
+    open(kind, Connection { owners, ..connection(&server.url) }).unwrap()
+}
+
+/// The paths of the repositories listed, in order.
+pub fn paths(listing: &Listing) -> Vec<String> {
+    listing.repos.iter().map(|repo| repo.path.to_string()).collect()
+}
+
+/// The names of what was refused, in order.
+pub fn refused(listing: &Listing) -> Vec<&str> {
+    listing.refused.iter().map(|refused| refused.what.as_str()).collect()
+}
+
+/// A JSON file under `testdata/forge`.
+pub fn sample(name: &str) -> Value {
+    let path = format!("{}/testdata/forge/{name}", env!("CARGO_MANIFEST_DIR"));
+    serde_json::from_str(&std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{path}: {error}"))).unwrap()
+}
