@@ -12,7 +12,7 @@ use std::time::{Instant, SystemTime};
 
 use crate::failure::{Failure, Reason};
 use crate::git::Remote;
-use crate::git::refs::{LocalRefs, RefUpdate};
+use crate::git::refs::LocalRefs;
 use crate::model::{Outcome, RefCounts, Repo, Verdict};
 use crate::progress::{Event, Sink};
 use crate::tools::Tools;
@@ -109,32 +109,48 @@ async fn look(tools: &Tools, dir: &Path) -> Result<LocalRefs, Failure> {
     })
 }
 
-/// What a dry run shows of one mirror: what would happen to its refs, one line each.
+/// What a dry run shows of one mirror: what would happen to its refs, counted and one line each.
+///
+/// A moved ref counts as forwarded: only the objects, which nobody fetches here, tell whether it is forced.
 ///
 /// # Errors
 /// Whatever keeps us from looking at the source or the mirror.
-pub async fn preview(job: &Job<'_>, tools: &Tools, sink: &dyn Sink) -> Result<(Verdict, Vec<String>), Failure> {
+pub async fn preview(
+    job: &Job<'_>,
+    tools: &Tools,
+    sink: &dyn Sink,
+) -> Result<(Verdict, RefCounts, Vec<String>), Failure> {
     let dir = tools.storage.path(&job.place);
     let source = tools.retry(&job.repo.path.to_string(), sink, || tools.git.ls_remote(&job.remote)).await?;
+    let total = source.refs.len();
+    let all_new = RefCounts { created: total, total, ..RefCounts::default() };
     if !tools.storage.has_mirror(&job.place) {
-        return Ok((Verdict::Cloned, vec![format!("would be cloned: {} refs.", source.refs.len())]));
+        return Ok((Verdict::Cloned, all_new, vec![format!("would be cloned with {total} refs.")]));
     }
     let local = match look(tools, &dir).await {
         Ok(local) => local,
         Err(failure) if failure.reason == Reason::Corrupt => {
-            return Ok((Verdict::Cloned, vec![format!("is damaged and would be cloned anew: {failure}.")]));
+            return Ok((Verdict::Cloned, all_new, vec![format!("is damaged and would be cloned anew: {failure}.")]));
         }
         Err(failure) => return Err(failure),
     };
     let decision = decide::decide(&local, &source, &job.rules);
-    let lines = decision.take.iter().chain(&decision.delete).map(RefUpdate::to_string);
+    let created = decision.take.iter().filter(|update| update.change.old().is_none()).count();
+    let counts = RefCounts {
+        created,
+        forwarded: decision.take.len() - created,
+        forced: 0,
+        deleted: decision.delete.len(),
+        total,
+    };
+    let lines = decision.take.iter().chain(&decision.delete).map(|update| format!("would {update}."));
     let held = decision.held.iter().map(|why| format!("would be held: {why}."));
     let verdict = match (&decision.held, decision.is_empty()) {
         (Some(_), _) => Verdict::Held,
         (None, true) => Verdict::Current,
         (None, false) => Verdict::Updated,
     };
-    Ok((verdict, held.chain(lines).collect()))
+    Ok((verdict, counts, held.chain(lines).collect()))
 }
 
 fn names(paths: &[PathBuf], dir: &Path) -> String {

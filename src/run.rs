@@ -1,0 +1,286 @@
+//! Carries a plan out: so many mirrors at a time, so many per host, each result recorded as soon as it stands.
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Mutex;
+use std::time::SystemTime;
+
+use futures_util::{StreamExt, stream};
+use tokio::sync::Semaphore;
+
+use crate::config::Config;
+use crate::discover::{Access, Inventory};
+use crate::failure::{Failure, Reason};
+use crate::mirror::checkout::{self, Checkout};
+use crate::mirror::decide::Rules;
+use crate::mirror::{self, Job, adopt};
+use crate::model::{MirrorKey, Outcome, Repo, Verdict};
+use crate::plan::{Eviction, Move, Plan, Settled, Task};
+use crate::progress::{Event, Sink};
+use crate::store::{Backoff, MirrorRecord, Store, after};
+use crate::tools::Tools;
+
+/// Everything the mirrors of one run share.
+pub struct Runner<'a> {
+    pub config: &'a Config,
+    pub tools: &'a Tools,
+    pub sink: &'a dyn Sink,
+    pub inventory: &'a Inventory,
+    pub records: HashMap<&'a MirrorKey, &'a MirrorRecord>,
+    /// Where results are remembered; a dry run has nowhere.
+    pub store: Option<&'a Store>,
+    /// Since when we are alone in the storage.
+    pub alone_since: SystemTime,
+    hosts: HashMap<String, Semaphore>,
+    /// Sources whose credential was refused once: it is not tried again in this run.
+    refused: Mutex<BTreeSet<String>>,
+}
+
+impl<'a> Runner<'a> {
+    /// A runner for one plan over `inventory`.
+    pub fn new(
+        config: &'a Config,
+        tools: &'a Tools,
+        sink: &'a dyn Sink,
+        inventory: &'a Inventory,
+        records: &'a [MirrorRecord],
+        store: Option<&'a Store>,
+        alone_since: SystemTime,
+    ) -> Self {
+        let folders: BTreeSet<&String> = inventory.repos.iter().map(|repo| &repo.folder).collect();
+        let hosts = folders.into_iter().map(|folder| (folder.clone(), Semaphore::new(config.per_host))).collect();
+        let records = records.iter().map(|record| (&record.key, record)).collect();
+        let refused = Mutex::default();
+        Runner { config, tools, sink, inventory, records, store, alone_since, hosts, refused }
+    }
+
+    /// Carries out the whole plan and returns every mirror's outcome.
+    pub async fn run(&self, plan: Plan) -> Vec<Outcome> {
+        let mut outcomes = self.settle(plan.settled).await;
+        let stuck = self.rearrange(&plan.evictions, &plan.moves).await;
+        let notes: HashMap<MirrorKey, &str> =
+            plan.moves.iter().map(|step| (step.repo.key(), step.note.as_str())).collect();
+        let worked = stream::iter(plan.tasks)
+            .map(|task| {
+                let (stuck, notes) = (&stuck, &notes);
+                async move {
+                    let key = task.repo.key();
+                    let mut outcome = match stuck.get(&key) {
+                        Some(failure) => Outcome::failed(&task.repo, failure.clone()),
+                        None => self.work(&task).await,
+                    };
+                    if let Some(note) = notes.get(&key) {
+                        outcome.notes.insert(0, (*note).to_owned());
+                    }
+                    self.remember(&task.repo, &mut outcome, stuck.contains_key(&key)).await;
+                    self.sink.tell(&Event::Finished { outcome: &outcome });
+                    outcome
+                }
+            })
+            .buffer_unordered(self.config.concurrency)
+            .collect::<Vec<_>>()
+            .await;
+        outcomes.extend(worked);
+        outcomes
+    }
+
+    /// Looks at what a plan would do, and does nothing.
+    pub async fn preview(&self, plan: Plan) -> Vec<Outcome> {
+        let mut outcomes: Vec<Outcome> = plan.settled.into_iter().map(|settled| settled.outcome).collect();
+        let moves: HashMap<MirrorKey, &Move> = plan.moves.iter().map(|step| (step.repo.key(), step)).collect();
+        let looked = stream::iter(plan.tasks)
+            .map(|task| {
+                let step = moves.get(&task.repo.key()).copied();
+                async move {
+                    let outcome = self.look(&task, step).await;
+                    self.sink.tell(&Event::Finished { outcome: &outcome });
+                    outcome
+                }
+            })
+            .buffer_unordered(self.config.concurrency)
+            .collect::<Vec<_>>()
+            .await;
+        outcomes.extend(looked);
+        outcomes
+    }
+
+    async fn settle(&self, settled: Vec<Settled>) -> Vec<Outcome> {
+        let mut outcomes = Vec::new();
+        for Settled { mut outcome, record } in settled {
+            if let (Some(store), Some(record)) = (self.store, record)
+                && let Err(error) = store.record(&record).await
+            {
+                unrecorded(&mut outcome, error.into());
+            }
+            self.sink.tell(&Event::Finished { outcome: &outcome });
+            outcomes.push(outcome);
+        }
+        outcomes
+    }
+
+    /// Moves mirrors to their new places; returns the repositories whose mirrors could not be moved, and why.
+    async fn rearrange(&self, evictions: &[Eviction], moves: &[Move]) -> HashMap<MirrorKey, Failure> {
+        let storage = &self.tools.storage;
+        let mut stuck = HashMap::new();
+        for Eviction { key, from } in evictions {
+            let to = storage.gone_place(from, &key.id);
+            let result = storage.place(&storage.path(from), &to);
+            if let Err(failure) = &result {
+                tracing::warn!("{failure}");
+            } else {
+                self.moved(key, &to).await;
+            }
+        }
+        // Where a place is taken by a mirror that is itself about to move, both wait aside first.
+        for step in moves {
+            let mut from = step.from.clone();
+            let staged = storage.staging_place(&step.repo.key());
+            if from != staged && moves.iter().any(|other| other.to == from) {
+                match storage.place(&storage.path(&from), &staged) {
+                    Ok(()) => from = staged,
+                    Err(failure) => {
+                        stuck.insert(step.repo.key(), failure);
+                        continue;
+                    }
+                }
+                self.moved(&step.repo.key(), &from).await;
+            }
+        }
+        for step in moves.iter().filter(|step| !stuck.contains_key(&step.repo.key())) {
+            let key = step.repo.key();
+            let staged = storage.staging_place(&key);
+            let from = if storage.has_mirror(&staged) { staged } else { step.from.clone() };
+            match adopt::relocate(&self.tools.git, storage, &from, &step.to, &step.repo.url).await {
+                Ok(()) => self.moved(&key, &step.to).await,
+                Err(failure) => {
+                    stuck.insert(key, failure);
+                }
+            }
+        }
+        stuck
+    }
+
+    /// Remembers where a mirror lies now, so that a run killed between move and result does not lose it.
+    async fn moved(&self, key: &MirrorKey, to: &std::path::Path) {
+        let (Some(store), Some(record)) = (self.store, self.records.get(key)) else { return };
+        let record = MirrorRecord { mirror: to.to_owned(), ..(*record).clone() };
+        if let Err(error) = store.record(&record).await {
+            tracing::warn!("{error}");
+        }
+    }
+
+    fn access(&self, repo: &Repo) -> Access {
+        self.inventory.access.get(&repo.source).cloned().unwrap_or_default()
+    }
+
+    fn job<'t>(&self, task: &'t Task, access: &Access) -> Job<'t> {
+        let rules = Rules {
+            cliff: self.config.cliff,
+            keep: self.config.keep,
+            accepted: task.accepted,
+            now: self.tools.now(),
+        };
+        Job {
+            repo: &task.repo,
+            remote: access.remote(&task.repo.url),
+            place: task.place.clone(),
+            rules,
+            alone_since: self.alone_since,
+        }
+    }
+
+    async fn work(&self, task: &Task) -> Outcome {
+        let repo = &task.repo;
+        let access = self.access(repo);
+        let _permit = match self.hosts.get(&repo.folder) {
+            // A semaphore that nobody closes always gives a permit in the end.
+            Some(host) => host.acquire().await.ok(),
+            None => None,
+        };
+        if self.tools.stop.is_cancelled() {
+            return Outcome::failed(repo, Failure::new(Reason::Cancelled, "not tried: the run was stopped"));
+        }
+        let has_credential = access.credential.is_some();
+        if has_credential && self.is_refused(&repo.source) {
+            let message = "not tried: the source's credential was refused before";
+            return Outcome {
+                verdict: Verdict::Skipped,
+                ..Outcome::failed(repo, Failure::new(Reason::AuthFailed, message))
+            };
+        }
+        tracing::debug!("{}: {}", repo.path, task.why);
+        let job = self.job(task, &access);
+        let mut outcome = mirror::bring_up(&job, self.tools, self.sink).await;
+        match outcome.failure.as_ref().map(|failure| failure.reason) {
+            Some(Reason::AuthFailed) if has_credential => self.refuse(&repo.source),
+            // The forge says so for itself; it is no failure of ours, and the mirror made before is kept.
+            Some(Reason::Blocked) => {
+                outcome.verdict = Verdict::Unavailable;
+                outcome.failure = None;
+                outcome.notes.push("is blocked by its forge (HTTP 451); a mirror made before is kept.".to_owned());
+            }
+            None if self.config.checkout => self.check_out(repo, &mut outcome).await,
+            _ => {}
+        }
+        outcome
+    }
+
+    async fn check_out(&self, repo: &Repo, outcome: &mut Outcome) {
+        let tree = repo.path.checkout_path(&repo.folder);
+        let Tools { git, storage, .. } = self.tools;
+        match checkout::follow(git, storage, &outcome.mirror, &tree, self.alone_since).await {
+            Ok(Checkout::LeftAlone(why)) => outcome.notes.push(format!("the checkout was left alone: {why}.")),
+            Ok(_) => {}
+            Err(failure) => {
+                outcome.degraded = true;
+                outcome.failure = Some(failure);
+            }
+        }
+    }
+
+    async fn look(&self, task: &Task, step: Option<&Move>) -> Outcome {
+        let access = self.access(&task.repo);
+        let mut job = self.job(task, &access);
+        let mut notes = Vec::new();
+        if let Some(step) = step {
+            job.place.clone_from(&step.from);
+            notes.push(format!("would move from {} to {}.", step.from.display(), step.to.display()));
+        }
+        match mirror::preview(&job, self.tools, self.sink).await {
+            Ok((verdict, refs, lines)) => {
+                notes.extend(lines);
+                Outcome { notes, refs, ..Outcome::new(&task.repo, verdict) }
+            }
+            Err(failure) => Outcome { notes, ..Outcome::failed(&task.repo, failure) },
+        }
+    }
+
+    async fn remember(&self, repo: &Repo, outcome: &mut Outcome, is_stuck: bool) {
+        let Some(store) = self.store else { return };
+        let previous = self.records.get(&repo.key()).copied();
+        if is_stuck && let Some(record) = previous {
+            outcome.mirror.clone_from(&record.mirror);
+        }
+        let backoff = Backoff::new(self.config.interval);
+        if outcome.verdict == Verdict::Skipped {
+            return;
+        }
+        let record = after(previous, repo, outcome, self.tools.now(), backoff);
+        if let Err(error) = store.record(&record).await {
+            unrecorded(outcome, error.into());
+        }
+    }
+
+    fn is_refused(&self, source: &str) -> bool {
+        self.refused.lock().unwrap_or_else(std::sync::PoisonError::into_inner).contains(source)
+    }
+
+    fn refuse(&self, source: &str) {
+        self.refused.lock().unwrap_or_else(std::sync::PoisonError::into_inner).insert(source.to_owned());
+    }
+}
+
+/// A result that could not be written down: the mirror is as it is, and the next run will look at it again.
+fn unrecorded(outcome: &mut Outcome, failure: Failure) {
+    outcome.degraded = true;
+    outcome.failure.get_or_insert(failure);
+}
