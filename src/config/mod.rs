@@ -1,11 +1,114 @@
 //! What Holocron was asked to do, checked: flags over environment over file over defaults.
+//!
+//! [`load`] is the way in. The layers are `flags.rs`, `environment.rs` and `file.rs` (its shape in `raw.rs`); they meet
+//! in `layers.rs`; `settings.rs` and `sources.rs` check the values; `show.rs` prints what came out.
 
-use std::path::PathBuf;
+mod environment;
+mod file;
+mod flags;
+mod interpolate;
+mod layers;
+mod problem;
+mod raw;
+mod settings;
+mod show;
+mod sources;
+mod tree;
+mod values;
+
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+pub use self::environment::{Environment, ProcessEnvironment};
+pub(crate) use self::flags::variable;
+pub use self::flags::{Destination, MirrorArgs};
+pub use self::layers::{Origins, SetBy};
+pub use self::problem::{ConfigError, Problem};
+pub use self::show::{check, schema, show};
+pub use self::values::{Hours, Minutes, Seconds};
+
+use self::environment::EnvironmentLayer;
+use self::layers::Layers;
 use crate::model::{ForgeKind, Visibility};
 use crate::secret::SecretSource;
 use crate::url::RemoteUrl;
+
+/// A checked configuration and where it came from.
+#[derive(Debug, Clone)]
+pub struct Loaded {
+    pub config: Config,
+    /// Where each value was set, by its key (`keep`, `sources[0].owners`).
+    pub origins: Origins,
+    /// The configuration file that was read, as it was named.
+    pub file: Option<PathBuf>,
+    /// Where a GitLab destination pushes to; read by nothing as long as backups are local.
+    pub gitlab_namespace: Option<String>,
+}
+
+/// What the configuration is loaded for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Purpose {
+    /// To mirror: a destination must be chosen that exists, and tokens must be there.
+    Mirror,
+    /// To look at it, or at the store.
+    Look,
+}
+
+/// Loads the configuration for a run of the main job.
+///
+/// # Errors
+/// Everything that is wrong, each problem with its place and what to write instead. Nothing was run.
+pub fn load(args: &MirrorArgs, env: &dyn Environment) -> Result<Loaded, ConfigError> {
+    load_for(args, env, Purpose::Mirror)
+}
+
+/// Loads the configuration for a run or only to look at it (`status`, `config show`).
+///
+/// # Errors
+/// As [`load`]; to look, neither a token nor a destination is needed.
+pub fn load_for(args: &MirrorArgs, env: &dyn Environment, purpose: Purpose) -> Result<Loaded, ConfigError> {
+    let mut problems = Vec::new();
+    let environment = EnvironmentLayer::read(env, &mut problems);
+    let path = file::find(args.config.as_deref(), environment.args.config.as_deref(), env);
+    let file = match path.as_deref().map(|path| file::read(path, env)) {
+        Some(Ok(file)) => Some(file),
+        Some(Err(error)) => {
+            problems.extend(error.problems);
+            return Err(ConfigError::new(problems));
+        }
+        None => None,
+    };
+    let mut layers = Layers::new(args, &environment, file.as_ref(), env, problems);
+    if purpose == Purpose::Mirror {
+        settings::destination(&mut layers);
+    }
+    let sources = sources::resolve(&mut layers, purpose);
+    let config = settings::resolve(&mut layers, sources);
+    let gitlab_namespace = settings::gitlab_namespace(&mut layers);
+    match layers.problems.is_empty() {
+        true => Ok(Loaded { config, origins: layers.origins, file: path, gitlab_namespace }),
+        false => Err(ConfigError::new(layers.problems)),
+    }
+}
+
+/// Whether `--credits` or its variable asks for the credits; it works with a broken configuration too.
+pub fn wants_credits(args: &MirrorArgs, env: &dyn Environment) -> bool {
+    args.credits || env.var(&variable("credits")).and_then(|text| values::switch(&text)).unwrap_or(false)
+}
+
+/// Makes a path absolute: `~/` is the user's home, all else is relative to `base`.
+fn absolute(path: &Path, base: &Path, env: &dyn Environment) -> PathBuf {
+    let home = path.strip_prefix("~").ok().zip(env.var("HOME"));
+    let joined = match home {
+        Some((rest, home)) => Path::new(&home).join(rest),
+        None => base.join(path),
+    };
+    // Drops `.` without asking the disk, so that a path that is a link stays the link.
+    joined.components().collect()
+}
 
 /// Everything a run needs to know; nothing in it is unchecked any more.
 #[derive(Debug, Clone)]
@@ -71,7 +174,8 @@ pub struct SourceConfig {
 }
 
 /// How git reaches the repositories of a forge.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
 pub enum Transport {
     #[default]
     Https,
@@ -153,7 +257,8 @@ pub struct Output {
 }
 
 /// When to use colour.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
 pub enum ColorChoice {
     /// On a terminal, unless `NO_COLOR` is set.
     #[default]
@@ -161,3 +266,6 @@ pub enum ColorChoice {
     Always,
     Never,
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,214 @@
+//! The shape of `holocron.yaml`, as written: the JSON schema is made from it, and so are the keys that are accepted.
+
+use std::path::PathBuf;
+
+use schemars::JsonSchema;
+use schemars::generate::SchemaSettings;
+use serde::Deserialize;
+
+use super::values::{Hours, Minutes, Seconds, Size};
+use super::{ColorChoice, Keep, Transport};
+use crate::model::{ForgeKind, Visibility};
+
+/// The configuration of Holocron. Flags and environment variables win over it.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+#[schemars(title = "holocron.yaml")]
+pub(crate) struct RawConfig {
+    /// The directory that holds the mirrors, relative to this file.
+    pub storage: Option<PathBuf>,
+    /// Mirrors worked on at the same time, 1 to 1000.
+    pub concurrency: Option<u32>,
+    /// Mirrors of one host worked on at the same time, 1 to 1000.
+    pub per_host: Option<u32>,
+    /// From the start of one cycle to the start of the next; a bare number counts seconds.
+    pub interval: Option<Seconds>,
+    /// How long after a push its repository is looked at again; a bare number counts minutes.
+    pub window: Option<Minutes>,
+    /// Compare the refs of every repository at least this often; a bare number counts hours.
+    pub full_every: Option<Hours>,
+    /// How many days old tips of deleted and force-moved refs stay, or `forever`.
+    pub keep: Option<Keep>,
+    /// A browsable working tree beside each mirror.
+    pub checkout: Option<bool>,
+    /// How long git or a server may be silent; a bare number counts seconds.
+    pub timeout: Option<Seconds>,
+    /// How long one git command may take in all; a bare number counts seconds.
+    pub time_limit: Option<Seconds>,
+    /// Write the JSON report to this file, relative to this file.
+    pub report: Option<PathBuf>,
+    /// When to use colour.
+    pub color: Option<ColorChoice>,
+    /// How many deletions at once are held for a person.
+    pub cliff: RawCliff,
+    /// Globs on `namespace/name` of repositories whose mass deletion was seen and is meant.
+    pub accept_deletions: Option<Vec<String>>,
+    /// What applies to every source that does not say otherwise.
+    pub filters: RawFilters,
+    /// Where repositories are read from.
+    pub sources: Option<Vec<RawSource>>,
+}
+
+/// The guard against believing a bad day.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct RawCliff {
+    /// More than this share of the refs gone, in percent, is held; 100 holds only the loss of all.
+    pub percent: Option<u8>,
+    /// Below this number of refs only the loss of all of them is held.
+    pub min_refs: Option<u32>,
+}
+
+/// Which of the listed repositories are mirrored.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct RawFilters {
+    /// Globs on `namespace/name`; only what matches one is mirrored.
+    pub include: Option<Vec<String>>,
+    /// Globs on `namespace/name`; what matches one is left out.
+    pub exclude: Option<Vec<String>>,
+    /// Mirror forks too.
+    pub forks: Option<bool>,
+    /// Mirror archived repositories too.
+    pub archived: Option<bool>,
+    /// Only these visibilities.
+    pub visibility: Option<Vec<Visibility>>,
+    /// Only repositories with one of these topics.
+    pub topics: Option<Vec<String>>,
+    /// Nothing that the forge says is larger.
+    pub max_size: Option<Size>,
+}
+
+/// One place to read repositories from.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct RawSource {
+    /// A name for it, unique among the sources; its kind when not given.
+    pub id: Option<String>,
+    /// What it is.
+    #[schemars(required)]
+    pub kind: Option<RawKind>,
+    /// The forge's host, such as `git.example.org`; the API's URL is derived from it.
+    pub host: Option<String>,
+    /// The API's base URL, instead of `host`.
+    pub api_url: Option<String>,
+    /// Where the token is read from; never the token itself.
+    pub token: Option<RawToken>,
+    /// The user name that goes with the token.
+    pub user: Option<String>,
+    /// Users, organisations or groups to list instead of everything the token can see.
+    pub owners: Option<Vec<String>>,
+    /// Globs on `namespace/name`; only what matches one is mirrored.
+    pub include: Option<Vec<String>>,
+    /// Globs on `namespace/name`; what matches one is left out.
+    pub exclude: Option<Vec<String>>,
+    /// Mirror forks too.
+    pub forks: Option<bool>,
+    /// Mirror archived repositories too.
+    pub archived: Option<bool>,
+    /// Only these visibilities.
+    pub visibility: Option<Vec<Visibility>>,
+    /// Only repositories with one of these topics.
+    pub topics: Option<Vec<String>>,
+    /// Nothing that the forge says is larger.
+    pub max_size: Option<Size>,
+    /// How git reaches the repositories.
+    pub transport: Option<Transport>,
+    /// PEM file with the CAs to trust beside the system's, relative to this file.
+    pub ca_file: Option<PathBuf>,
+    /// Proxy for API and git: `http://`, `https://` or `socks5://`.
+    pub proxy: Option<String>,
+    /// The directories to search (kind `dir`), relative to this file.
+    pub dirs: Option<Vec<PathBuf>>,
+    /// The repositories themselves (kind `urls`).
+    pub urls: Option<Vec<String>>,
+    /// A file with one URL per line (kind `urls`), relative to this file.
+    pub urls_file: Option<PathBuf>,
+}
+
+/// Where a token is read from: exactly one of these.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct RawToken {
+    /// An environment variable.
+    pub env: Option<String>,
+    /// The first line of a file, relative to this file.
+    pub file: Option<PathBuf>,
+    /// The first line that a shell command prints.
+    pub command: Option<String>,
+}
+
+/// A source's kind as people call it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum RawKind {
+    Github,
+    Gitlab,
+    Gitea,
+    Forgejo,
+    Codeberg,
+    Dir,
+    Urls,
+}
+
+impl RawKind {
+    pub const NAMES: [&str; 7] = ["github", "gitlab", "gitea", "forgejo", "codeberg", "dir", "urls"];
+
+    /// The kind of a name typed on the command line.
+    pub fn of(name: &str) -> Option<Self> {
+        Some(match name.to_ascii_lowercase().as_str() {
+            "github" => RawKind::Github,
+            "gitlab" => RawKind::Gitlab,
+            "gitea" => RawKind::Gitea,
+            "forgejo" => RawKind::Forgejo,
+            "codeberg" => RawKind::Codeberg,
+            "dir" => RawKind::Dir,
+            "urls" => RawKind::Urls,
+            _ => return None,
+        })
+    }
+
+    pub fn forge(self) -> ForgeKind {
+        match self {
+            RawKind::Github => ForgeKind::Github,
+            RawKind::Gitlab => ForgeKind::Gitlab,
+            RawKind::Gitea | RawKind::Forgejo | RawKind::Codeberg => ForgeKind::Gitea,
+            RawKind::Dir => ForgeKind::Dir,
+            RawKind::Urls => ForgeKind::Urls,
+        }
+    }
+}
+
+impl From<ForgeKind> for RawKind {
+    fn from(kind: ForgeKind) -> Self {
+        match kind {
+            ForgeKind::Github => RawKind::Github,
+            ForgeKind::Gitlab => RawKind::Gitlab,
+            ForgeKind::Gitea => RawKind::Gitea,
+            ForgeKind::Dir => RawKind::Dir,
+            ForgeKind::Urls => RawKind::Urls,
+        }
+    }
+}
+
+/// The JSON schema of the file, for `config schema` and for finding unknown keys.
+pub(crate) fn schema() -> serde_json::Value {
+    // Inlined, so that walking it needs no references followed.
+    let generator = SchemaSettings::draft2020_12().with(|settings| settings.inline_subschemas = true).into_generator();
+    generator.into_root_schema_for::<RawConfig>().to_value()
+}
+
+/// The keys that a part of the schema accepts; `None` where it is not a map.
+pub(crate) fn properties(schema: &serde_json::Value) -> Option<&serde_json::Map<String, serde_json::Value>> {
+    let alternatives = || ["anyOf", "oneOf"].iter().filter_map(|key| schema.get(key)?.as_array()).flatten();
+    match schema.get("properties") {
+        Some(properties) => properties.as_object(),
+        None => alternatives().find_map(properties),
+    }
+}
+
+/// The schema of a list's items; `None` where it is not a list.
+pub(crate) fn items(schema: &serde_json::Value) -> Option<&serde_json::Value> {
+    let alternatives = || ["anyOf", "oneOf"].iter().filter_map(|key| schema.get(key)?.as_array()).flatten();
+    schema.get("items").or_else(|| alternatives().find_map(items))
+}

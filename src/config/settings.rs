@@ -1,0 +1,154 @@
+//! The settings that are not about one source: each is one line, flag over variable over file over default.
+
+use std::path::Path;
+use std::time::Duration;
+
+use super::flags::Destination;
+use super::layers::{Layers, SetBy};
+use super::problem::Problem;
+use super::raw::RawConfig;
+use super::{Cliff, ColorChoice, Config, Keep, Output, SourceConfig};
+
+const STORAGE: &str = "mirror-data";
+const CONCURRENCY: u32 = 5;
+const INTERVAL: Duration = Duration::from_secs(60);
+const WINDOW: Duration = Duration::from_secs(60 * 60);
+const FULL_EVERY: Duration = Duration::from_secs(24 * 60 * 60);
+const TIMEOUT: Duration = Duration::from_secs(300);
+
+/// More than this at once helps nobody: each mirror is two or three processes.
+const MOST_AT_ONCE: u64 = 1000;
+
+/// Puts the configuration together and checks the ranges of its numbers.
+pub(crate) fn resolve(layers: &mut Layers<'_>, sources: Vec<SourceConfig>) -> Config {
+    let none = RawConfig::default();
+    let file = layers.file.map_or(&none, |file| &file.raw);
+    let (flags, env) = (layers.flags, &layers.environment.args);
+
+    let storage = layers.path("storage", [flags.storage.as_deref(), env.storage.as_deref(), file.storage.as_deref()]);
+    let concurrency = layers.pick("concurrency", [flags.concurrency, env.concurrency, file.concurrency], CONCURRENCY);
+    let per_host = layers.pick("per_host", [flags.per_host, env.per_host, file.per_host], concurrency);
+    let interval = [flags.interval, env.interval, file.interval].map(|span| span.map(|span| span.0));
+    let interval = layers.pick("interval", interval, INTERVAL);
+    let window = [flags.window, env.window, file.window].map(|span| span.map(|span| span.0));
+    let window = layers.pick("window", window, WINDOW);
+    let full_every = [flags.full_every, env.full_every, file.full_every].map(|span| span.map(|span| span.0));
+    let full_every = layers.pick("full_every", full_every, FULL_EVERY);
+    let timeout = [flags.timeout, env.timeout, file.timeout].map(|span| span.map(|span| span.0));
+    let timeout = layers.pick("timeout", timeout, TIMEOUT);
+    let time_limit = layers.pick("time_limit", [None, None, file.time_limit.map(|span| Some(span.0))], None);
+    let keep = layers.pick("keep", [flags.keep, env.keep, file.keep], Keep::default());
+
+    let standard = Cliff::default();
+    let percent = layers.pick("cliff.percent", [None, None, file.cliff.percent], standard.percent);
+    let min_refs = file.cliff.min_refs.map(|refs| refs as usize);
+    let min_refs = layers.pick("cliff.min_refs", [None, None, min_refs], standard.min_refs);
+    let accept_deletions = [Some(&flags.accept_deletions), Some(&env.accept_deletions), file.accept_deletions.as_ref()]
+        .map(|globs| globs.filter(|globs| !globs.is_empty()).cloned());
+    let accept_deletions = layers.pick("accept_deletions", accept_deletions, Vec::new());
+
+    let config = Config {
+        sources,
+        storage: storage.unwrap_or_else(|| layers.env.directory().join(STORAGE)),
+        concurrency: concurrency as usize,
+        per_host: per_host as usize,
+        watch: layers.switch("watch", flags.watch, None),
+        interval,
+        window,
+        full_every,
+        full: layers.switch("full", flags.full, None),
+        checkout: layers.switch("checkout", flags.checkout, file.checkout),
+        dry_run: layers.switch("dry_run", flags.dry_run, None),
+        wait: layers.switch("wait", flags.wait, None),
+        accept_deletions,
+        cliff: Cliff { percent, min_refs },
+        keep,
+        timeout,
+        time_limit,
+        output: output(layers, file),
+    };
+    check(layers, &config);
+    config
+}
+
+fn output(layers: &mut Layers<'_>, file: &RawConfig) -> Output {
+    let (flags, env) = (layers.flags, &layers.environment.args);
+    // Only one of the two can be typed; what is typed puts the other's variable aside.
+    let quiet = layers.switch("quiet", flags.quiet, flags.verbose.then_some(false)) && !flags.verbose;
+    let verbose = layers.switch("verbose", flags.verbose, None) && !flags.quiet;
+    if quiet && verbose {
+        layers.problem("quiet", "HOLOCRON_QUIET and HOLOCRON_VERBOSE are both set", "set one of the two");
+    }
+    Output {
+        json: layers.switch("json", flags.json, None),
+        report: layers.path("report", [flags.report.as_deref(), env.report.as_deref(), file.report.as_deref()]),
+        quiet,
+        verbose,
+        color: layers.pick("color", [flags.color, env.color, file.color], ColorChoice::default()),
+    }
+}
+
+fn check(layers: &mut Layers<'_>, config: &Config) {
+    layers.within("concurrency", config.concurrency as u64, 1..=MOST_AT_ONCE);
+    if layers.origins.get("per_host") != &SetBy::Default {
+        layers.within("per_host", config.per_host as u64, 1..=MOST_AT_ONCE);
+    }
+    layers.within("cliff.percent", u64::from(config.cliff.percent), 0..=100);
+    let spans = [("interval", config.interval), ("timeout", config.timeout)];
+    let limit = config.time_limit.map(|limit| ("time_limit", limit));
+    for (key, span) in spans.into_iter().chain(limit) {
+        if span.is_zero() {
+            layers.problem(key, format!("`{key}` cannot be 0"), "write at least one second");
+        }
+    }
+    check_globs(layers, "accept_deletions", &config.accept_deletions);
+    if config.storage == Path::new("/") {
+        layers.problem("storage", "`storage` cannot be the root directory", "write a directory of its own");
+    }
+}
+
+/// Adds a problem for each glob that cannot be understood.
+pub(crate) fn check_globs(layers: &mut Layers<'_>, key: &str, globs: &[String]) {
+    for glob in globs {
+        if let Err(error) = globset::Glob::new(glob) {
+            layers.problem(
+                key,
+                format!("`{glob}` is not a glob: {}", error.kind()),
+                "`*` stands for anything, `{a,b}` for either, `[ab]` for one of the letters",
+            );
+        }
+    }
+}
+
+/// Adds a problem when something other than local backups is asked for.
+pub(crate) fn destination(layers: &mut Layers<'_>) {
+    let (flags, env) = (layers.flags, &layers.environment.args);
+    let only_local = layers.switch("backup_only", flags.backup_only, None);
+    let has_sources = layers.file.is_some_and(|file| file.raw.sources.as_ref().is_some_and(|list| !list.is_empty()));
+    let standard = if has_sources { Destination::Local } else { Destination::Gitlab };
+    let destination = layers.pick("destination", [flags.destination, env.destination, None], standard);
+    if only_local || destination == Destination::Local {
+        return;
+    }
+    let asked = match layers.origins.get("destination") {
+        SetBy::Default => "no destination was given, and the usual one is gitlab".to_owned(),
+        set_by => format!("{set_by} asks for {}", format!("{destination:?}").to_lowercase()),
+    };
+    layers.problems.push(
+        Problem::new("", format!("only local backups are there yet: {asked}"))
+            .hint("add `--backup-only` (or HOLOCRON_BACKUP_ONLY=true) to keep the mirrors on this machine"),
+    );
+}
+
+/// The namespace of a GitLab destination: the flag, its variable, or `GITLAB_NAMESPACE` as in the Python Holocron.
+pub(crate) fn gitlab_namespace(layers: &mut Layers<'_>) -> Option<String> {
+    let (flag, env) = (layers.flags.gitlab_namespace.clone(), layers.environment.args.gitlab_namespace.clone());
+    let plain = layers.env.var("GITLAB_NAMESPACE").filter(|value| !value.is_empty());
+    let named = flag.is_some() || env.is_some();
+    let set_by = layers.set_by_variable("GITLAB_NAMESPACE");
+    let value = layers.pick("gitlab_namespace", [flag.map(Some), env.map(Some), None], plain.clone());
+    if !named && plain.is_some() {
+        layers.origins.set("gitlab_namespace", set_by);
+    }
+    value
+}

@@ -1,0 +1,204 @@
+//! The configuration as text: effective values with their origin, what a check found, and the JSON schema.
+
+use std::fmt::{Display, Write as _};
+use std::path::Path;
+
+use super::environment::Environment;
+use super::values::span_text;
+use super::{ColorChoice, Loaded, SetBy, SourceConfig, Transport, raw};
+use crate::secret::{SecretSource, redact};
+
+/// The JSON schema of `holocron.yaml`, for editors.
+pub fn schema() -> String {
+    format!("{:#}\n", raw::schema())
+}
+
+/// What a configuration without problems contains, in a few lines.
+pub fn check(loaded: &Loaded, env: &dyn Environment) -> String {
+    let mut text = match &loaded.file {
+        Some(file) => format!("ok: {}\n", file.display()),
+        None => "ok: no configuration file, only flags and environment\n".to_owned(),
+    };
+    line(&mut text, format!("storage: {}", loaded.config.storage.display()));
+    line(&mut text, format!("sources: {}", loaded.config.sources.len()));
+    for source in &loaded.config.sources {
+        let place = match (&source.api_url, source.dirs.len(), source.urls.len()) {
+            (Some(api), _, _) => api.to_string(),
+            (None, 0, urls) => format!("{urls} URLs"),
+            (None, dirs, _) => format!("{dirs} directories"),
+        };
+        let token = match &source.token {
+            Some(token) => format!(", token from {}", token_text(token, env)),
+            None if source.kind.is_forge() => ", without a token: public repositories only".to_owned(),
+            None => String::new(),
+        };
+        line(&mut text, format!("  {}: {} {place}{token}", source.id, source.kind));
+    }
+    redact(&text)
+}
+
+/// The effective values as a configuration file, each with its origin in a comment.
+///
+/// No secret is read for it. What is shown can be read back, except that a token's command is masked, for it may have
+/// the token in it.
+pub fn show(loaded: &Loaded, env: &dyn Environment) -> String {
+    let config = &loaded.config;
+    let mut text = String::new();
+    if let Some(file) = &loaded.file {
+        line(&mut text, format!("# file: {}", file.display()));
+    }
+    let mut top = Lines { loaded, prefix: "", indent: "", text: &mut text };
+    top.value("storage", path(&config.storage));
+    top.value("concurrency", config.concurrency);
+    top.value("per_host", config.per_host);
+    top.value("interval", span_text(config.interval));
+    top.value("window", span_text(config.window));
+    top.value("full_every", span_text(config.full_every));
+    top.value("keep", config.keep);
+    top.value("checkout", config.checkout);
+    top.value("timeout", span_text(config.timeout));
+    top.value("time_limit", config.time_limit.map_or("null".to_owned(), span_text));
+    top.value("report", config.output.report.as_deref().map_or("null".to_owned(), path));
+    top.value("color", color(config.output.color));
+    top.value("accept_deletions", list(&config.accept_deletions));
+    line(&mut text, "cliff:");
+    let mut cliff = Lines { loaded, prefix: "cliff.", indent: "  ", text: &mut text };
+    cliff.value("percent", config.cliff.percent);
+    cliff.value("min_refs", config.cliff.min_refs);
+    line(&mut text, if config.sources.is_empty() { "sources: []" } else { "sources:" });
+    for (index, one) in config.sources.iter().enumerate() {
+        source(&mut text, loaded, index, one, env);
+    }
+    run_settings(&mut text, loaded);
+    redact(&text)
+}
+
+fn source(text: &mut String, loaded: &Loaded, index: usize, source: &SourceConfig, env: &dyn Environment) {
+    line(text, format!("  - id: {}", scalar(&source.id)));
+    let prefix = format!("sources[{index}].");
+    let mut lines = Lines { loaded, prefix: &prefix, indent: "    ", text };
+    lines.plain("kind", source.kind);
+    if let Some(api) = &source.api_url {
+        lines.value("api_url", scalar(api.as_str()));
+    }
+    if source.kind != crate::model::ForgeKind::Dir {
+        if let Some(token) = &source.token {
+            let masked = match token {
+                SecretSource::Env(name) => format!("{{env: {name}}}"),
+                SecretSource::File(file) => format!("{{file: {}}}", path(file)),
+                SecretSource::Command(_) => "{command: \"***\"}".to_owned(),
+            };
+            let set_by = loaded.origins.get(&format!("{prefix}token"));
+            lines.commented("token", &masked, format!("{set_by}; {}", token_text(token, env)));
+        }
+        lines.value("user", scalar(&source.user));
+    }
+    if source.kind.is_forge() {
+        lines.value("owners", list(&source.owners));
+        lines.value("transport", if source.transport == Transport::Ssh { "ssh" } else { "https" });
+    }
+    lines.value("include", list(&source.filters.include));
+    lines.value("exclude", list(&source.filters.exclude));
+    if source.kind.is_forge() {
+        lines.value("forks", source.filters.forks);
+        lines.value("archived", source.filters.archived);
+        let names = source.filters.visibility.iter().map(|visibility| format!("{visibility:?}").to_lowercase());
+        lines.value("visibility", list(&names.collect::<Vec<_>>()));
+        lines.value("topics", list(&source.filters.topics));
+        lines.value("max_size", source.filters.max_size_kib.map_or("null".to_owned(), |kib| format!("{kib}KiB")));
+    }
+    if let Some(file) = &source.ca_file {
+        lines.value("ca_file", path(file));
+    }
+    if let Some(proxy) = &source.proxy {
+        lines.value("proxy", scalar(proxy.as_str()));
+    }
+    if !source.dirs.is_empty() {
+        lines.value("dirs", list(&source.dirs.iter().map(|dir| dir.display().to_string()).collect::<Vec<_>>()));
+    }
+    if !source.urls.is_empty() {
+        lines.value("urls", list(&source.urls.iter().map(ToString::to_string).collect::<Vec<_>>()));
+    }
+}
+
+/// What only flags and environment can say; it has no place in a file and is shown as comments.
+fn run_settings(text: &mut String, loaded: &Loaded) {
+    let config = &loaded.config;
+    line(text, "# this run:");
+    let mut lines = Lines { loaded, prefix: "", indent: "#   ", text };
+    lines.value("watch", config.watch);
+    lines.value("full", config.full);
+    lines.value("dry_run", config.dry_run);
+    lines.value("wait", config.wait);
+    lines.value("json", config.output.json);
+    lines.value("quiet", config.output.quiet);
+    lines.value("verbose", config.output.verbose);
+    if let Some(namespace) = &loaded.gitlab_namespace {
+        lines.value("gitlab_namespace", scalar(namespace));
+    }
+}
+
+/// Writes `key: value  # origin` lines of one map.
+struct Lines<'a> {
+    loaded: &'a Loaded,
+    prefix: &'a str,
+    indent: &'a str,
+    text: &'a mut String,
+}
+
+impl Lines<'_> {
+    fn value(&mut self, key: &str, value: impl Display) {
+        let set_by: &SetBy = self.loaded.origins.get(&format!("{}{key}", self.prefix));
+        self.commented(key, &value.to_string(), set_by);
+    }
+
+    fn commented(&mut self, key: &str, value: &str, comment: impl Display) {
+        let start = format!("{}{key}: {value}", self.indent);
+        line(self.text, format!("{start:<40}  # {comment}"));
+    }
+
+    fn plain(&mut self, key: &str, value: impl Display) {
+        line(self.text, format!("{}{key}: {value}", self.indent));
+    }
+}
+
+fn line(text: &mut String, line: impl Display) {
+    // Writing to a String cannot fail.
+    let _ = writeln!(text, "{line}");
+}
+
+fn token_text(token: &SecretSource, env: &dyn Environment) -> String {
+    match token {
+        SecretSource::Env(name) => {
+            let set = env.var(name).is_some_and(|value| !value.trim().is_empty());
+            format!("{token} ({})", if set { "set" } else { "not set" })
+        }
+        SecretSource::File(_) | SecretSource::Command(_) => token.to_string(),
+    }
+}
+
+fn color(choice: ColorChoice) -> &'static str {
+    match choice {
+        ColorChoice::Auto => "auto",
+        ColorChoice::Always => "always",
+        ColorChoice::Never => "never",
+    }
+}
+
+fn path(path: &Path) -> String {
+    scalar(&path.display().to_string())
+}
+
+fn list(values: &[String]) -> String {
+    let values: Vec<String> = values.iter().map(|value| scalar(value)).collect();
+    format!("[{}]", values.join(", "))
+}
+
+/// A text as YAML: plain where it cannot be misread, else in JSON's quotes, which YAML understands.
+fn scalar(text: &str) -> String {
+    let text = text.replace("${", "$${");
+    let is_plain = text.starts_with(|c: char| c.is_ascii_alphabetic() || c == '/')
+        && text.chars().all(|c| c.is_ascii_alphanumeric() || "/._-@+".contains(c))
+        && !["true", "false", "null", "y", "n", "yes", "no", "on", "off"].contains(&text.to_ascii_lowercase().as_str());
+    if is_plain { text } else { serde_json::Value::String(text).to_string() }
+}

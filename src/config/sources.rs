@@ -1,0 +1,194 @@
+//! Which sources a run reads, and what each is: the file's, selected and overridden by flags, or made of flags and
+//! environment alone.
+
+use std::collections::HashMap;
+
+use super::flags::MirrorArgs;
+use super::layers::{Layers, SetBy};
+use super::problem::{Problem, nearest};
+use super::raw::{RawKind, RawSource};
+use super::tree::Step;
+use super::{Purpose, SourceConfig};
+use crate::model::ForgeKind;
+
+mod check;
+mod forge;
+mod plain;
+
+/// A source before it is checked.
+pub(super) struct Draft {
+    pub raw: RawSource,
+    pub kind: RawKind,
+    pub id: String,
+    /// Its place in the file's list; `None` when flags and environment made it.
+    pub at: Option<usize>,
+    /// Who asked for it, when it is not the file's.
+    pub set_by: SetBy,
+}
+
+/// The selection of one layer: names of sources, or kinds that other flags imply.
+struct Selection {
+    names: Vec<String>,
+    /// Made by `--dir`, `--url` or `--urls-file`, not named.
+    implied: bool,
+    set_by: SetBy,
+}
+
+/// Returns the checked sources of this run; what is wrong goes to the problems.
+pub(crate) fn resolve(layers: &mut Layers<'_>, purpose: Purpose) -> Vec<SourceConfig> {
+    let before = layers.problems.len();
+    let mut drafts = drafts(layers);
+    if layers.problems.len() == before {
+        useless_flags(layers, &drafts);
+    }
+    let mut sources = Vec::new();
+    for (index, draft) in drafts.drain(..).enumerate() {
+        sources.extend(check::check(layers, draft, index, purpose));
+    }
+    sources
+}
+
+fn drafts(layers: &mut Layers<'_>) -> Vec<Draft> {
+    let from_file = file_drafts(layers);
+    let selection = selection(layers);
+    let Some(selection) = selection else {
+        if from_file.is_empty() {
+            return vec![ad_hoc(RawKind::Github, SetBy::Default)];
+        }
+        return from_file;
+    };
+    if from_file.is_empty() || selection.implied {
+        let mut drafts: Vec<Draft> = Vec::new();
+        for name in &selection.names {
+            match RawKind::of(name) {
+                Some(kind) if drafts.iter().all(|draft| draft.kind != kind) => {
+                    drafts.push(ad_hoc(kind, selection.set_by.clone()));
+                }
+                Some(_) => {}
+                None => layers.problems.push(unknown(name, &RawKind::NAMES, &selection.set_by)),
+            }
+        }
+        return drafts;
+    }
+    select(layers, from_file, &selection)
+}
+
+/// The file's sources, each with an id of its own.
+fn file_drafts(layers: &mut Layers<'_>) -> Vec<Draft> {
+    let Some(file) = layers.file else { return Vec::new() };
+    let mut drafts = Vec::new();
+    let mut lines: HashMap<String, String> = HashMap::new();
+    for (index, raw) in file.raw.sources.iter().flatten().enumerate() {
+        let at = |key: &str| vec![Step::Key("sources".into()), Step::Item(index), Step::Key(key.into())];
+        let Some(kind) = raw.kind else {
+            layers.problems.push(
+                Problem::new(file.place(&at("kind")), format!("`sources[{index}]` has no `kind`"))
+                    .hint(format!("write one of: {}", RawKind::NAMES.join(", "))),
+            );
+            continue;
+        };
+        let id = raw.id.clone().unwrap_or_else(|| kind.forge().to_string());
+        let allowed = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
+        if id.is_empty() || !id.chars().all(allowed) {
+            layers.problems.push(
+                Problem::new(file.place(&at("id")), format!("`sources[{index}].id` cannot be `{id}`"))
+                    .hint("write letters, digits, `.`, `_` and `-` only"),
+            );
+        }
+        let place = file.place(&at("id"));
+        if let Some(first) = lines.get(&id.to_ascii_lowercase()) {
+            layers.problems.push(
+                Problem::new(place, format!("a second source has the id `{id}`; the first is at {first}"))
+                    .hint("give each source an `id` of its own"),
+            );
+        }
+        lines.entry(id.to_ascii_lowercase()).or_insert_with(|| file.place(&at("id")));
+        drafts.push(Draft { raw: raw.clone(), kind, id, at: Some(index), set_by: SetBy::Default });
+    }
+    drafts
+}
+
+fn ad_hoc(kind: RawKind, set_by: SetBy) -> Draft {
+    Draft { raw: RawSource::default(), kind, id: kind.forge().to_string(), at: None, set_by }
+}
+
+/// What the flags select, else what the environment selects.
+fn selection(layers: &Layers<'_>) -> Option<Selection> {
+    let by_variable = |flag: &str| layers.set_by_variable(&super::variable(flag.trim_start_matches("--")));
+    let by_flag = |flag: &str| SetBy::Flag(flag.to_owned());
+    select_by(layers.flags, &by_flag).or_else(|| select_by(&layers.environment.args, &by_variable))
+}
+
+fn select_by(args: &MirrorArgs, set_by: &dyn Fn(&str) -> SetBy) -> Option<Selection> {
+    if !args.source.is_empty() {
+        return Some(Selection { names: args.source.clone(), implied: false, set_by: set_by("--source") });
+    }
+    let implied = [
+        (!args.dir.is_empty()).then_some(("dir", "--dir")),
+        (!args.url.is_empty()).then_some(("urls", "--url")),
+        args.urls_file.is_some().then_some(("urls", "--urls-file")),
+    ];
+    let implied: Vec<(&str, &str)> = implied.into_iter().flatten().collect();
+    let (_, flag) = implied.first()?;
+    let names = implied.iter().map(|(kind, _)| (*kind).to_owned()).collect();
+    Some(Selection { names, implied: true, set_by: set_by(flag) })
+}
+
+/// The file's sources that are named by id or kind; `dir` and `urls` may be made on the spot when flags fill them.
+fn select(layers: &mut Layers<'_>, from_file: Vec<Draft>, selection: &Selection) -> Vec<Draft> {
+    let means = |draft: &Draft, name: &str| {
+        draft.id.eq_ignore_ascii_case(name) || RawKind::of(name).is_some_and(|kind| kind.forge() == draft.kind.forge())
+    };
+    let mut added = Vec::new();
+    for name in &selection.names {
+        if from_file.iter().any(|draft| means(draft, name)) {
+            continue;
+        }
+        match RawKind::of(name) {
+            Some(kind @ (RawKind::Dir | RawKind::Urls)) if fills(layers, kind) => {
+                added.push(ad_hoc(kind, selection.set_by.clone()));
+            }
+            _ => {
+                let ids: Vec<&str> = from_file.iter().map(|draft| draft.id.as_str()).collect();
+                layers.problems.push(unknown(name, &ids, &selection.set_by));
+            }
+        }
+    }
+    let chosen = from_file.into_iter().filter(|draft| selection.names.iter().any(|name| means(draft, name)));
+    chosen.chain(added).collect()
+}
+
+/// Whether flags or environment say what a source of this kind contains.
+fn fills(layers: &Layers<'_>, kind: RawKind) -> bool {
+    [layers.flags, &layers.environment.args].iter().any(|args| match kind {
+        RawKind::Dir => !args.dir.is_empty(),
+        RawKind::Urls => !args.url.is_empty() || args.urls_file.is_some(),
+        _ => false,
+    })
+}
+
+fn unknown(name: &str, known: &[&str], set_by: &SetBy) -> Problem {
+    let problem = Problem::new(set_by, format!("there is no source `{name}`"));
+    match nearest(name, known.iter().copied()) {
+        Some(meant) => problem.hint(format!("did you mean `{meant}`?")),
+        None => problem.hint(format!("write one of: {}", known.join(", "))),
+    }
+}
+
+/// A flag that changes nothing was typed for a reason: it is refused, not ignored.
+fn useless_flags(layers: &mut Layers<'_>, drafts: &[Draft]) {
+    let has = |kind: ForgeKind| drafts.iter().any(|draft| draft.kind.forge() == kind);
+    let flags = layers.flags;
+    let useless = [
+        (!flags.dir.is_empty() && !has(ForgeKind::Dir), "--dir", "dir"),
+        (!flags.url.is_empty() && !has(ForgeKind::Urls), "--url", "urls"),
+        (flags.urls_file.is_some() && !has(ForgeKind::Urls), "--urls-file", "urls"),
+        (!flags.owner.is_empty() && !drafts.iter().any(|draft| draft.kind.forge().is_forge()), "--owner", "github"),
+    ];
+    for (_, flag, kind) in useless.iter().filter(|(useless, _, _)| *useless) {
+        layers.problems.push(
+            Problem::new(flag, "none of the chosen sources reads it")
+                .hint(format!("add a source that does, such as `--source {kind}`, or leave {flag} out")),
+        );
+    }
+}
