@@ -1,0 +1,6 @@
+//! The integration tests: the `holocron` binary and real git against a forge made by the test.
+//!
+//! [`support`] is the harness and has the examples; every other module is about one behaviour of the product.
+
+mod forge_itself;
+mod support;

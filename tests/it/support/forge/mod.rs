@@ -1,0 +1,279 @@
+//! A forge in this process: one model, the APIs of GitHub, GitLab and Gitea over it, and git's smart HTTP.
+
+mod api;
+mod cgi;
+mod connection;
+mod fault;
+mod gitea;
+mod github;
+mod gitlab;
+mod handle;
+mod log;
+mod model;
+mod server;
+mod tls;
+
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+
+use axum::Router;
+use axum_server::tls_rustls::RustlsAcceptor;
+use tempfile::TempDir;
+use tokio::task::JoinHandle;
+
+use connection::{Connections, CutAcceptor, SocketAcceptor};
+use log::Log;
+use model::{AccountKind, DEFAULT_USER, Model, Record, Visibility};
+
+use super::repo::Repo;
+
+pub use fault::Fault;
+pub use handle::Place;
+pub use log::{Kind, Request, Service};
+
+/// No test waits so long for a request unless it never comes.
+const HANG: Duration = Duration::from_secs(60);
+
+/// A forge on a free port of 127.0.0.1. It ends, and its repositories are removed, when this is dropped.
+///
+/// There is one user at first, `alice`, whose token is [`Forge::token`]. She is a member of every organisation that a
+/// repository's name brings into being; [`Forge::organisation`] makes others.
+pub struct Forge {
+    shared: Arc<Shared>,
+    dir: TempDir,
+    server: JoinHandle<()>,
+}
+
+/// What the server and the handles of repositories share.
+pub(super) struct Shared {
+    base: String,
+    backend: PathBuf,
+    model: Mutex<Model>,
+    faults: Mutex<Vec<Fault>>,
+    log: Log,
+    connections: Connections,
+}
+
+impl Shared {
+    fn model(&self) -> MutexGuard<'_, Model> {
+        // A test that panicked with it locked has failed already; the server need not follow.
+        self.model.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    fn strike(&self, request: &Request) -> Option<fault::Effect> {
+        let mut faults = self.faults.lock().expect("no holder panics");
+        faults.iter_mut().find_map(|fault| fault.strike(request))
+    }
+}
+
+impl Forge {
+    /// A forge that speaks HTTP.
+    pub async fn start() -> Self {
+        Self::serve(None).await
+    }
+
+    /// A forge that speaks HTTPS as `localhost`, with a certificate of a CA of its own ([`Forge::ca_file`]).
+    pub async fn start_tls() -> Self {
+        let dir = tempdir();
+        let config = tls::config(&Self::ca_path(&dir)).await;
+        Self::serve(Some((dir, RustlsAcceptor::new(config)))).await
+    }
+
+    async fn serve(tls: Option<(TempDir, RustlsAcceptor)>) -> Self {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+        listener.set_nonblocking(true).expect("a socket can be non-blocking");
+        let port = listener.local_addr().expect("it is bound").port();
+        let base = match tls {
+            Some(_) => format!("https://localhost:{port}"),
+            None => format!("http://127.0.0.1:{port}"),
+        };
+        let connections = Connections::default();
+        let mut model = Model::default();
+        model.add_account(DEFAULT_USER, AccountKind::User, BTreeSet::new());
+        model.tokens.insert(token_of(DEFAULT_USER), DEFAULT_USER.to_owned());
+        let shared = Arc::new(Shared {
+            base,
+            backend: cgi::backend(),
+            model: Mutex::new(model),
+            faults: Mutex::default(),
+            log: Log::default(),
+            connections: connections.clone(),
+        });
+        let app = Router::new().fallback(server::handle).with_state(shared.clone());
+        let app = app.into_make_service_with_connect_info::<SocketAddr>();
+        let server = axum_server::from_tcp(listener).expect("the runtime takes sockets");
+        // HTTP/1.1 only: a connection that is cut must take exactly one response with it.
+        let socket = SocketAcceptor(connections.clone());
+        let (dir, server) = match tls {
+            Some((dir, tls)) => {
+                let server = server.acceptor(CutAcceptor { inner: tls.acceptor(socket), connections }).http1_only();
+                (dir, tokio::spawn(async move { server.serve(app).await.expect("the listener stays") }))
+            }
+            None => {
+                let server = server.acceptor(CutAcceptor { inner: socket, connections }).http1_only();
+                (tempdir(), tokio::spawn(async move { server.serve(app).await.expect("the listener stays") }))
+            }
+        };
+        Forge { shared, dir, server }
+    }
+
+    /// `http://127.0.0.1:<port>`, or `https://localhost:<port>`.
+    pub fn url(&self) -> &str {
+        &self.shared.base
+    }
+
+    /// The root of the GitHub API.
+    pub fn github_api(&self) -> String {
+        format!("{}{}", self.url(), github::ROOT)
+    }
+
+    /// The root of the GitLab API.
+    pub fn gitlab_api(&self) -> String {
+        format!("{}{}", self.url(), gitlab::ROOT)
+    }
+
+    /// The root of the Gitea API.
+    pub fn gitea_api(&self) -> String {
+        format!("{}{}", self.url(), gitea::ROOT)
+    }
+
+    /// The certificate of the CA, in PEM; only after [`Forge::start_tls`].
+    pub fn ca_file(&self) -> PathBuf {
+        Self::ca_path(&self.dir)
+    }
+
+    fn ca_path(dir: &TempDir) -> PathBuf {
+        dir.path().join("ca.pem")
+    }
+
+    /// The token of the user `alice`.
+    pub fn token(&self) -> String {
+        token_of(DEFAULT_USER)
+    }
+
+    /// Makes a user and returns his token: `forge.user("bob")`.
+    pub fn user(&self, name: &str) -> String {
+        let mut model = self.shared.model();
+        if model.find_account(name).is_none() {
+            model.add_account(name, AccountKind::User, BTreeSet::new());
+        }
+        model.tokens.insert(token_of(name), name.to_owned());
+        token_of(name)
+    }
+
+    /// Lets another token act for a user, such as a canary.
+    pub fn accept_token(&self, user: &str, token: &str) {
+        self.shared.model().tokens.insert(token.to_owned(), user.to_owned());
+    }
+
+    /// Refuses a token from now on.
+    pub fn revoke(&self, token: &str) {
+        self.shared.model().tokens.remove(token);
+    }
+
+    /// Makes an organisation, or a group (`acme/tools`), with exactly these members.
+    pub fn organisation(&self, path: &str, members: &[&str]) {
+        let members = members.iter().map(|member| (*member).to_owned()).collect();
+        self.shared.model().account(path).members = members;
+    }
+
+    /// Makes an empty public repository. Its namespace becomes an organisation with alice in it, unless it is known.
+    pub fn repo(&self, full_name: &str) -> Repo {
+        let (namespace, name) = full_name.rsplit_once('/').expect("a full name is namespace/name");
+        let mut model = self.shared.model();
+        model.account(namespace);
+        let (id, now) = (model.next_id(), model.tick());
+        // By id: hostile names, renames and names that differ in letter case only need no care on disk.
+        let mut repo = Repo::bare(&self.dir.path().join(format!("{id}.git")));
+        model.repos.push(Record {
+            id,
+            namespace: namespace.to_owned(),
+            name: name.to_owned(),
+            visibility: Visibility::Public,
+            fork: false,
+            archived: false,
+            disabled: false,
+            blocked: false,
+            topics: Vec::new(),
+            collaborators: BTreeSet::new(),
+            size_kb: 16,
+            created: now,
+            pushed: now,
+            clone_url: None,
+            git_dir: repo.git_dir().to_owned(),
+        });
+        repo.place = Some(Place { forge: self.shared.clone(), id });
+        repo
+    }
+
+    /// The most repositories in one page, so that paging shows with few.
+    pub fn page_size(&self, size: usize) {
+        self.shared.model().page_size = Some(size);
+    }
+
+    /// Adds a fault; the first one that fits a request strikes.
+    pub fn fault(&self, fault: Fault) {
+        self.shared.faults.lock().expect("no holder panics").push(fault);
+    }
+
+    /// Removes all faults.
+    pub fn heal(&self) {
+        self.shared.faults.lock().expect("no holder panics").clear();
+    }
+
+    /// All requests since the start or the last [`Forge::reset_log`], in order.
+    pub fn requests(&self) -> Vec<Request> {
+        self.shared.log.all()
+    }
+
+    /// The requests to the APIs.
+    pub fn api_requests(&self) -> Vec<Request> {
+        let is_api = |request: &Request| request.kind == Kind::Api;
+        self.requests().into_iter().filter(is_api).collect()
+    }
+
+    /// Git's requests for a repository, by the path that was asked for.
+    pub fn git_requests(&self, full_name: &str) -> Vec<Request> {
+        let fits = |request: &Request| matches!(&request.kind, Kind::Git { repo, .. } if repo == full_name);
+        self.requests().into_iter().filter(fits).collect()
+    }
+
+    /// Forgets the requests so far.
+    pub fn reset_log(&self) {
+        self.shared.log.clear();
+    }
+
+    /// Waits for a request that fits (also one that is in the log already): how a test meets a run in the middle.
+    ///
+    /// # Panics
+    /// When it does not come.
+    pub async fn until(&self, fits: impl Fn(&Request) -> bool) -> Request {
+        match tokio::time::timeout(HANG, self.shared.log.until(fits)).await {
+            Ok(request) => request,
+            Err(_) => panic!("the awaited request never came, but these: {:#?}", self.requests()),
+        }
+    }
+
+    /// Reports ssh URLs that begin so.
+    pub(super) fn set_ssh(&self, base: String) {
+        self.shared.model().ssh = Some(base);
+    }
+}
+
+impl Drop for Forge {
+    fn drop(&mut self) {
+        self.server.abort();
+    }
+}
+
+fn tempdir() -> TempDir {
+    tempfile::Builder::new().prefix("holocron-forge-").tempdir().expect("a temporary directory")
+}
+
+/// Tokens look like tokens, so that a leak is found, and are long enough to be masked.
+fn token_of(user: &str) -> String {
+    format!("test-token-of-{user}-f0a1b2c3d4")
+}

@@ -1,0 +1,150 @@
+//! One request: written down, struck by a fault or answered by the API's face or git.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use axum::body::{Body, Bytes};
+use axum::extract::{ConnectInfo, State};
+use axum::http::{HeaderValue, Response, header};
+use futures_util::Stream;
+
+use super::Shared;
+use super::api::{self, Ask, Reply, encode_path};
+use super::fault::{Effect, rewrite_links};
+use super::log::{Kind, Request, Service};
+use super::{cgi, gitea, github, gitlab};
+
+pub(super) async fn handle(
+    State(forge): State<Arc<Shared>>,
+    ConnectInfo(peer): ConnectInfo<SocketAddr>,
+    request: axum::extract::Request,
+) -> Response<Body> {
+    let connection = forge.connections.of(peer);
+    connection.disarm();
+    let (head, body) = request.into_parts();
+    let (start, body) = cgi::peek(body.into_data_stream()).await;
+    let query = head.uri.query().unwrap_or_default();
+    let request = Request::new(head.method, head.uri.path(), query, head.headers, &start);
+    let number = forge.log.add(request.clone());
+    let response = match forge.strike(&request) {
+        None => forge.answer(&request, body).await,
+        Some(Effect::Answer(answer)) => answer.response(),
+        Some(Effect::Cut(point, then)) => {
+            let response = forge.answer(&request, body).await;
+            connection.arm(point, then);
+            response
+        }
+        Some(Effect::RewriteLinks(to)) => {
+            let mut response = forge.answer(&request, body).await;
+            rewrite_links(&mut response, &forge.base, &to);
+            response
+        }
+        Some(Effect::RedirectHost(to)) => {
+            let query = if request.query.is_empty() { String::new() } else { format!("?{}", request.query) };
+            redirect(302, &format!("{to}{}{query}", request.path))
+        }
+        Some(Effect::Hang) => std::future::pending().await,
+    };
+    forge.log.answered(number, response.status().as_u16());
+    response
+}
+
+impl Shared {
+    async fn answer(
+        &self,
+        request: &Request,
+        body: impl Stream<Item = Result<Bytes, axum::Error>> + Send + Unpin + 'static,
+    ) -> Response<Body> {
+        match &request.kind {
+            Kind::Api => self.answer_api(request).response(),
+            Kind::Git { repo, service } => self.answer_git(request, repo, *service, body).await,
+            Kind::Other => plain(404, "there is nothing here\n"),
+        }
+    }
+
+    fn answer_api(&self, request: &Request) -> Reply {
+        type Face = (&'static str, fn(&Ask) -> Reply, fn(&str) -> Reply);
+        const FACES: [Face; 3] = [
+            (github::ROOT, github::answer, |_| github::bad_credentials()),
+            (gitlab::ROOT, gitlab::answer, |_| gitlab::unauthorized()),
+            (gitea::ROOT, gitea::answer, gitea::bad_token),
+        ];
+        let Some((root, answer, bad_token)) = FACES.iter().find(|(root, ..)| request.path.starts_with(root)) else {
+            return Reply::new(404, serde_json::json!({"message": "Not Found"}));
+        };
+        let model = self.model();
+        let Ok(viewer) = api::viewer(&model, &request.headers) else { return bad_token(&self.base) };
+        let segments = api::segments(&request.path, root);
+        answer(&Ask { request, model: &model, base: &self.base, viewer, segments })
+    }
+
+    async fn answer_git(
+        &self,
+        request: &Request,
+        full_name: &str,
+        service: Service,
+        body: impl Stream<Item = Result<Bytes, axum::Error>> + Send + Unpin + 'static,
+    ) -> Response<Body> {
+        let (git_dir, viewer) = match self.git_access(request, full_name, service) {
+            Ok(access) => access,
+            Err(refusal) => return refusal,
+        };
+        let action = request.path.rfind("/info/refs").or_else(|| request.path.rfind("/git-"));
+        let Some(action) = action.map(|start| &request.path[start..]) else {
+            return plain(404, "only git's smart protocol is spoken here\n");
+        };
+        cgi::serve(&self.backend, &git_dir, action, viewer.as_deref(), request, body).await
+    }
+
+    /// The repository's directory and who asks, or the forge's refusal.
+    fn git_access(
+        &self,
+        request: &Request,
+        full_name: &str,
+        service: Service,
+    ) -> Result<(std::path::PathBuf, Option<String>), Response<Body>> {
+        let model = self.model();
+        let viewer = api::viewer(&model, &request.headers).map_err(|()| unauthorized())?;
+        let viewer_may = |record: &&super::model::Record| model.can_see(record, viewer.as_deref());
+        let Some(record) = model.find(full_name).filter(viewer_may) else {
+            if let Some(moved) = model.find_moved(full_name).filter(viewer_may) {
+                let action = request.path.rfind(".git/").map_or("", |end| &request.path[end + 4..]);
+                let new = format!("{}/{}.git{action}?{}", self.base, encode_path(&moved.full_name()), request.query);
+                return Err(redirect(301, &new));
+            }
+            // Who has not said who he is, is asked; existing and missing repositories look the same.
+            let hidden = plain(404, "Repository not found.");
+            return Err(if viewer.is_none() { unauthorized() } else { hidden });
+        };
+        if record.blocked {
+            return Err(plain(451, "Repository unavailable due to DMCA takedown.\n"));
+        }
+        if record.disabled {
+            return Err(plain(403, "Access to this repository has been disabled by the staff.\n"));
+        }
+        let is_push = matches!(service, Service::Push | Service::PushAdvertisement);
+        if is_push && viewer.is_none() {
+            return Err(unauthorized());
+        }
+        Ok((record.git_dir.clone(), viewer))
+    }
+}
+
+fn plain(status: u16, text: &str) -> Response<Body> {
+    let mut response = Response::new(Body::from(text.to_owned()));
+    *response.status_mut() = status.try_into().expect("a real status");
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+    response
+}
+
+fn unauthorized() -> Response<Body> {
+    let mut response = plain(401, "Authentication is required.\n");
+    response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Basic realm=\"test forge\""));
+    response
+}
+
+fn redirect(status: u16, location: &str) -> Response<Body> {
+    let mut response = plain(status, "moved\n");
+    response.headers_mut().insert(header::LOCATION, HeaderValue::try_from(location).expect("a URL is a header value"));
+    response
+}

@@ -1,0 +1,134 @@
+//! A real sshd on a free port, as the user who runs the tests, that lets git reach a forge's repositories.
+
+use std::fs;
+use std::net::TcpListener;
+use std::path::Path;
+use std::process::Stdio;
+
+use tempfile::TempDir;
+use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::process::{Child, Command};
+
+use super::{Forge, Repo, TestEnv};
+
+/// sshd wants to be started by its absolute path (it executes itself again).
+const SSHD: &str = "/usr/sbin/sshd";
+
+/// An sshd with a host key, a client key and settings of its own. It ends when this is dropped.
+pub struct Sshd {
+    dir: TempDir,
+    port: u16,
+    _sshd: Child,
+}
+
+impl Sshd {
+    /// Starts it, and lets the forge's APIs report its URLs as those for ssh.
+    ///
+    /// # Panics
+    /// When there is no sshd (Debian: `openssh-server`), or it does not start.
+    pub async fn start(forge: &Forge) -> Self {
+        assert!(Path::new(SSHD).exists(), "{SSHD} is missing: the ssh tests need Debian's package openssh-server");
+        // As root it separates privileges and wants its empty directory, which the package's service would make.
+        if rustix::process::geteuid().is_root() {
+            fs::create_dir_all("/run/sshd").expect("root can write /run");
+        }
+        let dir = tempfile::Builder::new().prefix("holocron-ssh-").tempdir().expect("a temporary directory");
+        for key in ["host_key", "client_key"] {
+            let made = Command::new("ssh-keygen")
+                .args(["-q", "-t", "ed25519", "-N", "", "-C", key, "-f"])
+                .arg(dir.path().join(key))
+                .status();
+            assert!(made.await.expect("ssh-keygen is installed").success(), "ssh-keygen made no {key}");
+        }
+        fs::copy(dir.path().join("client_key.pub"), dir.path().join("authorized_keys")).expect("our own directory");
+        for _ in 0..20 {
+            // Another process may take the port before sshd does: then try the next one.
+            let free = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
+            let port = free.expect("a free port").port();
+            if let Some(sshd) = listen(dir.path(), port).await {
+                forge.set_ssh(format!("ssh://{}@127.0.0.1:{port}", user()));
+                return Sshd { dir, port, _sshd: sshd };
+            }
+        }
+        panic!("sshd found no free port in 20 attempts");
+    }
+
+    /// The URL of a forge's repository: `ssh://user@127.0.0.1:port/absolute/path.git`.
+    pub fn url(&self, repo: &Repo) -> String {
+        repo.ssh_url()
+    }
+
+    /// Puts an `ssh` first in the PATH of `env` that has the right key and knows the host.
+    ///
+    /// A config under `$HOME` would not do: ssh takes the home from the password file.
+    pub fn trust(&self, env: &TestEnv) {
+        let host_key = fs::read_to_string(self.dir.path().join("host_key.pub")).expect("our own file");
+        self.client(env, &format!("[127.0.0.1]:{} {host_key}", self.port), "client_key");
+    }
+
+    /// As [`Sshd::trust`], for a client that remembers another key for this host.
+    pub fn trust_another_host_key(&self, env: &TestEnv) {
+        let other = fs::read_to_string(self.dir.path().join("client_key.pub")).expect("our own file");
+        self.client(env, &format!("[127.0.0.1]:{} {other}", self.port), "client_key");
+    }
+
+    /// As [`Sshd::trust`], for a client whose key the server does not accept.
+    pub fn trust_without_access(&self, env: &TestEnv) {
+        let host_key = fs::read_to_string(self.dir.path().join("host_key.pub")).expect("our own file");
+        self.client(env, &format!("[127.0.0.1]:{} {host_key}", self.port), "host_key");
+    }
+
+    fn client(&self, env: &TestEnv, known_hosts: &str, key: &str) {
+        let at = |name: &str| env.home().join(name).display().to_string();
+        fs::write(at("known_hosts"), known_hosts).expect("our own directory");
+        let config = format!(
+            "Host *\n  IdentityFile {}\n  IdentitiesOnly yes\n  IdentityAgent none\n  UserKnownHostsFile {}\n  \
+             GlobalKnownHostsFile none\n  StrictHostKeyChecking yes\n",
+            self.dir.path().join(key).display(),
+            at("known_hosts"),
+        );
+        fs::write(at("ssh_config"), config).expect("our own directory");
+        let ssh = which::which("ssh").expect("ssh is installed");
+        env.script("ssh", &format!("#!/bin/sh\nexec {} -F {} \"$@\"\n", ssh.display(), at("ssh_config")));
+    }
+}
+
+/// Starts sshd and waits until it says that it listens; `None` when the port was taken.
+async fn listen(dir: &Path, port: u16) -> Option<Child> {
+    let at = |name: &str| dir.join(name).display().to_string();
+    let config = format!(
+        "Port {port}\nListenAddress 127.0.0.1\nHostKey {}\nAuthorizedKeysFile {}\nPidFile none\nUsePAM no\n\
+         StrictModes no\nPermitRootLogin yes\nPubkeyAuthentication yes\nPasswordAuthentication no\n\
+         KbdInteractiveAuthentication no\nMaxStartups 100\nAcceptEnv GIT_PROTOCOL\nLogLevel INFO\nSetEnv PATH={}\n",
+        at("host_key"),
+        at("authorized_keys"),
+        std::env::var("PATH").expect("PATH is set"),
+    );
+    fs::write(at("sshd_config"), config).expect("our own directory");
+    let mut sshd = Command::new(SSHD)
+        .args(["-D", "-e", "-f", &at("sshd_config")])
+        .stdin(Stdio::null())
+        .stderr(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()
+        .expect("sshd can be executed");
+    let mut lines = BufReader::new(sshd.stderr.take().expect("it is piped")).lines();
+    let mut said = String::new();
+    while let Ok(Some(line)) = lines.next_line().await {
+        if line.contains("Server listening on") {
+            // Keep reading, or sshd would block on a full pipe.
+            tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
+            return Some(sshd);
+        }
+        said.push_str(&line);
+        said.push('\n');
+    }
+    assert!(said.contains("Address already in use"), "sshd does not start:\n{said}");
+    None
+}
+
+/// The name of the user who runs the tests.
+fn user() -> String {
+    let id = std::process::Command::new("id").arg("-un").output().expect("id is part of coreutils");
+    String::from_utf8_lossy(&id.stdout).trim().to_owned()
+}
