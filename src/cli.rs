@@ -81,11 +81,16 @@ impl From<StatusArgs> for MirrorArgs {
 const EXAMPLES: &str = "\
 Examples:
   GITHUB_TOKEN=… holocron --backup-only          everything the token can see, into ./mirror-data
-  holocron --backup-only --owner torvalds        the public repositories of one owner, without a token
+  holocron --backup-only --owner torvalds        public repositories of an owner, no token needed
   holocron --backup-only --dir ~/src             the repositories on this machine
   holocron --backup-only --watch --interval 10m  for ever, every ten minutes
   holocron --backup-only --dry-run               what would happen
   holocron --config holocron.yaml                several forges, filters and tokens from a file
+
+Environment (also read from ./.env):
+  GITHUB_TOKEN, GITLAB_TOKEN, GITEA_TOKEN or FORGEJO_TOKEN       the token of each kind of source
+  GITHUB_API_URL, GITLAB_API_URL, GITEA_API_URL                  servers of your own
+  HOLOCRON_<FLAG>                                                every flag, as named beside it
 
 Exit codes: 0 all current or updated, 1 the run could not go on, 2 wrong usage or configuration,
 3 some mirrors failed or are held, 130 interrupted.";
@@ -128,7 +133,7 @@ where
 
 /// The whole command line; every flag's help names its environment variable.
 pub fn command() -> clap::Command {
-    let command = Cli::command().mut_args(name_variable);
+    let command = Cli::command().bin_name("holocron").mut_args(name_variable);
     command.mut_subcommands(|sub| {
         let sub =
             if sub.get_name() == "config" { sub.mut_subcommands(|action| action.mut_args(name_variable)) } else { sub };
@@ -138,6 +143,11 @@ pub fn command() -> clap::Command {
 
 fn name_variable(arg: clap::Arg) -> clap::Arg {
     match (arg.get_long(), arg.get_help()) {
+        (Some("gitlab-namespace"), Some(help)) => {
+            // The name it had before every flag had a variable.
+            let help = format!("{help} [env: HOLOCRON_GITLAB_NAMESPACE, GITLAB_NAMESPACE]");
+            arg.help(help)
+        }
         (Some(flag), Some(help)) if !matches!(flag, "help" | "version") => {
             let help = format!("{help} [env: {}]", variable(flag));
             arg.help(help)

@@ -270,6 +270,15 @@ mod tests {
     }
 
     #[test]
+    fn the_process_wins_over_its_dotenv_file() {
+        let mut env = ProcessEnvironment::read().unwrap();
+        env.dotenv = BTreeMap::from([("PATH", "x"), ("HOLOCRON_T_C", "y")].map(|(k, v)| (k.to_owned(), v.to_owned())));
+        assert_eq!(env.var("PATH"), std::env::var("PATH").ok());
+        assert_eq!(env.var("HOLOCRON_T_C").as_deref(), Some("y"));
+        assert_eq!([env.is_from_dotenv("PATH"), env.is_from_dotenv("HOLOCRON_T_C")], [false, true]);
+    }
+
+    #[test]
     fn a_malformed_dotenv_line_is_named_without_its_value() {
         let directory = tempfile::tempdir().unwrap();
         for (text, expected) in [

@@ -68,6 +68,8 @@ pub(crate) fn read(path: &FilePath, env: &dyn Environment) -> Result<ConfigFile,
     let absolute = env.directory().join(path);
     let text = std::fs::read_to_string(&absolute)
         .map_err(|error| Problem::new(path.display(), format!("the configuration cannot be read: {error}")))?;
+    // Editors on Windows begin files with a byte order mark; the parser would take it for a document of its own.
+    let text = text.strip_prefix('\u{feff}').map(str::to_owned).unwrap_or(text);
     let tree = tree::parse(&text).map_err(|error| syntax_problem(path, &error))?;
     if !matches!(tree, Node::Map(_)) {
         return Err(Problem::new(format!("{}:1", path.display()), "the configuration is not a map of keys")

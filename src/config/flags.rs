@@ -141,10 +141,13 @@ pub struct MirrorArgs {
 /// Where mirrors go, as the Python Holocron named it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Destination {
-    /// This machine only.
+    /// This machine only
     Local,
+    /// Not there yet
     Github,
+    /// Not there yet
     Gitlab,
+    /// Not there yet
     Gitea,
 }
 

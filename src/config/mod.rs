@@ -99,14 +99,14 @@ pub fn wants_credits(args: &MirrorArgs, env: &dyn Environment) -> bool {
     args.credits || env.var(&variable("credits")).and_then(|text| values::switch(&text)).unwrap_or(false)
 }
 
-/// Makes a path absolute: `~/` is the user's home, all else is relative to `base`.
+/// Makes a path absolute, without asking the disk: `~/` is the user's home, all else is relative to `base`.
 fn absolute(path: &Path, base: &Path, env: &dyn Environment) -> PathBuf {
     let home = path.strip_prefix("~").ok().zip(env.var("HOME"));
     let joined = match home {
         Some((rest, home)) => Path::new(&home).join(rest),
         None => base.join(path),
     };
-    // Drops `.` without asking the disk, so that a path that is a link stays the link.
+    // Drops `.` parts; a path that is a link stays the link.
     joined.components().collect()
 }
 

@@ -18,8 +18,10 @@ pub(crate) struct RawConfig {
     /// The directory that holds the mirrors, relative to this file.
     pub storage: Option<PathBuf>,
     /// Mirrors worked on at the same time, 1 to 1000.
+    #[schemars(range(min = 1, max = 1000))]
     pub concurrency: Option<u32>,
     /// Mirrors of one host worked on at the same time, 1 to 1000.
+    #[schemars(range(min = 1, max = 1000))]
     pub per_host: Option<u32>,
     /// From the start of one cycle to the start of the next; a bare number counts seconds.
     pub interval: Option<Seconds>,
@@ -54,7 +56,8 @@ pub(crate) struct RawConfig {
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct RawCliff {
     /// More than this share of the refs gone, in percent, is held; 100 holds only the loss of all.
-    pub percent: Option<u8>,
+    #[schemars(range(min = 0, max = 100))]
+    pub percent: Option<u32>,
     /// Below this number of refs only the loss of all of them is held.
     pub min_refs: Option<u32>,
 }
@@ -175,18 +178,6 @@ impl RawKind {
             RawKind::Gitea | RawKind::Forgejo | RawKind::Codeberg => ForgeKind::Gitea,
             RawKind::Dir => ForgeKind::Dir,
             RawKind::Urls => ForgeKind::Urls,
-        }
-    }
-}
-
-impl From<ForgeKind> for RawKind {
-    fn from(kind: ForgeKind) -> Self {
-        match kind {
-            ForgeKind::Github => RawKind::Github,
-            ForgeKind::Gitlab => RawKind::Gitlab,
-            ForgeKind::Gitea => RawKind::Gitea,
-            ForgeKind::Dir => RawKind::Dir,
-            ForgeKind::Urls => RawKind::Urls,
         }
     }
 }

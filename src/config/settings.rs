@@ -40,7 +40,9 @@ pub(crate) fn resolve(layers: &mut Layers<'_>, sources: Vec<SourceConfig>) -> Co
     let keep = layers.pick("keep", [flags.keep, env.keep, file.keep], Keep::default());
 
     let standard = Cliff::default();
-    let percent = layers.pick("cliff.percent", [None, None, file.cliff.percent], standard.percent);
+    let percent = layers.pick("cliff.percent", [None, None, file.cliff.percent], u32::from(standard.percent));
+    layers.within("cliff.percent", u64::from(percent), 0..=100);
+    let percent = u8::try_from(percent).unwrap_or(standard.percent);
     let min_refs = file.cliff.min_refs.map(|refs| refs as usize);
     let min_refs = layers.pick("cliff.min_refs", [None, None, min_refs], standard.min_refs);
     let accept_deletions = [Some(&flags.accept_deletions), Some(&env.accept_deletions), file.accept_deletions.as_ref()]
@@ -93,7 +95,6 @@ fn check(layers: &mut Layers<'_>, config: &Config) {
     if layers.origins.get("per_host") != &SetBy::Default {
         layers.within("per_host", config.per_host as u64, 1..=MOST_AT_ONCE);
     }
-    layers.within("cliff.percent", u64::from(config.cliff.percent), 0..=100);
     let spans = [("interval", config.interval), ("timeout", config.timeout)];
     let limit = config.time_limit.map(|limit| ("time_limit", limit));
     for (key, span) in spans.into_iter().chain(limit) {

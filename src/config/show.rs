@@ -105,7 +105,7 @@ fn source(text: &mut String, loaded: &Loaded, index: usize, source: &SourceConfi
         let names = source.filters.visibility.iter().map(|visibility| format!("{visibility:?}").to_lowercase());
         lines.value("visibility", list(&names.collect::<Vec<_>>()));
         lines.value("topics", list(&source.filters.topics));
-        lines.value("max_size", source.filters.max_size_kib.map_or("null".to_owned(), |kib| format!("{kib}KiB")));
+        lines.value("max_size", source.filters.max_size_kib.map_or("null".to_owned(), size));
     }
     if let Some(file) = &source.ca_file {
         lines.value("ca_file", path(file));
@@ -192,6 +192,14 @@ fn path(path: &Path) -> String {
 fn list(values: &[String]) -> String {
     let values: Vec<String> = values.iter().map(|value| scalar(value)).collect();
     format!("[{}]", values.join(", "))
+}
+
+fn size(kib: u64) -> String {
+    match kib {
+        kib if kib > 0 && kib.is_multiple_of(1 << 20) => format!("{}GiB", kib >> 20),
+        kib if kib > 0 && kib.is_multiple_of(1 << 10) => format!("{}MiB", kib >> 10),
+        kib => format!("{kib}KiB"),
+    }
 }
 
 /// A text as YAML: plain where it cannot be misread, else in JSON's quotes, which YAML understands.

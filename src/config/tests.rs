@@ -350,6 +350,11 @@ fn every_valid_file_is_accepted() {
 }
 
 #[test]
+fn a_byte_order_mark_changes_nothing() {
+    assert_eq!(with_file("\u{feff}keep: 3\nsources: [{kind: dir}]\n", &[], &[]).unwrap().config.keep, Keep::Days(3));
+}
+
+#[test]
 fn every_invalid_file_is_refused_in_the_words_beside_it() {
     for file in files("invalid") {
         let directory = file.parent().unwrap();

@@ -48,7 +48,6 @@ pub(crate) fn path_text(path: &[Step]) -> String {
 /// # Errors
 /// What is not YAML, as yaml_serde says it, with its position.
 pub(crate) fn parse(text: &str) -> Result<Node, serde_yaml::Error> {
-    // An editor on Windows begins a file with a byte order mark; YAML allows it, so libyaml takes it.
     match serde_yaml::from_str::<Node>(text)? {
         Node::Plain(serde_json::Value::Null) => Ok(Node::Map(Vec::new())),
         node => Ok(node),
@@ -244,5 +243,12 @@ mod tests {
     fn an_empty_file_is_an_empty_map() {
         assert_eq!(parse("# nothing yet\n").unwrap(), Node::Map(Vec::new()));
         assert_eq!(parse("").unwrap(), Node::Map(Vec::new()));
+    }
+
+    #[test]
+    fn windows_line_ends_change_nothing() {
+        let text = "storage: x\r\nkeep: 1\r\n";
+        assert_eq!(parse(text).unwrap(), parse("storage: x\nkeep: 1\n").unwrap());
+        assert_eq!(line(text, &[key("keep")]), Some(2));
     }
 }

@@ -128,7 +128,10 @@ impl<T: FromStr<Err = String>> Visitor<'_> for NumberOrText<T> {
     }
 
     fn visit_str<E: de::Error>(self, text: &str) -> Result<T, E> {
-        text.parse().map_err(|_| E::invalid_value(de::Unexpected::Str(text), &self.form))
+        text.parse().map_err(|why: String| match why.strip_prefix("it is not ") {
+            Some(_) => E::invalid_value(de::Unexpected::Str(text), &self.form),
+            None => E::custom(why),
+        })
     }
 }
 
