@@ -133,7 +133,7 @@ async fn list(
     sink: &Arc<dyn Sink>,
 ) -> Result<Found, Failure> {
     sink.tell(&Event::Listing { source: &source.id });
-    let token = source.token.as_ref().map(|token| token.read(|name| config.environment.get(name).cloned())).transpose()?;
+    let token = source.token.as_ref().map(|token| token.read(|name| tools.environment.var(name))).transpose()?;
     let access = Access {
         credential: token.as_ref().and_then(|token| credential(source, token)),
         ca_file: source.ca_file.clone(),
@@ -155,7 +155,7 @@ fn open(
 ) -> Result<Box<dyn Source>, Failure> {
     let Some(api_url) = source.api_url.clone() else {
         return match source.kind {
-            ForgeKind::Dir => Ok(Box::new(DirTree::new(&source.id, source.dirs.clone()))),
+            ForgeKind::Dir => Ok(Box::new(DirTree::new(&source.id, source.dirs.clone(), tools.stop.clone()))),
             ForgeKind::Urls => Ok(Box::new(UrlList::new(&source.id, source.urls.clone()))),
             kind => Err(Failure::new(Reason::Unknown, format!("a source of kind {kind} needs an API URL"))),
         };

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use crate::config::ConfigError;
 use crate::failure::Failure;
 use crate::secret::redact;
+use crate::store::StoreError;
 
 /// The exit codes; they are an interface, listed in the README.
 pub mod exit {
@@ -130,6 +131,12 @@ impl From<Failure> for Error {
 }
 
 /// One problem becomes the message itself; several stand below a line that counts them, each with its hint.
+impl From<StoreError> for Error {
+    fn from(error: StoreError) -> Self {
+        Error::run(error.to_string()).hint(error.hint())
+    }
+}
+
 impl From<ConfigError> for Error {
     fn from(error: ConfigError) -> Self {
         match <[_; 1]>::try_from(error.problems) {

@@ -1,20 +1,65 @@
-//! Holocron keeps a faithful copy of every git repository you own.
+//! Holocron keeps a faithful copy of every git repository you own: on disk, later on another forge, or both.
+//!
+//! [`mirror`] is the main job on one screen, and each of its lines names the file to read next. The middle (plan, ref
+//! diff, classification) is pure; effects are at the ends. `docs/design.md` has the whole plan of the house.
 
 pub mod cli;
 pub mod config;
+pub mod discover;
 pub mod error;
 pub mod failure;
 pub mod forge;
 pub mod git;
 pub mod mirror;
 pub mod model;
+pub mod plan;
 pub mod progress;
 pub mod report;
 pub mod retry;
+pub mod run;
 pub mod secret;
+pub mod session;
 pub mod storage;
 pub mod store;
 pub mod text;
 pub mod tools;
 pub mod url;
 pub mod watch;
+
+mod commands;
+
+use std::sync::Arc;
+
+use config::Config;
+use error::Error;
+use progress::{Event, Sink};
+use report::Report;
+use run::Runner;
+use session::Session;
+use tools::Tools;
+
+pub use commands::main;
+
+/// Brings every mirror up to date once, or tells what that would do (`dry_run`).
+///
+/// # Errors
+/// Only what keeps the run from going on: a store that cannot be read, a git that cannot be used. What goes wrong with
+/// a source or a mirror is in the report.
+pub async fn mirror(config: &Config, tools: &Tools, session: &Session, sink: &Arc<dyn Sink>) -> Result<Report, Error> {
+    let mut report = Report::new(tools.now(), &config.storage);
+    let memory = session.recall(&mut report.warnings).await?;
+    let mut inventory = discover::discover(config, tools, &memory.records, &memory.pages, sink).await;
+    let plan = plan::plan(config, &tools.storage, &inventory, &memory.records, tools.now());
+    sink.tell(&Event::Planned { mirrors: plan.mirrors(), to_do: plan.tasks.len() });
+    if !plan.tasks.is_empty() {
+        tools.git.check_version().await?;
+    }
+    report.source_failures = std::mem::take(&mut inventory.failures);
+    report.refused = std::mem::take(&mut inventory.refused);
+    let runner = Runner::new(config, tools, sink.as_ref(), &inventory, &memory.records, session);
+    report.dry_run = config.dry_run;
+    report.outcomes = if config.dry_run { runner.preview(plan).await } else { runner.run(plan).await };
+    report.duration = tools.since(report.started);
+    session.record(&report, &memory.pages, tools.now()).await;
+    Ok(report)
+}

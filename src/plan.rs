@@ -27,6 +27,13 @@ pub struct Plan {
     pub settled: Vec<Settled>,
 }
 
+impl Plan {
+    /// How many mirrors it is about.
+    pub fn mirrors(&self) -> usize {
+        self.tasks.len() + self.settled.len()
+    }
+}
+
 /// The mirror of a repository that is no more, in the place that another one needs.
 #[derive(Debug, PartialEq)]
 pub struct Eviction {
@@ -96,7 +103,13 @@ impl fmt::Display for Why {
 }
 
 /// Makes the plan; decides everything that can be decided without git.
-pub fn plan(config: &Config, storage: &Storage, inventory: &Inventory, records: &[MirrorRecord], now: Timestamp) -> Plan {
+pub fn plan(
+    config: &Config,
+    storage: &Storage,
+    inventory: &Inventory,
+    records: &[MirrorRecord],
+    now: Timestamp,
+) -> Plan {
     let planner = Planner {
         config,
         inventory,
@@ -151,7 +164,11 @@ impl Planner<'_> {
             let above = || Path::new(&path).ancestors().skip(1).find_map(|up| taken.get(&*up.to_string_lossy()));
             let below = || {
                 let inside = format!("{path}/");
-                taken.range(inside.clone()..).next().filter(|(other, _)| other.starts_with(&inside)).map(|(_, repo)| repo)
+                taken
+                    .range(inside.clone()..)
+                    .next()
+                    .filter(|(other, _)| other.starts_with(&inside))
+                    .map(|(_, repo)| repo)
             };
             let Some(other) = taken.get(&path).or_else(above).or_else(below) else {
                 taken.insert(path, repo);
@@ -189,11 +206,16 @@ impl Planner<'_> {
             return None;
         }
         let top = |place: &Path| place.components().count() == 1;
-        let legacy = self.inventory.unrecorded.iter().find(|(place, url)| {
-            top(place) && url.as_ref().is_some_and(|url| url.same_repo(&repo.url))
-        });
+        let legacy = self
+            .inventory
+            .unrecorded
+            .iter()
+            .find(|(place, url)| top(place) && url.as_ref().is_some_and(|url| url.same_repo(&repo.url)));
         let (from, _) = legacy?;
-        step(from.clone(), format!("was found as {} and adopted; no token is left in its configuration.", from.display()))
+        step(
+            from.clone(),
+            format!("was found as {} and adopted; no token is left in its configuration.", from.display()),
+        )
     }
 
     /// Moves out of the way what lies in a place that is needed and is not itself about to move.
@@ -215,11 +237,17 @@ impl Planner<'_> {
         let settle = |outcome| Settled { outcome, record: None };
         if let Some(word) = unavailable(&repo) {
             let mut outcome = Outcome::new(&repo, Verdict::Unavailable);
-            outcome.notes.push(format!("is {word} by its forge; a mirror made before is kept."));
-            plan.settled.push(settle(outcome));
+            let known = record.is_some_and(|record| record.verdict == Verdict::Unavailable);
+            if !self.config.watch || !known {
+                outcome.notes.push(format!("is {word} by its forge; a mirror made before is kept."));
+            }
+            let unavailable = |record: &MirrorRecord| MirrorRecord { verdict: Verdict::Unavailable, ..record.clone() };
+            plan.settled.push(Settled { outcome, record: record.map(unavailable) });
             return;
         }
-        if let Some(waiting) = record.filter(|_| self.config.watch && !self.config.full).and_then(|record| self.backing_off(record)) {
+        if let Some(waiting) =
+            record.filter(|_| self.config.watch && !self.config.full).and_then(|record| self.backing_off(record))
+        {
             let outcome = Outcome { failure: waiting.failure.clone(), ..Outcome::new(&repo, Verdict::Skipped) };
             plan.settled.push(settle(outcome));
             return;
@@ -293,7 +321,11 @@ impl Planner<'_> {
             failure: None,
             notes: Vec::new(),
         };
-        outcome.notes.push(format!("is gone at its source since {}; the mirror is kept.", since.strftime("%Y-%m-%d")));
+        // Under --watch it is news once.
+        if !self.config.watch || record.gone_since.is_none() {
+            let day = since.strftime("%Y-%m-%d");
+            outcome.notes.push(format!("is gone at its source since {day}; the mirror is kept."));
+        }
         plan.settled.push(Settled { outcome, record: Some(record.gone(self.now)) });
     }
 }

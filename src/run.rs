@@ -10,12 +10,12 @@ use tokio::sync::Semaphore;
 use crate::config::Config;
 use crate::discover::{Access, Inventory};
 use crate::failure::{Failure, Reason};
-use crate::mirror::checkout::{self, Checkout};
 use crate::mirror::decide::Rules;
 use crate::mirror::{self, Job, adopt};
 use crate::model::{MirrorKey, Outcome, Repo, Verdict};
 use crate::plan::{Eviction, Move, Plan, Settled, Task};
 use crate::progress::{Event, Sink};
+use crate::session::Session;
 use crate::store::{Backoff, MirrorRecord, Store, after};
 use crate::tools::Tools;
 
@@ -43,13 +43,13 @@ impl<'a> Runner<'a> {
         sink: &'a dyn Sink,
         inventory: &'a Inventory,
         records: &'a [MirrorRecord],
-        store: Option<&'a Store>,
-        alone_since: SystemTime,
+        session: &'a Session,
     ) -> Self {
         let folders: BTreeSet<&String> = inventory.repos.iter().map(|repo| &repo.folder).collect();
         let hosts = folders.into_iter().map(|folder| (folder.clone(), Semaphore::new(config.per_host))).collect();
         let records = records.iter().map(|record| (&record.key, record)).collect();
         let refused = Mutex::default();
+        let (store, alone_since) = (session.store(), session.alone_since());
         Runner { config, tools, sink, inventory, records, store, alone_since, hosts, refused }
     }
 
@@ -145,8 +145,11 @@ impl<'a> Runner<'a> {
                 self.moved(&step.repo.key(), &from).await;
             }
         }
-        for step in moves.iter().filter(|step| !stuck.contains_key(&step.repo.key())) {
+        for step in moves {
             let key = step.repo.key();
+            if stuck.contains_key(&key) {
+                continue;
+            }
             let staged = storage.staging_place(&key);
             let from = if storage.has_mirror(&staged) { staged } else { step.from.clone() };
             match adopt::relocate(&self.tools.git, storage, &from, &step.to, &step.repo.url).await {
@@ -173,12 +176,8 @@ impl<'a> Runner<'a> {
     }
 
     fn job<'t>(&self, task: &'t Task, access: &Access) -> Job<'t> {
-        let rules = Rules {
-            cliff: self.config.cliff,
-            keep: self.config.keep,
-            accepted: task.accepted,
-            now: self.tools.now(),
-        };
+        let rules =
+            Rules { cliff: self.config.cliff, keep: self.config.keep, accepted: task.accepted, now: self.tools.now() };
         Job {
             repo: &task.repo,
             remote: access.remote(&task.repo.url),
@@ -218,23 +217,9 @@ impl<'a> Runner<'a> {
                 outcome.failure = None;
                 outcome.notes.push("is blocked by its forge (HTTP 451); a mirror made before is kept.".to_owned());
             }
-            None if self.config.checkout => self.check_out(repo, &mut outcome).await,
             _ => {}
         }
         outcome
-    }
-
-    async fn check_out(&self, repo: &Repo, outcome: &mut Outcome) {
-        let tree = repo.path.checkout_path(&repo.folder);
-        let Tools { git, storage, .. } = self.tools;
-        match checkout::follow(git, storage, &outcome.mirror, &tree, self.alone_since).await {
-            Ok(Checkout::LeftAlone(why)) => outcome.notes.push(format!("the checkout was left alone: {why}.")),
-            Ok(_) => {}
-            Err(failure) => {
-                outcome.degraded = true;
-                outcome.failure = Some(failure);
-            }
-        }
     }
 
     async fn look(&self, task: &Task, step: Option<&Move>) -> Outcome {

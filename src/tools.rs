@@ -1,11 +1,13 @@
 //! What every stage is handed: git, the storage, the clock, the retry policy and the signal to stop.
 
 use std::future::Future;
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
 use tokio_util::sync::CancellationToken;
 
+use crate::config::Environment;
 use crate::failure::{Failure, Reason};
 use crate::git::Git;
 use crate::progress::{Event, Sink};
@@ -13,12 +15,14 @@ use crate::retry::Policy;
 use crate::storage::Storage;
 
 /// The effects at hand.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Tools {
     pub git: Git,
     pub storage: Storage,
     pub policy: Policy,
     pub stop: CancellationToken,
+    /// Where tokens are looked up.
+    pub environment: Arc<dyn Environment>,
     pub clock: fn() -> Timestamp,
 }
 
@@ -26,6 +30,11 @@ impl Tools {
     /// What time it is.
     pub fn now(&self) -> Timestamp {
         (self.clock)()
+    }
+
+    /// How long ago `then` was; nothing when the clock was set back.
+    pub fn since(&self, then: Timestamp) -> Duration {
+        self.now().duration_since(then).try_into().unwrap_or_default()
     }
 
     /// Does `attempt` until it succeeds or its failure is final; each wait is told to `sink` as being about `what`.

@@ -17,7 +17,9 @@ pub fn legacy_mirrors(root: &Path) -> Vec<PathBuf> {
     let names = entries.filter_map(|entry| entry.ok().map(|entry| PathBuf::from(entry.file_name())));
     let is_mirror = |name: &PathBuf| {
         let folder = root.join(name);
-        name.extension().is_some_and(|ending| ending == "git") && folder.join("HEAD").is_file() && folder.join("config").is_file()
+        name.extension().is_some_and(|ending| ending == "git")
+            && folder.join("HEAD").is_file()
+            && folder.join("config").is_file()
     };
     names.filter(|name| name != Path::new(OWN_FOLDER)).filter(is_mirror).collect()
 }

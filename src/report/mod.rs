@@ -122,6 +122,12 @@ impl Report {
         if failed { 3 } else { 0 }
     }
 
+    /// Whether anything is worth a word: under `--watch` a cycle in which nothing happened is silent.
+    pub fn is_news(&self) -> bool {
+        let told = |outcome: &Outcome| outcome.refs.changed() > 0 || !outcome.notes.is_empty();
+        self.exit_code() != 0 || !self.warnings.is_empty() || self.outcomes.iter().any(told)
+    }
+
     /// Returns the table for people: rows for what changed or needs attention, failures with their way out, and a
     /// summary; one line when nothing happened. Ends with a line break; mirrors are sorted by name.
     pub fn table(&self, view: View) -> String {

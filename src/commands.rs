@@ -1,0 +1,308 @@
+//! From the command line to the exit code: each command, wired up.
+
+use std::io::{IsTerminal, Write};
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use jiff::{SignedDuration, Timestamp};
+
+use crate::cli::{self, Cli, Command, ConfigAction, StatusArgs};
+use crate::config::{self, ColorChoice, Config, Environment, MirrorArgs, ProcessEnvironment, Purpose};
+use crate::error::{Error, exit};
+use crate::git::{Git, Settings, askpass};
+use crate::progress::{self, Screen, Sink, Style};
+use crate::report::status::{self, StatusRow};
+use crate::report::{Interrupt, Report, View};
+use crate::retry::Policy;
+use crate::session::Session;
+use crate::storage::Storage;
+use crate::store::MirrorRecord;
+use crate::text::{Detail, Paint};
+use crate::tools::Tools;
+use crate::watch::{Cycle, Hangup, Pace, Signals, Stop, watch};
+
+/// Does what the command line asks for and returns the process's exit code.
+pub fn main() -> ExitCode {
+    if let Some(answered) = askpass::answer_if_asked() {
+        return answered;
+    }
+    let cli = match cli::parse(std::env::args_os()) {
+        Ok(cli) => cli,
+        Err(stop) if stop.exit_code == exit::OK => {
+            print(&stop.text);
+            return ExitCode::SUCCESS;
+        }
+        Err(stop) => {
+            anstream::eprint!("{}", stop.text);
+            return ExitCode::from(stop.exit_code);
+        }
+    };
+    match dispatch(cli) {
+        Ok(code) => ExitCode::from(code),
+        Err(error) => {
+            anstream::eprintln!("{error}");
+            error.into()
+        }
+    }
+}
+
+fn dispatch(cli: Cli) -> Result<u8, Error> {
+    match cli.command.unwrap_or(Command::Mirror(Box::new(cli.mirror))) {
+        Command::Mirror(args) => mirror(*args),
+        Command::Status(args) => show_status(args),
+        Command::Config { action } => show_config(&action),
+        Command::Completions { shell } => {
+            print(&cli::completions(shell));
+            Ok(exit::OK)
+        }
+        Command::Man => {
+            print(&cli::manual().map_err(|error| Error::run("cannot make the manual page").caused_by(error))?);
+            Ok(exit::OK)
+        }
+    }
+}
+
+/// Prints to stdout; a reader that went away (`| head`) is no error of ours.
+fn print(text: &str) {
+    let mut out = anstream::stdout().lock();
+    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+}
+
+fn show_config(action: &ConfigAction) -> Result<u8, Error> {
+    let look = |args: &MirrorArgs, purpose| {
+        let env = ProcessEnvironment::read()?;
+        Ok::<_, Error>((config::load_for(args, &env, purpose)?, env))
+    };
+    match action {
+        ConfigAction::Check(args) => {
+            let (loaded, env) = look(args, Purpose::Mirror)?;
+            print(&config::check(&loaded, &env));
+        }
+        ConfigAction::Show(args) => {
+            let (loaded, env) = look(args, Purpose::Look)?;
+            print(&config::show(&loaded, &env));
+        }
+        ConfigAction::Schema => print(&config::schema()),
+    }
+    Ok(exit::OK)
+}
+
+fn show_status(args: StatusArgs) -> Result<u8, Error> {
+    let env = ProcessEnvironment::read()?;
+    let args = MirrorArgs::from(args);
+    let config = config::load_for(&args, &env, Purpose::Look)?.config;
+    let storage = Storage::at(&config.storage);
+    let rows = runtime()?.block_on(async {
+        let Some(store) = Session::look(&storage).await? else { return Ok::<_, Error>(Vec::new()) };
+        let records = store.mirrors().await?;
+        records.ignored.iter().for_each(|row| tracing::warn!("{row}"));
+        Ok(records.rows)
+    })?;
+    let now = Timestamp::now();
+    let rows: Vec<_> = rows.into_iter().map(|record| status_row(record, &storage, &config, now)).collect();
+    let color = config.output.color;
+    print(&if args.json {
+        status::json(&rows, now)
+    } else {
+        status::table(&rows, now, view(Detail::Everything, color))
+    });
+    Ok(exit::OK)
+}
+
+fn status_row(record: MirrorRecord, storage: &Storage, config: &Config, now: Timestamp) -> StatusRow {
+    // A mirror is relied on as long as its refs were compared no longer ago than two full comparisons take.
+    let limit =
+        SignedDuration::try_from(config.full_every).map_or(SignedDuration::MAX, |every| every.saturating_mul(2));
+    StatusRow {
+        name: record.path.to_string(),
+        source: record.source,
+        path: storage.path(&record.mirror),
+        last_success: record.last_success,
+        last_attempt: record.last_attempt,
+        verdict: Some(record.verdict),
+        size_bytes: record.size_bytes,
+        refs: record.last_success.map(|_| record.refs),
+        kept_refs: usize::try_from(record.kept_refs).unwrap_or(usize::MAX),
+        failure: record.failure,
+        failures_in_a_row: record.failures_in_a_row,
+        gone_since: record.gone_since,
+        fresh: record.last_success.is_some_and(|last| now.duration_since(last) <= limit),
+    }
+}
+
+fn runtime() -> Result<tokio::runtime::Runtime, Error> {
+    tokio::runtime::Builder::new_multi_thread()
+        // The work is done by git; we mostly wait.
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .map_err(|error| Error::run("cannot start").caused_by(error))
+}
+
+fn mirror(args: MirrorArgs) -> Result<u8, Error> {
+    let env = ProcessEnvironment::read()?;
+    if config::wants_credits(&args, &env) {
+        print(&cli::credits());
+        return Ok(exit::OK);
+    }
+    let config = config::load(&args, &env)?.config;
+    let style = style(&config);
+    let (sink, screen) = progress::open(style);
+    // A second subscriber in one process is a test's business; ours is the first.
+    if let Err(error) = progress::log::start(style, &screen, |name| env.var(name)) {
+        screen.line(&format!("the log cannot be set up: {error}"));
+    }
+    let result = runtime()?.block_on(work(args, config, Arc::new(env), Arc::from(sink), screen));
+    result
+}
+
+async fn work(
+    args: MirrorArgs,
+    config: Config,
+    env: Arc<dyn Environment>,
+    sink: Arc<dyn Sink>,
+    screen: Screen,
+) -> Result<u8, Error> {
+    let hangup = if config.watch { Hangup::Reload } else { Hangup::Terminate };
+    let signals = Signals::install(hangup).map_err(|error| Error::run("cannot listen to signals").caused_by(error))?;
+    let tools = tools(&config, env, &signals)?;
+    let session = Session::open(&config, &tools).await?;
+    let mut cycles = Cycles { args, config, tools, session, sink, screen, signals: signals.clone(), last: exit::OK };
+    tokio::select! {
+        biased;
+        // Asked twice: our children are killed as they are dropped, and the next run sweeps up.
+        () = signals.now().cancelled() => Ok(exit::INTERRUPTED),
+        done = cycles.until_done() => done,
+    }
+}
+
+fn tools(config: &Config, environment: Arc<dyn Environment>, signals: &Signals) -> Result<Tools, Error> {
+    let askpass = std::env::current_exe().map_err(|error| Error::run("cannot find this program").caused_by(error))?;
+    let git = Git::find(Settings {
+        environment: std::env::vars_os().collect(),
+        askpass,
+        idle: config.timeout,
+        total: config.time_limit,
+        stop: signals.stopping().clone(),
+    })?;
+    Ok(Tools {
+        git,
+        storage: Storage::at(&config.storage),
+        policy: Policy::default(),
+        stop: signals.stopping().clone(),
+        environment,
+        clock: Timestamp::now,
+    })
+}
+
+/// The main job, once or again and again.
+struct Cycles {
+    args: MirrorArgs,
+    config: Config,
+    tools: Tools,
+    session: Session,
+    sink: Arc<dyn Sink>,
+    screen: Screen,
+    signals: Signals,
+    /// The exit code of the last cycle.
+    last: u8,
+}
+
+impl Cycles {
+    async fn until_done(&mut self) -> Result<u8, Error> {
+        if !self.config.watch {
+            return self.once().await;
+        }
+        let pace = Pace::new(self.config.interval);
+        let signals = self.signals.clone();
+        Ok(match watch(self, pace, &signals).await {
+            Stop::Interrupted => exit::INTERRUPTED,
+            Stop::Terminated => exit::OK,
+        })
+    }
+
+    async fn once(&mut self) -> Result<u8, Error> {
+        let mut report = crate::mirror(&self.config, &self.tools, &self.session, &self.sink).await?;
+        report.interrupted = self.signals.stopped().map(|why| match why {
+            Stop::Interrupted => Interrupt::Int,
+            Stop::Terminated => Interrupt::Term,
+        });
+        self.show(&report)?;
+        Ok(report.exit_code())
+    }
+
+    fn show(&self, report: &Report) -> Result<(), Error> {
+        let output = &self.config.output;
+        let detail = if output.verbose { Detail::Everything } else { Detail::Changes };
+        let quiet_cycle = self.config.watch && !report.is_news();
+        self.screen.suspend(|| {
+            if output.json {
+                print(&report.json());
+            } else if !quiet_cycle {
+                print(&report.table(view(detail, output.color)));
+            }
+        });
+        match &output.report {
+            Some(path) => Ok(report.write(path)?),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Cycle for Cycles {
+    async fn run(&mut self) {
+        match self.once().await {
+            Ok(code) => self.last = code,
+            // The next cycle may fare better; only the first words of a watch are fatal.
+            Err(error) => self.screen.line(&error.to_string()),
+        }
+        // Asked for on the command line, it is meant once.
+        self.config.full = false;
+    }
+
+    async fn reload(&mut self) {
+        let loaded = ProcessEnvironment::read().and_then(|env| Ok((config::load(&self.args, &env)?.config, env)));
+        match loaded {
+            Ok((config, env)) if config.storage == self.config.storage => {
+                self.config = config;
+                self.tools.environment = Arc::new(env);
+                self.screen.line("the configuration was read again.");
+            }
+            Ok((config, _)) => {
+                let wanted = config.storage.display();
+                self.screen.line(&format!("the old configuration stays: moving to {wanted} needs a restart."));
+            }
+            Err(error) => {
+                self.screen.line(&Error::from(error).context("the old configuration stays").to_string());
+            }
+        }
+    }
+}
+
+fn style(config: &Config) -> Style {
+    let output = &config.output;
+    let detail = if output.verbose { Detail::Everything } else { Detail::Changes };
+    let stderr = std::io::stderr();
+    let paint = paint(output.color, stderr.is_terminal());
+    match stderr.is_terminal() {
+        _ if output.quiet => Style::Silent,
+        true => Style::Bars(detail, paint),
+        false => Style::Lines(detail, paint),
+    }
+}
+
+fn view(detail: Detail, color: ColorChoice) -> View {
+    let stdout = std::io::stdout();
+    let width = rustix::termios::tcgetwinsize(&stdout).ok().map(|size| size.ws_col).filter(|columns| *columns > 0);
+    View { width, detail, paint: paint(color, stdout.is_terminal()) }
+}
+
+fn paint(color: ColorChoice, is_terminal: bool) -> Paint {
+    let wanted = match color {
+        ColorChoice::Always => true,
+        ColorChoice::Never => false,
+        // https://no-color.org: set and not empty.
+        ColorChoice::Auto => is_terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty()),
+    };
+    if wanted { Paint::Colored } else { Paint::Plain }
+}

@@ -1,0 +1,129 @@
+//! What a run holds while it lasts: the storage's lock, the store, and what the store remembers.
+
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use jiff::Timestamp;
+use serde_json::json;
+
+use crate::config::Config;
+use crate::error::Error;
+use crate::forge::{CachedPage, PageCache};
+use crate::report::Report;
+use crate::storage::{Lock, Storage};
+use crate::store::{MirrorRecord, Rows, Store, StoredPage};
+use crate::tools::Tools;
+
+/// The right to work in a storage, and the memory that goes with it.
+#[derive(Debug)]
+pub struct Session {
+    /// `None` in a dry run on a storage where nothing ever ran.
+    store: Option<Store>,
+    /// `None` in a dry run, which only looks.
+    lock: Option<Lock>,
+    /// What the store's opening had to say.
+    warnings: Vec<String>,
+}
+
+/// What the store remembers of earlier runs.
+#[derive(Debug)]
+pub struct Memory {
+    pub records: Vec<MirrorRecord>,
+    pub pages: Arc<PageCache>,
+}
+
+impl Session {
+    /// Prepares the storage, takes its lock, sweeps it and opens the store; a dry run only opens the store to read.
+    ///
+    /// # Errors
+    /// A storage that cannot be written, another run at work, a store that cannot be used.
+    pub async fn open(config: &Config, tools: &Tools) -> Result<Self, Error> {
+        let storage = &tools.storage;
+        if config.dry_run {
+            let store = Self::look(storage).await?;
+            return Ok(Session { store, lock: None, warnings: Vec::new() });
+        }
+        storage.prepare()?;
+        let lock = storage.lock(config.wait, &tools.stop).await?;
+        storage.sweep(&lock)?;
+        let opened = Store::open(&storage.store_file()).await?;
+        let rebuilt = opened.rebuilt.map(|moved| {
+            format!(
+                "the store was damaged and is built anew; the damaged file is kept as {}. Every mirror is looked at again.",
+                moved.display()
+            )
+        });
+        Ok(Session { store: Some(opened.store), lock: Some(lock), warnings: rebuilt.into_iter().collect() })
+    }
+
+    /// Opens the store only to read; `None` where there is none.
+    ///
+    /// # Errors
+    /// A store that cannot be read.
+    pub async fn look(storage: &Storage) -> Result<Option<Store>, Error> {
+        Ok(Store::open_read_only(&storage.store_file()).await?)
+    }
+
+    /// The store to write results to; a dry run has none.
+    pub fn store(&self) -> Option<&Store> {
+        self.lock.as_ref().and(self.store.as_ref())
+    }
+
+    /// Since when nobody else works in the storage.
+    pub fn alone_since(&self) -> SystemTime {
+        self.lock.as_ref().map_or(SystemTime::UNIX_EPOCH, |lock| lock.since)
+    }
+
+    /// Reads what the store remembers; rows that cannot be read are told in `warnings`.
+    ///
+    /// # Errors
+    /// A store that cannot be read at all.
+    pub async fn recall(&self, warnings: &mut Vec<String>) -> Result<Memory, Error> {
+        warnings.extend(self.warnings.iter().cloned());
+        let Some(store) = &self.store else {
+            return Ok(Memory { records: Vec::new(), pages: Arc::default() });
+        };
+        let records = readable(store.mirrors().await?, warnings);
+        let pages = readable(store.pages().await?, warnings).into_iter().map(|page| CachedPage {
+            reader: page.source,
+            url: page.url,
+            etag: page.etag,
+            next: page.next,
+            body: page.body,
+        });
+        Ok(Memory { records, pages: Arc::new(PageCache::load(pages.collect())) })
+    }
+
+    /// Writes down the run and the listings' pages. What cannot be written is only told: the results themselves were
+    /// recorded one by one, and without the pages the next listing merely costs more.
+    pub async fn record(&self, report: &Report, pages: &PageCache, now: Timestamp) {
+        let Some(store) = self.store() else { return };
+        let pages: Vec<StoredPage> = pages
+            .changed()
+            .into_iter()
+            .map(|page| StoredPage {
+                source: page.reader,
+                url: page.url,
+                etag: page.etag,
+                next: page.next,
+                body: page.body,
+            })
+            .collect();
+        if let Err(error) = store.save_pages(&pages, now).await {
+            tracing::warn!("{error}");
+        }
+        let totals = json!({ "mirrors": report.outcomes.len() });
+        let finished = async {
+            let run = store.begin_run(report.started).await?;
+            store.finish_run(run, now, report.exit_code(), &totals).await
+        };
+        if let Err(error) = finished.await {
+            tracing::warn!("{error}");
+        }
+    }
+}
+
+fn readable<T>(rows: Rows<T>, warnings: &mut Vec<String>) -> Vec<T> {
+    warnings.extend(rows.ignored.iter().map(ToString::to_string));
+    rows.rows
+}
