@@ -95,17 +95,20 @@ async fn gitea_pages_by_link_and_counts_the_total() {
 async fn each_viewer_sees_what_is_his() {
     let forge = five_and_a_stranger().await;
     forge.repo("acme/open");
+    forge.organisation("closed", &["bob"]);
+    forge.repo("closed/inner").private();
     let (alice, bob) = (forge.token(), forge.user("bob"));
     let count = |value: Value| value.as_array().unwrap().len();
     let github = forge.github_api();
     assert_eq!(count(json(&format!("{github}/user/repos?affiliation=owner"), &alice).await), 1);
     assert_eq!(count(json(&format!("{github}/user/repos?affiliation=organization_member"), &alice).await), 1);
     assert_eq!(count(json(&format!("{github}/user/repos?visibility=public"), &alice).await), 1);
-    assert_eq!(count(json(&format!("{github}/user/repos"), &bob).await), 2);
+    assert_eq!(count(json(&format!("{github}/user/repos"), &bob).await), 3);
     assert_eq!(count(json(&format!("{github}/orgs/acme/repos"), &bob).await), 1);
     assert_eq!(count(json(&format!("{github}/users/bob/repos"), &bob).await), 0);
     assert_eq!(json(&format!("{github}/user/orgs"), &alice).await[0]["login"], "acme");
-    assert_eq!(count(json(&format!("{github}/user/orgs"), &bob).await), 0);
+    assert_eq!(json(&format!("{github}/user/orgs"), &bob).await[0]["login"], "closed");
+    assert_eq!(count(json(&format!("{github}/orgs/closed/repos"), &alice).await), 0);
     assert_eq!(get(&format!("{github}/repos/bob/secret"), &alice).await.status(), 404);
 
     let group = format!("{}/groups/acme/projects", forge.gitlab_api());

@@ -63,7 +63,7 @@ async fn git_takes_three_answers_for_a_repository_without_refs() {
     let empty = Fault::empty_body().as_advertisement().on_git("acme/alpha");
     assert_failed(day.git(empty, &["ls-remote"]).await, "hung up unexpectedly");
     let html = Fault::html_line().as_advertisement().on_git("acme/alpha");
-    assert_failed(day.git(html, &["ls-remote"]).await, "XXX");
+    assert_failed(day.git(html, &["ls-remote"]).await, "bad line length character: <htm");
 }
 
 #[tokio::test]
@@ -80,7 +80,7 @@ async fn a_connection_is_cut_where_the_fault_says() {
 
     // One of the traps: git believes headers without an end, and finds no refs behind them.
     let (code, stderr) = day.git(Fault::cut_in_headers().on_git("acme/alpha"), &["ls-remote"]).await;
-    assert!(code == 0 || stderr.contains("unable to access"), "exit {code}: {stderr}");
+    assert_eq!((code, stderr.as_str()), (0, ""));
 }
 
 #[tokio::test]
@@ -92,7 +92,8 @@ async fn tls_connections_are_cut_too() {
         let clone = env.git(["clone", "-q", "--mirror", &alpha.url(), "alpha.git"]);
         clone.env("GIT_SSL_CAINFO", forge.ca_file()).run()
     };
-    assert_failed((clone().await.code, "early EOF".into()), "early EOF");
+    let cut = clone().await;
+    assert!(cut.assert_code(128).stderr.contains("early EOF"), "{cut}");
     clone().await.assert_code(0);
 }
 

@@ -1,6 +1,6 @@
 //! Repositories are what the test made, and git reaches them as on a real forge.
 
-use crate::support::{Forge, Kind, Service, Sshd, TestEnv, noise};
+use crate::support::{Batch, Forge, Kind, Request, Service, Sshd, TestEnv, noise};
 
 #[tokio::test]
 async fn a_mirror_clone_has_every_ref_and_the_head_of_its_source() {
@@ -8,12 +8,17 @@ async fn a_mirror_clone_has_every_ref_and_the_head_of_its_source() {
     let alpha = forge.repo("acme/alpha").branch("trunk").branch("dev").tag("v1").annotated_tag("v2");
     alpha.reference("refs/pull/1/head").reference("refs/notes/commits").commit_file("dev", "a b/Ünï", b"bytes");
 
-    env.git(["clone", "-q", "--mirror", &alpha.url(), "alpha.git"]).run().await.assert_code(0);
+    let mirror = env.mirror_of(&alpha);
+    env.git(["clone", "-q", "--mirror", &alpha.url()]).arg(&mirror).run().await.assert_code(0);
 
+    assert!(mirror.ends_with("acme/alpha.git"), "{}", mirror.display());
     assert_eq!(alpha.default_branch(), "trunk");
     assert_eq!(alpha.refs().len(), 6);
-    env.assert_same_refs(&alpha, env.work().join("alpha.git"));
-    env.git(["-C", "alpha.git", "fsck", "--full", "--strict"]).run().await.assert_code(0);
+    env.assert_mirrored(&alpha);
+    env.git(["fsck", "--full", "--strict"]).cwd(&mirror).run().await.assert_code(0);
+
+    env.git(["update-ref", "refs/holocron/kept/x", "HEAD"]).cwd(&mirror).run().await.assert_code(0);
+    env.assert_mirrored(&alpha);
 }
 
 #[tokio::test]
@@ -143,21 +148,28 @@ async fn a_fetch_with_many_haves_comes_compressed_and_is_understood() {
     }
     env.git(["clone", "-q", "--mirror", &alpha.url(), "alpha.git"]).run().await.assert_code(0);
     forge.reset_log();
-    alpha.batch(|batch| (0..20).fold(batch, |batch, number| batch.commit(&format!("b{number}"), "more")));
+    fn commit_to_all(batch: &mut Batch) -> &mut Batch {
+        (0..20).fold(batch, |batch, number| batch.commit(&format!("b{number}"), "more"))
+    }
+    alpha.batch(commit_to_all);
     env.git(["-C", "alpha.git", "fetch", "-q"]).run().await.assert_code(0);
     env.assert_same_refs(&alpha, env.work().join("alpha.git"));
-    assert!(forge.requests().iter().any(|request| request.header("content-encoding") == Some("gzip")));
+    let compressed = |request: &Request| request.header("content-encoding") == Some("gzip");
+    assert!(forge.requests().iter().any(compressed));
 }
 
 #[tokio::test]
 async fn a_push_with_a_token_arrives() {
     let (env, forge) = (TestEnv::new(), Forge::start().await);
     let target = forge.repo("acme/target").branch("main");
-    let source = env.bare_repo("source.git").branch("main").branch("new").commit_file("new", "big", &noise(100_000));
+    // More than git's buffer of 1 MiB, so that it comes in chunks, of a length not told before.
+    let source = env.bare_repo("source.git").branch("main").branch("new").commit_file("new", "big", &noise(2_000_000));
+    let before = target.pushed_at();
     let push = |url: String| env.git(["-C", "source.git", "push", "-q", &url, "new"]).run();
     push(target.url()).await.assert_code(128);
     push(target.url_with(&forge.token())).await.assert_code(0);
     assert_eq!(target.tip("new"), source.tip("new"));
+    assert!(target.pushed_at() > before);
 }
 
 #[tokio::test]
@@ -208,6 +220,14 @@ async fn tls_works_with_the_ca_and_fails_without() {
     let with = env.git(["clone", "-q", "--mirror", &alpha.url(), "alpha.git"]).env("GIT_SSL_CAINFO", forge.ca_file());
     with.run().await.assert_code(0);
     env.assert_same_refs(&alpha, env.work().join("alpha.git"));
+
+    let ca = reqwest::Certificate::from_pem(&std::fs::read(forge.ca_file()).unwrap()).unwrap();
+    let client = |client: reqwest::ClientBuilder| client.no_proxy().build().unwrap();
+    let user = format!("{}/user", forge.github_api());
+    let trusting = client(reqwest::Client::builder().tls_certs_only([ca])).get(&user).bearer_auth(forge.token());
+    assert_eq!(trusting.send().await.unwrap().status(), 200);
+    let doubting = client(reqwest::Client::builder()).get(&user).send().await.unwrap_err();
+    assert!(format!("{doubting:?}").contains("UnknownIssuer"), "{doubting:?}");
 }
 
 #[tokio::test]
@@ -228,4 +248,14 @@ async fn ssh_works_with_the_key_and_the_known_host_only() {
     sshd.trust_without_access(&env);
     let refused = list().await;
     assert!(refused.assert_code(128).stderr.contains("Permission denied (publickey)"), "{refused}");
+}
+
+#[tokio::test]
+async fn a_forge_is_a_proxy_for_itself() {
+    let (env, forge) = (TestEnv::new(), Forge::start().await);
+    let alpha = forge.repo("acme/alpha").branch("main");
+    let proxy = format!("http.proxy={}", forge.url());
+    let listed = env.git(["-c", &proxy, "ls-remote", "http://forge.invalid/acme/alpha.git", "HEAD"]).run().await;
+    assert_eq!(listed.assert_code(0).stdout, format!("{}\tHEAD\n", alpha.tip("main")));
+    assert_eq!(forge.requests()[0].header("host"), Some("forge.invalid"));
 }

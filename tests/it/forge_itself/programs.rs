@@ -2,7 +2,7 @@
 
 use rustix::process::Signal;
 
-use crate::support::{RecordingGit, TestEnv, old_git};
+use crate::support::{Call, Forge, Program, RecordingGit, Run, Running, TestEnv, old_git};
 
 #[tokio::test]
 async fn nothing_of_the_developers_environment_reaches_a_program() {
@@ -19,10 +19,10 @@ async fn nothing_of_the_developers_environment_reaches_a_program() {
 #[tokio::test]
 async fn the_users_git_config_is_the_one_that_the_test_wrote() {
     let env = TestEnv::new();
-    let read = || env.git(["config", "--get", "fetch.prune"]).run();
-    read().await.assert_code(1);
+    let read = env.git(["config", "--get", "fetch.prune"]);
+    read.clone().run().await.assert_code(1);
     env.global_git_config("[fetch]\n\tprune = false\n");
-    assert_eq!(read().await.assert_code(0).stdout, "false\n");
+    assert_eq!(read.run().await.assert_code(0).stdout, "false\n");
 }
 
 #[tokio::test]
@@ -50,10 +50,34 @@ async fn a_running_program_is_watched_and_signalled() {
     running.signal(Signal::TERM);
     assert_eq!(running.wait().await.assert_code(7).stdout, "ready\nbye\n");
 
-    let mut running = env.program("sh").args(["-c", "echo ready; read line <fifo"]).spawn();
+    let mut running: Running = endless(&env).spawn();
     running.until_output("ready").await;
     running.signal_group(Signal::KILL);
     running.wait().await.assert_code(-9);
+}
+
+/// A program that says `ready` and never ends.
+fn endless(env: &TestEnv) -> Program {
+    env.program("sh").args(["-c", "echo ready; mkfifo never; read line <never"])
+}
+
+// With a paused clock the guard strikes as soon as nothing else can happen.
+#[tokio::test(start_paused = true)]
+#[should_panic(expected = "still running after")]
+async fn a_program_that_hangs_fails_its_test() {
+    endless(&TestEnv::new()).run().await;
+}
+
+#[tokio::test]
+async fn the_settings_of_a_forge_reach_the_program() {
+    let (env, forge) = (TestEnv::new(), Forge::start().await);
+    let show = env.program("sh").args(["-c", "echo \"$@\"; env", "sh"]);
+    let run: Run = show.github(&forge).gitlab(&forge).gitea(&forge).run().await;
+    assert!(run.stdout.starts_with("--source github --source gitlab --source gitea\n"), "{run}");
+    for kind in ["GITHUB", "GITLAB", "GITEA"] {
+        assert!(run.stdout.contains(&format!("\n{kind}_TOKEN={}\n", forge.token())), "{run}");
+        assert!(run.stdout.contains(&format!("\n{kind}_API_URL={}/api/v", forge.url())), "{run}");
+    }
 }
 
 #[tokio::test]
@@ -65,7 +89,7 @@ async fn a_recording_git_writes_down_every_call_and_works() {
     assert_eq!(listed.assert_code(0).stdout.trim(), alpha.tip("main"));
     env.git(["tag", "", "not a\ttag"]).run().await.assert_code(128);
 
-    let calls = git.calls();
+    let calls: Vec<Call> = git.calls();
     assert_eq!(calls.len(), 2);
     assert_eq!(calls[0].args, ["-C", "alpha.git", "rev-parse", "main"]);
     assert_eq!(calls[0].env["CANARY"], "two\nlines");

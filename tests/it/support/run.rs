@@ -105,7 +105,7 @@ impl Program {
             drain(child.stdout.take().expect("it is piped"), output.clone(), |output| &output.stdout),
             drain(child.stderr.take().expect("it is piped"), output.clone(), |output| &output.stderr),
         ];
-        Running { child, pid, output, readers }
+        Running { child, pid, output, readers, ended: false }
     }
 }
 
@@ -138,12 +138,14 @@ fn drain(
     })
 }
 
-/// A program that runs. Its whole process group is killed when this is dropped.
+/// A program that runs. Its whole process group is killed when this is dropped before it was waited for.
 pub struct Running {
     child: Child,
     pid: Pid,
     output: Arc<Output>,
     readers: Vec<JoinHandle<()>>,
+    /// From then on its id may be another process's.
+    ended: bool,
 }
 
 impl Running {
@@ -176,7 +178,10 @@ impl Running {
                 }
                 tokio::select! {
                     () = more => {}
-                    _ = self.child.wait() => break,
+                    _ = self.child.wait() => {
+                        self.ended = true;
+                        break;
+                    }
                 }
             }
             for reader in self.readers.drain(..) {
@@ -208,6 +213,7 @@ impl Running {
             // Dropping `self` kills the group.
             panic!("still running after {HANG:?}\n--- stdout\n{stdout}\n--- stderr\n{stderr}");
         };
+        self.ended = true;
         let code = status.code().unwrap_or_else(|| -status.signal().expect("it ended by exit or by signal"));
         Run { code, stdout, stderr }
     }
@@ -215,8 +221,10 @@ impl Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        // The group may be gone already, which is fine.
-        let _ = kill_process_group(self.pid, Signal::KILL);
+        if !self.ended {
+            // It may end at this very moment, which is fine.
+            let _ = kill_process_group(self.pid, Signal::KILL);
+        }
     }
 }
 

@@ -40,7 +40,8 @@ const HANG: Duration = Duration::from_secs(60);
 /// A forge on a free port of 127.0.0.1. It ends, and its repositories are removed, when this is dropped.
 ///
 /// There is one user at first, `alice`, whose token is [`Forge::token`]. She is a member of every organisation that a
-/// repository's name brings into being; [`Forge::organisation`] makes others.
+/// repository's name brings into being; [`Forge::organisation`] makes others. For plain HTTP it also works as a proxy
+/// for itself under any host name: set [`Forge::url`] as proxy and look at the `host` header of its requests.
 pub struct Forge {
     shared: Arc<Shared>,
     dir: TempDir,

@@ -93,6 +93,11 @@ impl Shared {
         let Some(action) = action.map(|start| &request.path[start..]) else {
             return plain(404, "only git's smart protocol is spoken here\n");
         };
+        if service == Service::Push {
+            let mut model = self.model();
+            let now = model.tick();
+            model.repos.iter_mut().filter(|record| record.git_dir == git_dir).for_each(|record| record.pushed = now);
+        }
         cgi::serve(&self.backend, &git_dir, action, viewer.as_deref(), request, body).await
     }
 
