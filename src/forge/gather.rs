@@ -186,6 +186,21 @@ impl<'a> Gathering<'a> {
         (self.seen)(self.listing.repos.len());
     }
 
+    /// The owners that can be asked for; a name like `..` would turn the URL into another one, and is refused.
+    pub(super) fn owners<'o>(&mut self, owners: &'o [String]) -> Vec<&'o str> {
+        let mut fit = Vec::new();
+        for owner in owners {
+            match RepoPath::parse(owner) {
+                Ok(_) => fit.push(owner.as_str()),
+                Err(error) => {
+                    let text = format!("{} is no name of an owner: {error}", shown(owner));
+                    self.refuse(owner, Failure::new(Reason::RemoteNotFound, text).with_hint("check `owners`."));
+                }
+            }
+        }
+        fit
+    }
+
     /// Notes a part that was refused for itself.
     pub(super) fn refuse(&mut self, what: &str, failure: Failure) {
         self.listing.refused.push(Refused { what: shown(what), failure });

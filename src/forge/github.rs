@@ -205,7 +205,7 @@ impl Source for Github {
             self.list_all(&mut gathering).await?;
         }
         let mut own = None;
-        for owner in &self.owners {
+        for owner in gathering.owners(&self.owners) {
             self.list_owner(owner, &mut own, &mut gathering).await?;
         }
         Ok(gathering.done())
@@ -218,5 +218,212 @@ impl Source for Github {
             Err(failure) if failure.reason == Reason::RemoteNotFound => Ok(None),
             Err(failure) => Err(failure),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::forge::testing::{Reply, Server, connection, list, not_found, paths, refused, sample, source};
+    use crate::model::ForgeKind::Github as KIND;
+
+    fn repo(id: u64, full_name: &str) -> Value {
+        let clone_url = format!("https://github.com/{full_name}.git");
+        json!({"id": id, "full_name": full_name, "clone_url": clone_url, "private": false})
+    }
+
+    #[tokio::test]
+    async fn every_field_that_matters_is_read() {
+        let repos = sample("github/repos.json");
+        let server = Server::with(&[("/user/repos", repos), ("/user/orgs", json!([]))]).await;
+        let listing = list(KIND, connection(&server.url)).await.unwrap();
+        let [alpha, frozen] = &listing.repos[..] else { panic!("{listing:?}") };
+        assert_eq!((alpha.id.as_str(), alpha.path.to_string().as_str()), ("101", "octo/alpha"));
+        assert_eq!(alpha.source, "test");
+        assert_eq!(alpha.folder, server.url.authority().replace(':', "_"));
+        assert_eq!(alpha.url.to_string(), "https://github.com/octo/alpha.git");
+        assert_eq!(alpha.default_branch.as_deref(), Some("trunk"));
+        assert_eq!(alpha.pushed_at, Some("2026-03-04T05:06:07Z".parse().unwrap()));
+        assert_eq!((alpha.visibility, alpha.fork, alpha.archived), (Visibility::Private, true, false));
+        // A size of 0 does not mean empty.
+        assert_eq!((alpha.size_kib, alpha.state), (Some(0), RepoState::Ready));
+        assert_eq!(alpha.topics, ["backup", "rust"].map(str::to_owned).into());
+        assert_eq!((frozen.visibility, frozen.archived), (Visibility::Internal, true));
+        assert_eq!((frozen.pushed_at, frozen.state), (None, RepoState::Disabled));
+    }
+
+    #[tokio::test]
+    async fn a_token_lists_its_own_and_its_organisations_once_each() {
+        let server = Server::with(&[
+            ("/user/repos", json!([repo(1, "me/a"), repo(2, "acme/b")])),
+            ("/user/orgs", json!([{"id": 9, "login": "acme"}])),
+            ("/orgs/acme/repos", json!([repo(2, "acme/b"), repo(3, "acme/c")])),
+        ])
+        .await;
+        let listing = list(KIND, connection(&server.url)).await.unwrap();
+        assert_eq!(paths(&listing), ["me/a", "acme/b", "acme/c"]);
+        let first = &server.targets()[0];
+        for part in ["per_page=100", "visibility=all", "affiliation=owner%2Ccollaborator%2Corganization_member"] {
+            assert!(first.contains(part), "{first}");
+        }
+        assert!(server.targets().iter().any(|target| target.contains("/orgs/acme/repos?per_page=100&type=all")));
+    }
+
+    #[tokio::test]
+    async fn progress_counts_the_repositories_after_each_page() {
+        let server = Server::with(&[("/user/repos", json!([repo(1, "me/a"), repo(2, "me/b")]))]).await;
+        let counts = std::sync::Mutex::new(Vec::new());
+        let source = source(KIND, &server, &[]);
+        source.list(&|count| counts.lock().unwrap().push(count)).await.unwrap();
+        assert_eq!(*counts.lock().unwrap(), [2, 2]);
+    }
+
+    #[tokio::test]
+    async fn an_organisation_that_wants_single_sign_on_is_refused_and_the_rest_stands() {
+        let server = Server::start(|asked| match asked.path() {
+            _ if asked.page() > 1 => Reply::json(&json!([])),
+            "/user/repos" => {
+                Reply::json(&json!([repo(1, "me/a")])).with("x-github-sso", "partial-results; organizations=9,11")
+            }
+            "/user/orgs" => Reply::json(&json!([{"id": 9, "login": "strict"}, {"id": 10, "login": "open"}])),
+            "/orgs/strict/repos" => {
+                let body = r#"{"message":"Resource protected by organization SAML enforcement."}"#;
+                Reply::new(403, body).with("x-github-sso", "required; url=https://github.com/orgs/strict/sso")
+            }
+            "/orgs/open/repos" => Reply::json(&json!([repo(2, "open/b")])),
+            _ => not_found(),
+        })
+        .await;
+        let listing = list(KIND, connection(&server.url)).await.unwrap();
+        assert_eq!(paths(&listing), ["me/a", "open/b"]);
+        assert_eq!(refused(&listing), ["strict", "organisation 11"]);
+        for refused in &listing.refused {
+            assert_eq!(refused.failure.reason, Reason::Forbidden);
+            assert!(refused.failure.hint.as_deref().unwrap().contains("single sign-on"));
+        }
+    }
+
+    #[tokio::test]
+    async fn an_organisation_that_fails_fails_the_whole_listing() {
+        for status in [401, 429, 500] {
+            let server = Server::start(move |asked| match asked.path() {
+                "/orgs/acme/repos" => Reply::new(status, "{}").with("retry-after", "9999"),
+                _ if asked.page() > 1 => Reply::json(&json!([])),
+                "/user/orgs" => Reply::json(&json!([{"id": 9, "login": "acme"}])),
+                _ => Reply::json(&json!([repo(1, "me/a")])),
+            })
+            .await;
+            assert!(list(KIND, connection(&server.url)).await.is_err(), "{status}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_token_that_may_not_name_organisations_lists_what_it_sees() {
+        let server = Server::start(|asked| match asked.path() {
+            _ if asked.page() > 1 => Reply::json(&json!([])),
+            "/user/repos" => Reply::json(&json!([repo(1, "me/a")])),
+            _ => Reply::new(403, r#"{"message":"You need at least read:org scope"}"#),
+        })
+        .await;
+        let listing = list(KIND, connection(&server.url)).await.unwrap();
+        assert_eq!((paths(&listing), refused(&listing)), (vec!["me/a".to_owned()], vec![]));
+    }
+
+    #[tokio::test]
+    async fn owners_are_listed_as_what_they_are() {
+        let server = Server::with(&[
+            ("/users/acme", json!({"login": "acme", "type": "Organization"})),
+            ("/users/Friend", json!({"login": "friend", "type": "User"})),
+            ("/user/repos", json!([repo(1, "me/a"), repo(2, "friend/shared")])),
+            ("/orgs/acme/repos", json!([repo(3, "acme/b")])),
+            ("/users/Friend/repos", json!([repo(4, "friend/public"), repo(2, "friend/shared")])),
+        ])
+        .await;
+        let listing = source(KIND, &server, &["acme", "Friend", "nobody", ".."]).list(&|_| ()).await.unwrap();
+        assert_eq!(paths(&listing), ["acme/b", "friend/shared", "friend/public"]);
+        assert_eq!(refused(&listing), ["..", "nobody"]);
+        assert!(listing.refused.iter().all(|refused| refused.failure.reason == Reason::RemoteNotFound));
+        assert!(server.targets().iter().all(|target| target != "/users/"));
+    }
+
+    #[tokio::test]
+    async fn public_repositories_of_an_owner_need_no_token() {
+        let server = Server::with(&[
+            ("/users/friend", json!({"login": "friend", "type": "User"})),
+            ("/users/friend/repos", json!([repo(4, "friend/public")])),
+        ])
+        .await;
+        let owners = vec!["friend".to_owned()];
+        let listing = list(KIND, Connection { token: None, owners, ..connection(&server.url) }).await.unwrap();
+        assert_eq!(paths(&listing), ["friend/public"]);
+        assert!(server.asked().iter().all(|asked| asked.header("authorization").is_none()));
+    }
+
+    #[tokio::test]
+    async fn neither_token_nor_owner_is_a_failure_before_anything_is_sent() {
+        let server = Server::with(&[]).await;
+        for kind in [crate::model::ForgeKind::Gitlab, KIND, crate::model::ForgeKind::Gitea] {
+            let failure = list(kind, Connection { token: None, ..connection(&server.url) }).await.unwrap_err();
+            assert_eq!(failure.reason, Reason::AuthFailed);
+        }
+        assert_eq!(server.asked().len(), 0);
+    }
+
+    #[tokio::test]
+    async fn a_wrong_address_says_so() {
+        let server = Server::with(&[]).await;
+        let failure = list(KIND, connection(&server.url)).await.unwrap_err();
+        assert_eq!(failure.reason, Reason::RemoteNotFound);
+        assert!(failure.hint.unwrap().contains("api_url"));
+    }
+
+    #[tokio::test]
+    async fn a_repository_is_found_by_its_id_gone_or_blocked() {
+        let server = Server::start(|asked| match asked.path() {
+            "/repositories/1" => Reply::json(&repo(1, "me/renamed")),
+            "/repositories/2" => {
+                Reply::new(451, r#"{"message":"Repository access blocked","block":{"reason":"dmca"}}"#)
+            }
+            "/repositories/3" => Reply::new(500, "{}"),
+            _ => not_found(),
+        })
+        .await;
+        let source = source(KIND, &server, &[]);
+        assert_eq!(source.find("1").await.unwrap().unwrap().path.to_string(), "me/renamed");
+        assert_eq!(source.find("2").await.unwrap_err().reason, Reason::Blocked);
+        assert_eq!(source.find("3").await.unwrap_err().reason, Reason::ServerError);
+        assert_eq!(source.find("4").await.unwrap(), None);
+        assert_eq!(source.find("../user").await.unwrap_err().reason, Reason::Unknown);
+    }
+
+    #[tokio::test]
+    async fn ssh_urls_are_given_to_git_when_asked_for() {
+        let repos = sample("github/repos.json");
+        let server = Server::with(&[("/user/repos", repos), ("/user/orgs", json!([]))]).await;
+        let listing = list(KIND, Connection { transport_ssh: true, ..connection(&server.url) }).await.unwrap();
+        assert_eq!(listing.repos[0].url.to_string(), "git@github.com:octo/alpha.git");
+    }
+
+    #[tokio::test]
+    async fn an_unchanged_listing_comes_from_the_cache_and_another_token_never_sees_it() {
+        let server = Server::start(|asked| match (asked.header("if-none-match"), asked.path(), asked.page()) {
+            (Some(_), ..) => Reply::new(304, ""),
+            (None, "/user/repos", 1) => {
+                Reply::json(&json!([repo(1, "me/a"), repo(2, "me/..")])).with("etag", "W/\"1\"")
+            }
+            _ => Reply::json(&json!([])).with("etag", "W/\"0\""),
+        })
+        .await;
+        let mine = connection(&server.url);
+        let first = list(KIND, mine.clone()).await.unwrap();
+        assert_eq!((paths(&first), refused(&first)), (vec!["me/a".to_owned()], vec!["me/.."]));
+        assert_eq!(list(KIND, mine.clone()).await.unwrap(), first);
+        let asked = server.asked();
+        assert!(asked[asked.len() / 2..].iter().all(|asked| asked.header("if-none-match").is_some()));
+        let token = Some(crate::secret::Secret::new("another-token-9876543210"));
+        list(KIND, Connection { token, ..mine }).await.unwrap();
+        assert!(server.asked()[asked.len()..].iter().all(|asked| asked.header("if-none-match").is_none()));
     }
 }

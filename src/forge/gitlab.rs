@@ -139,7 +139,7 @@ impl Source for Gitlab {
         if self.owners.is_empty() {
             self.projects(self.member_url(), &mut |page| gathering.take(page)).await.map_err(at_the_entrance)?;
         }
-        for owner in &self.owners {
+        for owner in gathering.owners(&self.owners) {
             self.list_owner(owner, &mut gathering).await?;
         }
         Ok(gathering.done())
@@ -152,5 +152,98 @@ impl Source for Gitlab {
             Err(failure) if failure.reason == Reason::RemoteNotFound => Ok(None),
             Err(failure) => Err(failure),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::forge::testing::{Reply, Server, connection, list, not_found, paths, refused, sample, source};
+    use crate::model::ForgeKind::Gitlab as KIND;
+
+    fn project(id: u64, path: &str) -> Value {
+        json!({"id": id, "path_with_namespace": path, "http_url_to_repo": format!("https://gitlab.com/{path}.git")})
+    }
+
+    #[tokio::test]
+    async fn every_field_that_matters_is_read() {
+        let server = Server::with(&[("/projects", sample("gitlab/projects.json"))]).await;
+        let listing = list(KIND, connection(&server.url)).await.unwrap();
+        let [tool, new, issues_only] = &listing.repos[..] else { panic!("{listing:?}") };
+        assert_eq!((tool.id.as_str(), tool.path.to_string().as_str()), ("31", "group/sub/tool"));
+        assert_eq!(tool.url.to_string(), "https://gitlab.example.org/group/sub/tool.git");
+        assert_eq!(tool.pushed_at, Some("2026-03-04T05:06:07.890Z".parse().unwrap()));
+        assert_eq!((tool.visibility, tool.fork, tool.archived), (Visibility::Internal, true, true));
+        assert_eq!((tool.size_kib, tool.state), (Some(2000), RepoState::Ready));
+        assert_eq!((tool.topics.len(), tool.description.as_deref()), (1, None));
+        assert_eq!((new.state, new.size_kib, new.default_branch.as_deref()), (RepoState::Empty, None, None));
+        assert_eq!(issues_only.state, RepoState::Disabled);
+    }
+
+    #[tokio::test]
+    async fn membership_is_asked_for_by_keys_with_the_token_in_gitlabs_header() {
+        let server = Server::with(&[("/projects", json!([project(1, "me/a")]))]).await;
+        list(KIND, connection(&server.url)).await.unwrap();
+        let first = &server.asked()[0];
+        for (name, value) in
+            [("membership", "true"), ("pagination", "keyset"), ("order_by", "id"), ("sort", "asc"), ("per_page", "100")]
+        {
+            assert_eq!(first.query(name).as_deref(), Some(value));
+        }
+        // Archived projects are left in only when nothing is said about them.
+        assert_eq!((first.query("archived"), first.query("simple")), (None, None));
+        assert_eq!(first.header("private-token"), Some(crate::forge::testing::TOKEN));
+    }
+
+    #[tokio::test]
+    async fn an_owner_is_a_group_with_its_subgroups_or_a_user_or_refused() {
+        let server = Server::with(&[
+            ("/groups/group%2Fsub/projects", json!([project(1, "group/sub/deep/a")])),
+            ("/users/me/projects", json!([project(2, "me/b")])),
+        ])
+        .await;
+        let listing = source(KIND, &server, &["group/sub", "me", "nobody", "no/group"]).list(&|_| ()).await.unwrap();
+        assert_eq!(paths(&listing), ["group/sub/deep/a", "me/b"]);
+        assert_eq!(refused(&listing), ["nobody", "no/group"]);
+        let first = &server.asked()[0];
+        assert_eq!(first.query("include_subgroups").as_deref(), Some("true"));
+        assert_eq!(first.query("with_shared").as_deref(), Some("false"));
+    }
+
+    #[tokio::test]
+    async fn a_group_that_is_forbidden_is_refused_and_one_that_fails_fails_the_listing() {
+        let server = Server::start(|asked| match asked.path() {
+            "/groups/closed/projects" => Reply::new(403, r#"{"message":"403 Forbidden"}"#),
+            "/groups/bad/projects" => Reply::new(502, "<html>"),
+            _ if asked.page() > 1 => Reply::json(&json!([])),
+            _ => Reply::json(&json!([project(1, "open/a")])),
+        })
+        .await;
+        let listing = source(KIND, &server, &["closed", "open"]).list(&|_| ()).await.unwrap();
+        assert_eq!((paths(&listing), refused(&listing)), (vec!["open/a".to_owned()], vec!["closed"]));
+        let failure = source(KIND, &server, &["open", "bad"]).list(&|_| ()).await.unwrap_err();
+        assert_eq!(failure.reason, Reason::ServerError);
+    }
+
+    #[tokio::test]
+    async fn a_project_is_found_by_its_id_or_gone() {
+        let server = Server::start(|asked| match asked.path() {
+            "/projects/1" => Reply::json(&project(1, "me/moved")),
+            _ => not_found(),
+        })
+        .await;
+        let source = source(KIND, &server, &[]);
+        assert_eq!(source.find("1").await.unwrap().unwrap().path.to_string(), "me/moved");
+        assert_eq!(source.find("2").await.unwrap(), None);
+    }
+
+    #[tokio::test]
+    async fn a_project_without_an_https_url_is_refused_by_name() {
+        let nameless = json!([{"id": 1, "path_with_namespace": "me/a", "http_url_to_repo": null}, project(2, "me/b")]);
+        let server = Server::with(&[("/projects", nameless)]).await;
+        let listing = list(KIND, connection(&server.url)).await.unwrap();
+        assert_eq!((paths(&listing), refused(&listing)), (vec!["me/b".to_owned()], vec!["me/a"]));
     }
 }
