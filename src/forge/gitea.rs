@@ -97,7 +97,7 @@ impl Gitea {
             visibility: Some(visibility),
             fork: json.fork,
             archived: json.archived,
-            state: json.empty.then_some(RepoState::Empty),
+            state: Some(if json.empty { RepoState::Empty } else { RepoState::Filled }),
             topics: json.topics.unwrap_or_default(),
             description: json.description,
         })
@@ -241,7 +241,7 @@ mod tests {
         assert_eq!((arch.path.to_string().as_str(), arch.archived), ("tester/arch", true));
         assert_eq!(arch.url.to_string(), format!("{}tester/arch.git", server.url.join("/").unwrap()));
         assert_eq!((arch.size_kib, arch.default_branch.as_deref()), (Some(127), Some("main")));
-        assert_eq!((arch.state, arch.visibility), (RepoState::Ready, Visibility::Public));
+        assert_eq!((arch.state, arch.visibility), (RepoState::Filled, Visibility::Public));
         assert_eq!(arch.pushed_at, Some("2026-11-20T22:26:47Z".parse().unwrap()));
         assert_eq!((repo("7").state, repo("7").visibility), (RepoState::Empty, Visibility::Private));
         // A pull mirror: its newest commit is old, its last synchronisation is not.

@@ -84,6 +84,12 @@ impl Github {
 
     fn entry(&self, json: RepoJson) -> Entry {
         let by_flag = if json.private { Visibility::Private } else { Visibility::Public };
+        // GitHub has no word for "empty", and a small repository has size 0 too: only more than that tells.
+        let state = match json.disabled {
+            Some(true) => RepoState::Disabled,
+            _ if json.size > Some(0) => RepoState::Filled,
+            _ => RepoState::Ready,
+        };
         self.home.entry(Raw {
             id: json.id,
             full_name: json.full_name,
@@ -96,7 +102,7 @@ impl Github {
             visibility: visibility(json.visibility.as_deref()).or(Some(by_flag)),
             fork: json.fork,
             archived: json.archived.unwrap_or(false),
-            state: json.disabled.unwrap_or(false).then_some(RepoState::Disabled),
+            state: Some(state),
             topics: json.topics.unwrap_or_default(),
             description: json.description,
         })

@@ -68,8 +68,11 @@ impl Gitlab {
         let unsaid = if self.api.has_token() { Visibility::Private } else { Visibility::Public };
         let state = match json.repository_access_level.as_deref() {
             Some("disabled") => RepoState::Disabled,
-            _ if json.empty_repo == Some(true) => RepoState::Empty,
-            _ => RepoState::Ready,
+            _ => match json.empty_repo {
+                Some(true) => RepoState::Empty,
+                Some(false) => RepoState::Filled,
+                None => RepoState::Ready,
+            },
         };
         self.home.entry(Raw {
             id: json.id,
@@ -176,7 +179,7 @@ mod tests {
         assert_eq!(tool.url.to_string(), "https://gitlab.example.org/group/sub/tool.git");
         assert_eq!(tool.pushed_at, Some("2026-03-04T05:06:07.890Z".parse().unwrap()));
         assert_eq!((tool.visibility, tool.fork, tool.archived), (Visibility::Internal, true, true));
-        assert_eq!((tool.size_kib, tool.state), (Some(2000), RepoState::Ready));
+        assert_eq!((tool.size_kib, tool.state), (Some(2000), RepoState::Filled));
         assert_eq!((tool.topics.len(), tool.description.as_deref()), (1, None));
         assert_eq!((new.state, new.size_kib, new.default_branch.as_deref()), (RepoState::Empty, None, None));
         assert_eq!(issues_only.state, RepoState::Disabled);
