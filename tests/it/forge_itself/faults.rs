@@ -60,9 +60,9 @@ async fn git_takes_three_answers_for_a_repository_without_refs() {
         assert_eq!((run.code, run.stdout.as_str()), (0, ""), "{shown}: {run}");
     }
     // What calls itself an advertisement must be one.
-    let empty = Fault::empty_body().as_advertisement().on_git("acme/alpha");
+    let empty = Fault::empty_body().with_git_type().on_git("acme/alpha");
     assert_failed(day.git(empty, &["ls-remote"]).await, "hung up unexpectedly");
-    let html = Fault::html_line().as_advertisement().on_git("acme/alpha");
+    let html = Fault::html_line().with_git_type().on_git("acme/alpha");
     assert_failed(day.git(html, &["ls-remote"]).await, "bad line length character: <htm");
 }
 

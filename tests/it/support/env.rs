@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fs;
+use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 
 use tempfile::TempDir;
 
@@ -103,13 +105,16 @@ impl TestEnv {
 
     /// An executable script in [`TestEnv::bin`], so found before the real program of that name.
     pub fn script(&self, name: &str, text: &str) -> PathBuf {
-        use std::os::unix::fs::PermissionsExt;
         let path = self.bin().join(name);
-        // Written beside and renamed: a file still open for writing in a forked child cannot be executed (ETXTBSY).
-        let unfinished = self.bin().join(format!(".{name}.new"));
-        fs::write(&unfinished, text).expect("the bin directory is writable");
-        fs::set_permissions(&unfinished, fs::Permissions::from_mode(0o755)).expect("our own file");
-        fs::rename(&unfinished, &path).expect("the same directory");
+        // By another process: were it written here, a child that another test forks at this moment would hold it open
+        // for writing, and it could not be executed (ETXTBSY).
+        let mut install = Command::new("install");
+        let installing = install.args(["-m", "755", "/dev/stdin"]).arg(&path).stdin(Stdio::piped()).spawn();
+        let mut installing = installing.expect("install is part of coreutils");
+        let mut stdin = installing.stdin.take().expect("it is piped");
+        stdin.write_all(text.as_bytes()).expect("a script fits into a pipe");
+        drop(stdin);
+        assert!(installing.wait().expect("our own child").success(), "the script {name} could not be installed");
         path
     }
 

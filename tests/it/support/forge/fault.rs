@@ -68,13 +68,13 @@ impl Fault {
     }
 
     /// 200 and nothing, as `text/plain`: git takes it for a repository without refs. With
-    /// [`Fault::as_advertisement`] git sees a connection that hung up.
+    /// [`Fault::with_git_type`] git sees a connection that hung up.
     pub fn empty_body() -> Self {
         Self::answer(200, "text/plain", b"")
     }
 
     /// 200 and one line of HTML without a line break, as a login page of a proxy: git takes it for a repository without
-    /// refs. With [`Fault::as_advertisement`] git sees a broken protocol.
+    /// refs. With [`Fault::with_git_type`] git sees a broken protocol.
     pub fn html_line() -> Self {
         Self::answer(200, "text/html", b"<html><body>Please sign in</body></html>")
     }
@@ -154,7 +154,7 @@ impl Fault {
     }
 
     /// Gives an invented answer the content type of a ref advertisement.
-    pub fn as_advertisement(self) -> Self {
+    pub fn with_git_type(self) -> Self {
         self.header("content-type", ADVERTISEMENT)
     }
 

@@ -1,6 +1,7 @@
 //! One request: written down, struck by a fault or answered by the API's face or git.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use axum::body::{Body, Bytes};
@@ -87,7 +88,7 @@ impl Shared {
     ) -> Response<Body> {
         let (git_dir, viewer) = match self.git_access(request, full_name, service) {
             Ok(access) => access,
-            Err(refusal) => return refusal,
+            Err(refusal) => return *refusal,
         };
         let action = request.path.rfind("/info/refs").or_else(|| request.path.rfind("/git-"));
         let Some(action) = action.map(|start| &request.path[start..]) else {
@@ -107,29 +108,29 @@ impl Shared {
         request: &Request,
         full_name: &str,
         service: Service,
-    ) -> Result<(std::path::PathBuf, Option<String>), Response<Body>> {
+    ) -> Result<(PathBuf, Option<String>), Box<Response<Body>>> {
         let model = self.model();
-        let viewer = api::viewer(&model, &request.headers).map_err(|()| unauthorized())?;
+        let viewer = api::viewer(&model, &request.headers).map_err(|()| Box::new(unauthorized()))?;
         let viewer_may = |record: &&super::model::Record| model.can_see(record, viewer.as_deref());
         let Some(record) = model.find(full_name).filter(viewer_may) else {
             if let Some(moved) = model.find_moved(full_name).filter(viewer_may) {
                 let action = request.path.rfind(".git/").map_or("", |end| &request.path[end + 4..]);
                 let new = format!("{}/{}.git{action}?{}", self.base, encode_path(&moved.full_name()), request.query);
-                return Err(redirect(301, &new));
+                return Err(Box::new(redirect(301, &new)));
             }
             // Who has not said who he is, is asked; existing and missing repositories look the same.
             let hidden = plain(404, "Repository not found.");
-            return Err(if viewer.is_none() { unauthorized() } else { hidden });
+            return Err(Box::new(if viewer.is_none() { unauthorized() } else { hidden }));
         };
         if record.blocked {
-            return Err(plain(451, "Repository unavailable due to DMCA takedown.\n"));
+            return Err(Box::new(plain(451, "Repository unavailable due to DMCA takedown.\n")));
         }
         if record.disabled {
-            return Err(plain(403, "Access to this repository has been disabled by the staff.\n"));
+            return Err(Box::new(plain(403, "Access to this repository has been disabled by the staff.\n")));
         }
         let is_push = matches!(service, Service::Push | Service::PushAdvertisement);
         if is_push && viewer.is_none() {
-            return Err(unauthorized());
+            return Err(Box::new(unauthorized()));
         }
         Ok((record.git_dir.clone(), viewer))
     }
