@@ -223,6 +223,8 @@ impl Git {
             let open = self.counter.serve(credential)?;
             command.env("GIT_ASKPASS", &self.askpass).env(askpass::MARKER, &open.path);
             handover = Some(open);
+            // One question less: askpass is asked for the password alone.
+            settings.push(("credential.username".to_owned(), credential.user.clone()));
             // Git 2.46: no request is wasted on hearing 401; older ones do not know the key and ask as ever.
             settings.push(("http.proactiveAuth".to_owned(), "basic".to_owned()));
         }
