@@ -8,6 +8,7 @@ pub mod classify;
 mod process;
 pub mod progress;
 pub mod refs;
+mod ssh;
 mod verbs;
 mod version;
 
@@ -17,6 +18,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::process::Command;
+use tokio::sync::OnceCell;
 use tokio_util::sync::CancellationToken;
 
 use crate::failure::{Failure, Reason};
@@ -30,6 +32,7 @@ pub use version::{OLDEST, Version};
 /// we may have been started by a git hook, which sets `GIT_DIR` and more.
 const KEPT_VARIABLES: &[&str] = &[
     "GIT_SSH",
+    ssh::VARIABLE,
     "GIT_SSH_VARIANT",
     "GIT_SSL_CAINFO",
     "GIT_SSL_CAPATH",
@@ -92,6 +95,8 @@ pub struct Git {
     askpass: PathBuf,
     limits: process::Limits,
     counter: Arc<askpass::Counter>,
+    /// `core.sshCommand`, asked for at most once.
+    ssh_setting: Arc<OnceCell<OsString>>,
 }
 
 /// One git command in the making: what it is for, its arguments, and whom it talks to.
@@ -119,7 +124,11 @@ impl Git {
         let environment = Arc::new(kept_environment(settings.environment));
         let limits = process::Limits { idle: settings.idle, total: settings.total, stop: settings.stop };
         let counter = Arc::new(askpass::Counter::open()?);
-        Ok(Git { program, environment, askpass: settings.askpass, limits, counter })
+        Ok(Git { program, environment, askpass: settings.askpass, limits, counter, ssh_setting: Arc::default() })
+    }
+
+    fn variable(&self, name: &str) -> Option<&OsStr> {
+        self.environment.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_os_str())
     }
 
     /// A git command with everything that all of them share; `dir` is the repository, if there is one.
@@ -188,6 +197,10 @@ impl Git {
         let mut handover = None;
         if let Some(remote) = call.remote {
             handover = self.reach(&mut call.command, remote)?;
+            // In a box: to find the command out is a run of its own.
+            if let Some(ssh) = Box::pin(self.ssh_command(remote)).await? {
+                call.command.env(ssh::VARIABLE, ssh);
+            }
         }
         tracing::debug!(command = ?Shown(&call.command), "git");
         let finished = process::run(call.command, call.input, &self.limits, on_line).await;
@@ -259,8 +272,6 @@ fn failure_of(what: &str, finished: &process::Finished) -> Failure {
 fn kept_environment(all: Vec<(OsString, OsString)>) -> Vec<(OsString, OsString)> {
     let value = |name: &str| all.iter().find(|(known, _)| known == name).map(|(_, value)| value.clone());
     let encoding = value("LC_ALL").filter(|value| !value.is_empty());
-    let ssh = value("GIT_SSH_COMMAND");
-    let has_ssh_program = value("GIT_SSH").is_some();
     let mut kept: Vec<_> = all
         .into_iter()
         .filter(|(name, _)| {
@@ -275,21 +286,7 @@ fn kept_environment(all: Vec<(OsString, OsString)>) -> Vec<(OsString, OsString)>
         kept.retain(|(name, _)| name != "LC_CTYPE");
         kept.push(("LC_CTYPE".into(), encoding));
     }
-    if ssh.is_some() || !has_ssh_program {
-        kept.push(("GIT_SSH_COMMAND".into(), ssh_command(ssh.as_deref())));
-    }
     kept
-}
-
-/// The user's ssh command, or plain ssh, told that nobody is there to answer and that a dead peer is dead.
-fn ssh_command(users: Option<&OsStr>) -> OsString {
-    let users = users.filter(|command| !command.is_empty()).unwrap_or(OsStr::new("ssh"));
-    let mut command = users.to_owned();
-    // plink and its kin know no `-o`.
-    if !users.to_string_lossy().contains("plink") {
-        command.push(" -o BatchMode=yes -o ConnectTimeout=30 -o ServerAliveInterval=15 -o ServerAliveCountMax=4");
-    }
-    command
 }
 
 fn joined(prefix: &str, path: &Path) -> OsString {
@@ -340,12 +337,5 @@ mod tests {
         let kept = environment(&[("LC_ALL", "de_DE.UTF-8"), ("LANGUAGE", "de"), ("LC_CTYPE", "C")]);
         assert_eq!((value(&kept, "LC_ALL"), value(&kept, "LANGUAGE")), (None, None));
         assert_eq!((value(&kept, "LC_MESSAGES"), value(&kept, "LC_CTYPE")), (Some("C"), Some("de_DE.UTF-8")));
-    }
-
-    #[test]
-    fn the_users_ssh_command_is_honoured_and_told_not_to_ask() {
-        let kept = environment(&[("GIT_SSH_COMMAND", "ssh -i /key")]);
-        assert!(value(&kept, "GIT_SSH_COMMAND").unwrap().starts_with("ssh -i /key -o BatchMode=yes"));
-        assert_eq!(value(&environment(&[("GIT_SSH", "/bin/my-ssh")]), "GIT_SSH_COMMAND"), None);
     }
 }
