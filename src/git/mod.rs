@@ -55,7 +55,7 @@ const KEPT_VARIABLES: &[&str] = &[
 #[derive(Debug, Clone)]
 pub struct Remote {
     pub url: RemoteUrl,
-    /// Handed over only when it belongs to the URL's origin.
+    /// See [`Remote::credential`].
     pub credential: Option<Credential>,
     /// The CA that the server's certificate must come from.
     pub ca_file: Option<PathBuf>,
@@ -68,7 +68,8 @@ impl Remote {
         Remote { url, credential: None, ca_file: None, proxy: None }
     }
 
-    fn credential(&self) -> Option<&Credential> {
+    /// The credential, when it belongs to the URL's origin; no other is ever handed over.
+    pub fn credential(&self) -> Option<&Credential> {
         self.credential.as_ref().filter(|credential| self.url.origin() == Some(&credential.origin))
     }
 }
@@ -254,10 +255,10 @@ impl Git {
 fn failure_of(what: &str, finished: &process::Finished) -> Failure {
     use std::os::unix::process::ExitStatusExt;
     let stdout = String::from_utf8_lossy(&finished.stdout);
-    // Our own askpass refused: whatever git makes of that, it has no credential for that host.
+    // Our own askpass refused: whatever git makes of that, no credential of ours was tried.
     if let Some(line) = finished.stderr.lines().find(|line| line.starts_with(askpass::REFUSAL)) {
         let hint = "the server sends git to another host, which gets no token; check the URL of the source.";
-        return Failure::new(Reason::AuthFailed, what).with_evidence(line).with_hint(hint);
+        return Failure::new(Reason::Held, what).with_evidence(line).with_hint(hint);
     }
     let (reason, evidence) = classify::classify(&stdout, &finished.stderr);
     let how = match (finished.status.code(), finished.status.signal()) {

@@ -202,7 +202,7 @@ impl Git {
     /// # Errors
     /// `corrupt`, or what else stood in the way.
     pub async fn check_objects(&self, dir: &Path) -> Result<(), Failure> {
-        let arguments = ["fsck", "--no-dangling", "--no-progress", "--connectivity-only"].map(OsStr::new);
+        let arguments = ["fsck", "--no-dangling", "--progress", "--connectivity-only"].map(OsStr::new);
         let what = "the mirror's objects are damaged";
         let finished = self.run(self.call(what, Some(dir), &arguments), |_| ()).await?;
         if finished.status.success() {
