@@ -174,11 +174,12 @@ async fn settle(git: &Git, tree: &WorkTree, known: &Known, branch: &BString, oid
     let on = branch_of(tree.git_dir())?;
     let mut old = Vec::new();
     for (name, &value) in known.records.iter().filter(|(name, _)| *name != branch) {
-        old.push(RefEdit::Delete { name: own(RECORD, name), old: value });
-        // A branch that we made and nobody left or added to: the source's default branch was renamed.
+        // A branch that we made and nobody left or added to: the source's default branch was renamed. It goes first:
+        // by its record we know it for ours.
         if let Some(&value) = known.branches.get(name).filter(|_| on.as_ref() == Some(name)) {
             old.push(RefEdit::Delete { name: name.clone(), old: value });
         }
+        old.push(RefEdit::Delete { name: own(RECORD, name), old: value });
     }
     git.move_refs(tree.git_dir(), &old).await?;
     if on.as_ref() != Some(branch) {
@@ -227,7 +228,7 @@ impl Follower<'_> {
         }
         let mut from = None;
         if let Some((branch, oid)) = known.moving.clone() {
-            from = Some(self.complete(&tree, &known, &branch, oid).await?);
+            from = self.recover(&tree, &known, &branch, oid).await?;
             known = Known::read(git, &git_dir).await?;
         }
         if !known.shows(wanted) {
@@ -267,13 +268,15 @@ impl Follower<'_> {
     /// The branch that the tree is on and what it points at, when it is one of those that we may move.
     fn position(&self, tree: &WorkTree, known: &Known, also: &BString) -> Result<(BString, Option<Oid>), Stop> {
         let on = branch_of(tree.git_dir())?.ok_or_else(|| left("its HEAD is detached"))?;
-        if on != *also && !known.records.contains_key(&on) {
+        let tip = known.branches.get(&on).copied();
+        // A move that was interrupted may have deleted the branch that it led away from.
+        let ours = on == *also || known.records.contains_key(&on) || (known.moving.is_some() && tip.is_none());
+        if !ours {
             return Err(left(format!("it is on branch {}", short(&on))));
         }
         if let Some(operation) = edits::operation(tree.git_dir()) {
             return Err(left(format!("a {operation} is in progress")));
         }
-        let tip = known.branches.get(&on).copied();
         Ok((on, tip))
     }
 
@@ -329,21 +332,30 @@ impl Follower<'_> {
         Ok(old)
     }
 
-    /// Completes a move that was interrupted, unless somebody edited since; returns where the tree was before it.
-    async fn complete(&self, tree: &WorkTree, known: &Known, branch: &BString, oid: Oid) -> Result<Oid, Stop> {
-        let (on, tip) = self.position(tree, known, branch)?;
-        if let Some(tip) = tip.filter(|&tip| tip != oid) {
-            self.refuse_own_commits(tree, known, &[(&on, tip)], &[oid]).await?;
+    /// Completes a move that was interrupted, or takes it back when the mirror has moved on: what it led to may be what
+    /// could not be written. Returns where the tree was before when it was completed.
+    async fn recover(&self, tree: &WorkTree, known: &Known, to: &BString, new: Oid) -> Result<Option<Oid>, Stop> {
+        let (on, tip) = self.position(tree, known, to)?;
+        if let Some(tip) = tip.filter(|&tip| tip != new) {
+            self.refuse_own_commits(tree, known, &[(&on, tip)], &[new]).await?;
         }
-        let old = known.records.values().next().copied().or(tip).unwrap_or(oid);
+        let old = known.records.values().next().copied().or(tip).unwrap_or(new);
         let folder = self.storage.temporary()?;
-        let indexes = absolute(folder.path())?;
-        if let Some(path) = edits::since_interrupted(self.git, tree, old, oid, &indexes).await? {
+        let found = edits::look(self.git, tree, old, new, &absolute(folder.path())?).await?;
+        if let Some(path) = found.edited {
             return Err(left(format!("edited after an update was interrupted: {path}")));
         }
-        self.git.overwrite_files(tree, oid).await?;
-        settle(self.git, tree, known, branch, oid).await?;
-        Ok(old)
+        let moved_on = (to, new) != (&self.wanted.branch, self.wanted.oid);
+        // Once our refs have begun to move, all files are written: then there is only forward.
+        if moved_on && tip == Some(old) {
+            edits::remove(tree.dir(), &found.added)?;
+            self.git.overwrite_files(tree, old).await?;
+            self.git.move_refs(tree.git_dir(), &[RefEdit::Delete { name: own(MOVING, to), old: new }]).await?;
+            return Ok(None);
+        }
+        self.git.overwrite_files(tree, new).await?;
+        settle(self.git, tree, known, to, new).await?;
+        Ok(Some(old))
     }
 }
 

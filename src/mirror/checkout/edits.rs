@@ -1,4 +1,5 @@
-//! What is the user's in a tree: operations begun, files that a move would overwrite, edits after an interrupted move.
+//! What is the user's in a tree and what is ours: operations begun, files that a move would overwrite, and what an
+//! interrupted move left behind.
 
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
@@ -89,37 +90,73 @@ fn untracked_below(root: &Path, top: &[u8], going: &dyn Fn(&[u8]) -> bool) -> Re
     Ok(None)
 }
 
-/// The first file of `tree` that holds neither what `old` nor what `new` has there, nor the beginning of the latter:
-/// after a move from the one to the other was interrupted, somebody edited it.
+/// What an interrupted move left behind.
+pub(super) struct Interrupted {
+    /// A file that holds neither what the old nor what the new commit has there, nor the beginning of the latter:
+    /// somebody edited it since.
+    pub edited: Option<BString>,
+    /// The paths that only the new commit has.
+    pub added: Vec<BString>,
+}
+
+/// Looks at what a move of `tree` from `old` to `new` left behind; `folder` is for temporary files.
 ///
 /// # Errors
 /// What git says; failures of reading.
-pub(super) async fn since_interrupted(
+pub(super) async fn look(
     git: &Git,
     tree: &WorkTree,
     old: Oid,
     new: Oid,
     folder: &Path,
-) -> Result<Option<BString>, Failure> {
-    let present = |changes: Vec<(PathChange, BString)>| -> BTreeSet<BString> {
-        changes.into_iter().filter(|(change, _)| *change != PathChange::Deleted).map(|(_, path)| path).collect()
-    };
-    let unlike_new = present(git.changes_since(tree, new, &folder.join("new")).await?);
-    let unlike_old = present(git.changes_since(tree, old, &folder.join("old")).await?);
+) -> Result<Interrupted, Failure> {
+    let since_new = git.changes_since(tree, new, &folder.join("new")).await?;
+    let since_old = git.changes_since(tree, old, &folder.join("old")).await?;
     let between = git.changes_between(tree, old, new).await?;
-    let is = |change: PathChange| move |(known, _): &&(PathChange, BString)| *known == change;
-    if let Some((_, path)) = between.iter().filter(is(PathChange::Deleted)).find(|(_, path)| unlike_old.contains(path))
-    {
-        return Ok(Some(path.clone()));
-    }
-    let added: BTreeSet<_> = between.iter().filter(is(PathChange::Added)).map(|(_, path)| path).collect();
-    let unlike_both = unlike_new.iter().filter(|path| unlike_old.contains(*path) || added.contains(path));
+    let only = |wanted: PathChange| between.iter().filter(move |(change, _)| *change == wanted).map(|(_, path)| path);
+    let unlike_old = present(&since_old);
+    let added: Vec<_> = only(PathChange::Added).cloned().collect();
+    let mut found = Interrupted { edited: None, added };
+    found.edited = only(PathChange::Deleted).find(|path| unlike_old.contains(path)).cloned();
+    let is_new: BTreeSet<_> = found.added.iter().collect();
+    let unlike_new = present(&since_new);
+    let unlike_both = unlike_new.into_iter().filter(|path| unlike_old.contains(path) || is_new.contains(path));
     for (number, path) in unlike_both.enumerate() {
-        if number >= CUT_OFF || !is_cut_off(git, tree, new, path).await? {
-            return Ok(Some(path.clone()));
+        if found.edited.is_none() && (number >= CUT_OFF || !is_cut_off(git, tree, new, path).await?) {
+            found.edited = Some(path.clone());
         }
     }
-    Ok(None)
+    Ok(found)
+}
+
+/// The paths in `changes` at which there is something.
+fn present(changes: &[(PathChange, BString)]) -> BTreeSet<&BString> {
+    changes.iter().filter(|(change, _)| *change != PathChange::Deleted).map(|(_, path)| path).collect()
+}
+
+/// Removes the files `paths` below `root`, and the folders that are empty then.
+///
+/// # Errors
+/// A local failure naming the file.
+pub(super) fn remove(root: &Path, paths: &[BString]) -> Result<(), Failure> {
+    for path in paths {
+        let path = Path::new(OsStr::from_bytes(path));
+        let place = root.join(path);
+        match fs::remove_file(&place) {
+            // The folder of a submodule, or a file that was never written: not there, in no folder, or not possible.
+            Err(error) if place.symlink_metadata().is_ok_and(|data| !data.is_dir()) => {
+                return Err(Failure::local(format!("cannot remove {}", place.display()), &error));
+            }
+            _ => {}
+        }
+        for folder in path.ancestors().skip(1).filter(|folder| !folder.as_os_str().is_empty()) {
+            // It fails on the first one that is still in use, and that is the end of it.
+            if fs::remove_dir(root.join(folder)).is_err() {
+                break;
+            }
+        }
+    }
+    Ok(())
 }
 
 async fn is_cut_off(git: &Git, tree: &WorkTree, new: Oid, path: &BString) -> Result<bool, Failure> {

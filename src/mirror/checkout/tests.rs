@@ -20,25 +20,30 @@ struct Scene {
     git: Git,
 }
 
+fn find(config: &Path, path: &OsStr) -> Git {
+    let environment = [
+        ("PATH".into(), path.to_owned()),
+        ("GIT_CONFIG_NOSYSTEM".into(), "1".into()),
+        ("GIT_CONFIG_GLOBAL".into(), config.into()),
+    ];
+    Git::find(Settings {
+        environment: environment.into(),
+        askpass: "/nonexistent".into(),
+        idle: Duration::from_secs(60),
+        total: None,
+        stop: CancellationToken::new(),
+    })
+    .unwrap()
+}
+
 impl Scene {
     fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let storage = Storage::at(folder.path().join("storage"));
         storage.prepare().unwrap();
         std::fs::write(folder.path().join("gitconfig"), "").unwrap();
-        let environment = [
-            ("PATH".into(), std::env::var_os("PATH").unwrap()),
-            ("GIT_CONFIG_NOSYSTEM".into(), "1".into()),
-            ("GIT_CONFIG_GLOBAL".into(), folder.path().join("gitconfig").into()),
-        ];
-        let settings = Settings {
-            environment: environment.into(),
-            askpass: "/nonexistent".into(),
-            idle: Duration::from_secs(60),
-            total: None,
-            stop: CancellationToken::new(),
-        };
-        let scene = Scene { git: Git::find(settings).unwrap(), folder, storage };
+        let git = find(&folder.path().join("gitconfig"), &std::env::var_os("PATH").unwrap());
+        let scene = Scene { git, folder, storage };
         std::fs::create_dir_all(scene.mirror()).unwrap();
         scene.in_mirror(&["init", "-q", "--bare", "-b", "main"]);
         scene
@@ -184,6 +189,21 @@ async fn a_tree_is_made_beside_the_mirror_then_current_then_updated() {
     assert_eq!((scene.read("a"), scene.tree().join("d").exists()), ("two\n".to_owned(), false));
     scene.assert_clean_at(&new);
     assert_eq!(scene.follow().await, Checkout::Current);
+}
+
+#[tokio::test]
+async fn a_tree_with_nothing_to_follow_costs_two_git_processes() {
+    use std::os::unix::fs::PermissionsExt;
+    let mut scene = Scene::followed().await;
+    let (bin, calls) = (scene.folder.path().join("bin"), scene.folder.path().join("calls"));
+    std::fs::create_dir(&bin).unwrap();
+    let real = which::which("git").unwrap();
+    let script = format!("#!/bin/sh\necho >>'{}'\nexec '{}' \"$@\"\n", calls.display(), real.display());
+    std::fs::write(bin.join("git"), script).unwrap();
+    std::fs::set_permissions(bin.join("git"), std::fs::Permissions::from_mode(0o755)).unwrap();
+    scene.git = find(&scene.folder.path().join("gitconfig"), bin.as_os_str());
+    assert_eq!(scene.follow().await, Checkout::Current);
+    assert_eq!(std::fs::read(calls).unwrap().len(), 2);
 }
 
 #[tokio::test]
@@ -434,8 +454,7 @@ async fn a_path_that_cannot_be_written_is_named_and_leaves_no_half_tree() {
     }
     scene.in_mirror(&["update-ref", "refs/heads/main", &good]);
     let newest = scene.next(&[("a", "four\n")]);
-    let failure = scene.try_follow().await;
-    assert!(is_updated(&failure.unwrap()));
+    assert!(is_updated(&scene.follow().await));
     scene.assert_clean_at(&newest);
 }
 
@@ -460,6 +479,34 @@ async fn an_interrupted_update_is_completed() {
     assert_eq!(scene.read("c"), "new and long\n");
     assert_eq!(scene.in_tree(&["for-each-ref", "refs/holocron/moving"]), "");
     assert_eq!(scene.follow().await, Checkout::Current);
+}
+
+#[tokio::test]
+async fn an_interrupted_update_is_taken_back_when_the_mirror_has_moved_on() {
+    let scene = Scene::followed().await;
+    interrupt(&scene);
+    let newest = scene.next(&[("a", "three\n"), ("d/b", "same\n")]);
+    assert!(is_updated(&scene.follow().await));
+    scene.assert_clean_at(&newest);
+    assert_eq!(scene.in_tree(&["for-each-ref", "refs/holocron/moving"]), "");
+}
+
+#[tokio::test]
+async fn a_rename_that_was_interrupted_between_its_refs_is_completed() {
+    let scene = Scene::followed().await;
+    let oid = scene.next(&[("a", "two\n")]);
+    scene.in_mirror(&["symbolic-ref", "HEAD", "refs/heads/main/next"]);
+    scene.in_mirror(&["update-ref", "-d", "refs/heads/main"]);
+    scene.in_mirror(&["update-ref", "refs/heads/main/next", &oid]);
+    scene.in_tree(&["fetch", "-q", "--prune"]);
+    scene.in_tree(&["update-ref", "refs/holocron/moving/refs/heads/main/next", &oid]);
+    scene.in_tree(&["read-tree", "-m", "-u", "HEAD", &oid]);
+    scene.in_tree(&["update-ref", "-d", "refs/heads/main"]);
+    scene.in_tree(&["update-ref", "-d", "refs/holocron/checkout/refs/heads/main"]);
+    assert_eq!(scene.in_tree(&["symbolic-ref", "HEAD"]), "refs/heads/main");
+    assert!(is_updated(&scene.follow().await));
+    assert_eq!(scene.in_tree(&["symbolic-ref", "HEAD"]), "refs/heads/main/next");
+    scene.assert_clean_at(&oid);
 }
 
 #[rstest]
