@@ -509,6 +509,23 @@ async fn a_rename_that_was_interrupted_between_its_refs_is_completed() {
     scene.assert_clean_at(&oid);
 }
 
+#[tokio::test]
+async fn an_update_killed_at_any_moment_is_made_up_for() {
+    let scene = Scene::followed().await;
+    let names: Vec<_> = (0..300).map(|number| format!("f{number}/x")).collect();
+    for round in 0..12 {
+        let content = format!("round {round}\n").repeat(50);
+        // Every second round takes away what the one before it brought.
+        let files: Vec<_> = names.iter().skip(round % 2 * 150).map(|name| (name.as_str(), content.as_str())).collect();
+        let new = scene.next(&files);
+        // Dropped, it kills its git.
+        let killed = tokio::time::timeout(Duration::from_millis(8 * round as u64), scene.try_follow()).await;
+        let made_up = scene.follow().await;
+        assert!(killed.is_ok() || is_updated(&made_up) || made_up == Checkout::Current, "{round}: {made_up:?}");
+        scene.assert_clean_at(&new);
+    }
+}
+
 #[rstest]
 #[case::changed("a")]
 #[case::on_its_way_out("d/b")]
