@@ -137,6 +137,8 @@ mod tests {
         assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
     }
 
+    type Damage<'a> = &'a dyn Fn(&Path) -> std::io::Result<()>;
+
     fn packed() -> (tempfile::TempDir, PathBuf, PathBuf) {
         let folder = tempfile::tempdir().unwrap();
         git(folder.path(), &["init", "-q", "--bare", "x.git"]);
@@ -165,7 +167,7 @@ mod tests {
             let file = File::options().write(true).open(pack)?;
             file.set_len(file.metadata()?.len().saturating_sub(lost))
         };
-        let damages: [&dyn Fn(&Path) -> std::io::Result<()>; 4] = [
+        let damages: [Damage; 4] = [
             &|pack| fs::remove_file(pack),
             &|pack| fs::remove_file(pack.with_extension("idx")),
             &|pack| truncate(pack, 1),
