@@ -1,5 +1,7 @@
 //! The nouns: what forges have, where mirrors lie, and how a mirror came out.
 
+pub mod destination;
+
 use std::collections::BTreeSet;
 use std::fmt;
 use std::path::PathBuf;

@@ -3,6 +3,7 @@
 //! [`load`] is the way in. The layers are `flags.rs`, `environment.rs` and `file.rs` (its shape in `raw.rs`); they meet
 //! in `layers.rs`; `settings.rs` and `sources.rs` check the values; `show.rs` prints what came out.
 
+pub mod destination;
 mod environment;
 mod file;
 mod flags;

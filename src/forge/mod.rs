@@ -19,6 +19,7 @@ use crate::url::Origin;
 
 mod cache;
 mod client;
+pub mod destination;
 mod dirs;
 mod gather;
 mod gitea;

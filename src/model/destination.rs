@@ -1,0 +1,189 @@
+//! The nouns of destinations: what is wished for there, what is there, and how a mirror came out on one of them.
+
+use std::fmt;
+use std::time::Duration;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::{RepoPath, Visibility};
+use crate::failure::{Failure, Reason};
+use crate::url::RemoteUrl;
+
+/// The kinds of destination.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum DestinationKind {
+    /// GitHub.com or GitHub Enterprise.
+    Github,
+    /// GitLab.com or a GitLab of your own.
+    Gitlab,
+    /// Gitea, Forgejo and Codeberg.
+    Gitea,
+    /// A git server without an API, or a directory.
+    Git,
+}
+
+impl DestinationKind {
+    /// The name as in config and on the command line.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            DestinationKind::Github => "github",
+            DestinationKind::Gitlab => "gitlab",
+            DestinationKind::Gitea => "gitea",
+            DestinationKind::Git => "git",
+        }
+    }
+}
+
+impl fmt::Display for DestinationKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// How a repository is to be made on a destination.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Wish {
+    pub path: RepoPath,
+    pub visibility: Visibility,
+    pub description: Option<String>,
+    /// The default branch's short name, where it is known.
+    pub default_branch: Option<String>,
+}
+
+/// A repository on a destination, as its forge shows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Target {
+    /// The forge's own id; for plain git the URL.
+    pub id: String,
+    /// Where it is: `namespace/name` as the forge spells it.
+    pub path: RepoPath,
+    /// What git is given, without any credential.
+    pub url: RemoteUrl,
+    /// The default branch's short name, where the forge tells.
+    pub default_branch: Option<String>,
+    /// Archived: it takes no pushes.
+    pub archived: bool,
+    /// It pulls from somewhere else by itself and takes no pushes.
+    pub pull_mirror: bool,
+    pub visibility: Option<Visibility>,
+}
+
+/// What was done at a destination, in one word.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum PushVerdict {
+    /// Refs were pushed, and all that should be there is.
+    Pushed,
+    /// Nothing had to be pushed.
+    Current,
+    /// Refs were left as they are because the destination has commits that the source lacks.
+    Diverged,
+    /// A guard stopped deletions.
+    Held,
+    /// Some refs were refused; the others are as they should be.
+    Refused,
+    Failed,
+    /// Not tried; the failure says why.
+    Skipped,
+}
+
+impl PushVerdict {
+    /// The word for the table.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            PushVerdict::Pushed => "pushed",
+            PushVerdict::Current => "current",
+            PushVerdict::Diverged => "diverged",
+            PushVerdict::Held => "held",
+            PushVerdict::Refused => "refused",
+            PushVerdict::Failed => "failed",
+            PushVerdict::Skipped => "skipped",
+        }
+    }
+
+    /// Whether the destination is in step.
+    pub fn in_step(self) -> bool {
+        matches!(self, PushVerdict::Pushed | PushVerdict::Current)
+    }
+}
+
+/// How many refs a push touched at one destination.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct PushCounts {
+    pub created: usize,
+    pub forwarded: usize,
+    pub forced: usize,
+    pub deleted: usize,
+    /// Refused by the destination.
+    pub refused: usize,
+    /// Foreign or diverged refs that were left as they are.
+    pub kept: usize,
+}
+
+impl PushCounts {
+    /// Refs that are not what they were.
+    pub fn changed(&self) -> usize {
+        self.created + self.forwarded + self.forced + self.deleted
+    }
+}
+
+/// One ref that a destination refused, or that we left as it is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct RefusedRef {
+    /// The full ref name.
+    pub name: String,
+    pub reason: Reason,
+    /// The destination's own words, redacted.
+    pub message: String,
+}
+
+/// How a mirror came out on one destination.
+#[derive(Debug, Clone, PartialEq)]
+pub struct DestinationOutcome {
+    /// The destination's id.
+    pub destination: String,
+    /// Where on it: the URL without any credential, or `namespace/name` when there is no URL yet.
+    pub place: String,
+    pub verdict: PushVerdict,
+    /// It was created in this run.
+    pub created: bool,
+    /// What the destination advertises after the push is what it should.
+    pub verified: bool,
+    pub duration: Duration,
+    pub refs: PushCounts,
+    pub refused: Vec<RefusedRef>,
+    pub failure: Option<Failure>,
+    /// Things a person should know that are no failures.
+    pub notes: Vec<String>,
+}
+
+impl DestinationOutcome {
+    /// An outcome with nothing in it but its verdict.
+    pub fn new(destination: &str, place: impl Into<String>, verdict: PushVerdict) -> Self {
+        DestinationOutcome {
+            destination: destination.to_owned(),
+            place: place.into(),
+            verdict,
+            created: false,
+            verified: false,
+            duration: Duration::ZERO,
+            refs: PushCounts::default(),
+            refused: Vec::new(),
+            failure: None,
+            notes: Vec::new(),
+        }
+    }
+
+    /// An outcome that is a failure.
+    pub fn failed(destination: &str, place: impl Into<String>, failure: Failure) -> Self {
+        let verdict = match failure.reason {
+            Reason::Held => PushVerdict::Held,
+            Reason::Diverged => PushVerdict::Diverged,
+            Reason::Cancelled => PushVerdict::Skipped,
+            _ => PushVerdict::Failed,
+        };
+        DestinationOutcome { failure: Some(failure), ..Self::new(destination, place, verdict) }
+    }
+}
