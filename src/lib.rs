@@ -14,6 +14,7 @@ pub mod mirror;
 pub mod model;
 pub mod plan;
 pub mod progress;
+pub mod push;
 pub mod report;
 pub mod retry;
 pub mod run;

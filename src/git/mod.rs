@@ -7,6 +7,7 @@ pub mod askpass;
 pub mod classify;
 mod process;
 pub mod progress;
+mod push;
 pub mod refs;
 mod ssh;
 mod verbs;
@@ -26,6 +27,7 @@ use crate::failure::{Failure, Reason};
 use crate::secret::Credential;
 use crate::url::RemoteUrl;
 
+pub use push::{PushEdit, Pushed, RefResult};
 pub use verbs::{Progress, RefEdit};
 pub use version::{OLDEST, Version};
 pub use worktree::{PathChange, WorkTree};

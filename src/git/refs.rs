@@ -61,6 +61,8 @@ pub struct Advertisement {
     pub head: Option<BString>,
     /// What HEAD points at.
     pub head_oid: Option<Oid>,
+    /// What annotated tags name in the end.
+    pub peeled: RefMap,
 }
 
 impl Advertisement {
@@ -83,7 +85,9 @@ impl Advertisement {
             let oid = Oid::parse(left).ok_or_else(|| line.to_str_lossy().into_owned())?;
             if name == b"HEAD" {
                 found.head_oid = Some(oid);
-            } else if !name.ends_with(b"^{}") && !name.starts_with(OWN.as_bytes()) {
+            } else if let Some(tag) = name.strip_suffix(b"^{}") {
+                found.peeled.insert(tag.into(), oid);
+            } else if !name.starts_with(OWN.as_bytes()) {
                 found.refs.insert(name.into(), oid);
             }
         }

@@ -23,13 +23,13 @@ pub enum RefEdit {
 }
 
 /// Counts the bytes that git says it received, and passes its progress on.
-struct Listener<'a> {
-    progress: Progress<'a>,
-    received: u64,
+pub(super) struct Listener<'a> {
+    pub progress: Progress<'a>,
+    pub received: u64,
 }
 
 impl Listener<'_> {
-    fn hear(&mut self, line: &str) {
+    pub fn hear(&mut self, line: &str) {
         if let Some(step) = progress::parse(line) {
             if let Some(bytes) = step.bytes {
                 self.received = self.received.max(bytes);

@@ -49,7 +49,7 @@ pub fn decide(local: &LocalRefs, source: &Advertisement, rules: &Rules) -> Decis
 }
 
 /// The cliff guard: the reason to hold, when so many refs went that the source is more likely broken than tidied up.
-fn cliff(had: usize, lost: usize, has: usize, limit: Cliff) -> Option<String> {
+pub fn cliff(had: usize, lost: usize, has: usize, limit: Cliff) -> Option<String> {
     if had > 0 && has == 0 {
         return Some(format!("the source has no refs any more (the mirror has {had})"));
     }
@@ -69,7 +69,7 @@ pub fn without_loss(take: Vec<RefUpdate>, delete: &[RefUpdate], forced: &BTreeSe
 }
 
 /// Whether two refs cannot exist side by side: `a` and `a/b`.
-fn conflict(one: &BString, other: &BString) -> bool {
+pub fn conflict(one: &BString, other: &BString) -> bool {
     let below = |upper: &BString, lower: &BString| {
         lower.strip_prefix(upper.as_slice()).is_some_and(|rest| rest.first() == Some(&b'/'))
     };
