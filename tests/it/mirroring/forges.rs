@@ -84,7 +84,7 @@ async fn a_group_comes_with_its_subgroups() {
     let [_, _, org, deep, deeper, _] = &repos;
     assert_mirrors(&env, json(&env).gitlab(&forge).args(["--owner", "acme"]), &[org, deep, deeper]).await;
     std::fs::remove_dir_all(env.storage()).unwrap();
-    let run = json(&env).gitlab(&forge).args(["--gitlab-namespace", "acme/tools"]);
+    let run = json(&env).gitlab(&forge).args(["--owner", "acme/tools"]);
     assert_mirrors(&env, run, &[deep, deeper]).await;
 }
 
