@@ -4,73 +4,85 @@ use serde_json::json;
 
 use super::Day;
 use crate::net::{github, mirror, on_disk, report, verdicts};
-use crate::support::{Fault, Forge, Service, TestEnv, noise};
+use crate::support::{Fault, Forge, Repo, Service, TestEnv, noise};
 
-/// What a run must not say of a mirror whose connection was cut.
-const GOOD: [&str; 4] = ["cloned", "updated", "current", "empty"];
+/// A forge with a repository for each fault, and that many at a time.
+struct Many {
+    env: TestEnv,
+    forge: Forge,
+    repos: Vec<(Repo, Fault)>,
+}
+
+/// Where a connection is cut: everywhere in the headers, and in the body of each of git's three requests.
+fn cuts() -> Vec<Fault> {
+    let mut faults = Vec::new();
+    for service in [Service::Advertisement, Service::ListRefs, Service::FetchPack] {
+        let headers = [0, 12, 17, 30, 100].map(Fault::cut_after);
+        let bodies = [0, 1, 4, 30, 80].map(Fault::cut_in_body);
+        let faulty = headers.into_iter().chain(bodies).chain([Fault::reset_after(40)]);
+        faults.extend(faulty.map(|fault| fault.service(service)));
+    }
+    let packs = [300, 1_000, 5_000, 10_000, 19_000, 20_000].map(Fault::cut_in_body);
+    faults.extend(packs.map(|fault| fault.service(Service::FetchPack)));
+    faults
+}
+
+impl Many {
+    async fn new() -> Self {
+        let (env, forge) = (TestEnv::new(), Forge::start().await);
+        let repo = |(number, fault): (usize, Fault)| {
+            let name = format!("acme/r{number:02}");
+            let fault = fault.on_git(&name);
+            (forge.repo(&name).batch(|b| b.branch("main").branch("old").tag("v1")), fault)
+        };
+        let repos = cuts().into_iter().enumerate().map(repo).collect();
+        Many { env, forge, repos }
+    }
+
+    fn push(&self) {
+        for (repo, _) in &self.repos {
+            repo.batch(|b| b.commit_file("main", "big", &noise(20_000)).branch("new"));
+        }
+    }
+
+    /// A run in which every connection is cut: no mirror may count as a success.
+    async fn cut(&self) {
+        self.repos.iter().for_each(|(_, fault)| self.forge.fault(fault.clone()));
+        let told = report(&github(&self.env, &self.forge, ["--concurrency", "50"]).run().await, 3);
+        for (repo, fault) in &self.repos {
+            let mirror = mirror(&told, &repo.full_name());
+            let (verdict, reason) = (&mirror["verdict"], mirror["failure"]["reason"].as_str().unwrap_or("none"));
+            assert!(*verdict == "failed" || *verdict == "held", "{fault:?}: {mirror:#}");
+            assert!(["network_failed", "server_error", "held"].contains(&reason), "{fault:?}: {mirror:#}");
+        }
+    }
+
+    async fn heals(&self) {
+        self.forge.heal();
+        report(&github(&self.env, &self.forge, []).run().await, 0);
+        self.repos.iter().for_each(|(repo, _)| self.env.assert_mirrored(repo));
+    }
+}
 
 #[tokio::test]
 async fn a_cut_anywhere_in_an_update_costs_nothing_and_the_next_run_heals() {
-    let day = Day::new().await;
-    let headers = [0, 1, 12, 17, 30, 60, 100].map(Fault::cut_after);
-    let bodies = [0, 1, 4, 30, 150, 300].map(Fault::cut_in_body);
-    let resets = [0, 40, 200].map(Fault::reset_after);
-    let mut cases = Vec::new();
-    for fault in headers.iter().chain(&bodies).chain(&resets) {
-        for service in [Service::Advertisement, Service::ListRefs, Service::FetchPack] {
-            cases.push(fault.clone().on_git("acme/alpha").service(service));
-        }
-    }
-    for bytes in [1_000, 5_000, 10_000, 19_000, 20_100] {
-        cases.push(Fault::cut_in_body(bytes).on_git("acme/alpha").service(Service::FetchPack));
-    }
-    // Each in a storage of its own, side by side: a run that tries again waits for seconds.
-    let runs = cases.into_iter().map(|fault| async {
-        let (env, forge) = (TestEnv::new(), Forge::start().await);
-        let alpha = forge.repo("acme/alpha").private();
-        alpha.batch(|b| b.branch("main").branch("old").tag("v1"));
-        report(&github(&env, &forge, []).run().await, 0);
-        alpha.batch(|b| b.commit_file("main", "big", &noise(20_000)).branch("new"));
-        let before = on_disk(&env);
-        let shown = format!("{fault:?}");
-        forge.fault(fault);
-        let run = github(&env, &forge, []).run().await;
-        let told = report(&run, 3);
-        let told = mirror(&told, "acme/alpha");
-        assert!(!GOOD.contains(&told["verdict"].as_str().unwrap()), "{shown}: {told:#}");
-        let reason = told["failure"]["reason"].as_str().unwrap();
-        assert!(["network_failed", "server_error", "held"].contains(&reason), "{shown}: {told:#}");
-        assert_eq!(on_disk(&env), before, "{shown}");
-        forge.heal();
-        report(&github(&env, &forge, []).run().await, 0);
-        env.assert_mirrored(&alpha);
-    });
-    futures_util::future::join_all(runs).await;
-    day.heals().await;
+    let many = Many::new().await;
+    many.heals().await;
+    many.push();
+    let before = on_disk(&many.env);
+    many.cut().await;
+    assert_eq!(on_disk(&many.env), before);
+    many.heals().await;
 }
 
 #[tokio::test]
 async fn a_cut_anywhere_in_a_first_clone_is_no_success_and_leaves_nothing() {
-    let mut cases: Vec<Fault> =
-        [0, 17, 30, 100].map(Fault::cut_after).into_iter().map(|f| f.on_git("acme/alpha")).collect();
-    for service in [Service::Advertisement, Service::ListRefs, Service::FetchPack] {
-        cases.extend([0, 4, 30, 200].map(|bytes| Fault::cut_in_body(bytes).on_git("acme/alpha").service(service)));
-    }
-    cases.push(Fault::cut_in_body(10_000).on_git("acme/alpha").service(Service::FetchPack));
-    let runs = cases.into_iter().map(|fault| async {
-        let (env, forge) = (TestEnv::new(), Forge::start().await);
-        let alpha = forge.repo("acme/alpha").branch("main").commit_file("main", "big", &noise(20_000));
-        let shown = format!("{fault:?}");
-        forge.fault(fault);
-        let told = report(&github(&env, &forge, []).run().await, 3);
-        assert_eq!(verdicts(&told), ["acme/alpha failed"], "{shown}");
-        assert_eq!(on_disk(&env).len(), 0, "{shown}");
-        assert_eq!(std::fs::read_dir(env.storage().join(".holocron/tmp")).unwrap().count(), 0, "{shown}");
-        forge.heal();
-        assert_eq!(verdicts(&report(&github(&env, &forge, []).run().await, 0)), ["acme/alpha cloned"]);
-        env.assert_mirrored(&alpha);
-    });
-    futures_util::future::join_all(runs).await;
+    let many = Many::new().await;
+    many.push();
+    many.cut().await;
+    assert_eq!(on_disk(&many.env).len(), 0);
+    assert_eq!(std::fs::read_dir(many.env.storage().join(".holocron/tmp")).unwrap().count(), 0);
+    many.heals().await;
 }
 
 #[tokio::test]

@@ -15,7 +15,7 @@ async fn five() -> (TestEnv, Forge, [Repo; 5]) {
     forge.page_size(2);
     let repos = ["a", "b", "c", "d", "e"].map(|name| forge.repo(&format!("acme/{name}")).branch("main"));
     report(&github(&env, &forge, []).run().await, 0);
-    repos.iter().for_each(|repo| drop(repo.commit("main", "more")));
+    repos.iter().for_each(|repo| _ = repo.commit("main", "more"));
     (env, forge, repos)
 }
 

@@ -151,8 +151,8 @@ async fn thousands_of_refs_arrive_and_go() {
     env.assert_mirrored(&alpha);
     alpha.batch(|b| {
         b.commit("main", "more");
-        (1..=900).for_each(|number| drop(b.delete(&format!("many/{number:05}"))));
-        (2_001..=2_600).for_each(|number| drop(b.point(&format!("refs/heads/many/{number:05}"), "main")));
+        (1..=900).for_each(|number| _ = b.delete(&format!("many/{number:05}")));
+        (2_001..=2_600).for_each(|number| _ = b.point(&format!("refs/heads/many/{number:05}"), "main"));
         b
     });
     let told = report(&github(&env, &forge, []).run().await, 0);

@@ -92,7 +92,7 @@ async fn a_group_comes_with_its_subgroups() {
 async fn filters_choose_by_name_and_kind() {
     let (env, forge) = (TestEnv::new(), Forge::start().await);
     let make = |name: &str| forge.repo(name).branch("main");
-    let (api, web, fork, old) =
+    let (api, web, fork, _) =
         (make("acme/api"), make("acme/web"), make("acme/fork").fork(), make("acme/old").archived());
     let secret = make("alice/secret").private().topics(&["production"]);
     let cases: [(&[&str], &str, &[&Repo]); 6] = [
@@ -108,7 +108,6 @@ async fn filters_choose_by_name_and_kind() {
         assert_mirrors(&env, json(&env).github(&forge).args(args.iter().copied()), wanted).await;
         std::fs::remove_dir_all(env.storage()).unwrap();
     }
-    drop(old);
 }
 
 #[tokio::test]

@@ -166,7 +166,7 @@ async fn names_that_look_like_flags_or_have_spaces_and_umlauts_are_mirrored() {
     let repos = names.map(|name| forge.repo(name).branch("main"));
     report(&github(&env, &forge, []).run().await, 0);
     repos.iter().for_each(|repo| env.assert_mirrored(repo));
-    repos.iter().for_each(|repo| drop(repo.commit("main", "more")));
+    repos.iter().for_each(|repo| _ = repo.commit("main", "more"));
     let told = report(&github(&env, &forge, []).run().await, 0);
     assert_eq!(told["totals"]["updated"], 5);
     repos.iter().for_each(|repo| env.assert_mirrored(repo));
