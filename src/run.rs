@@ -198,7 +198,8 @@ impl<'a> Runner<'a> {
         if self.tools.stop.is_cancelled() {
             return Outcome::failed(repo, Failure::new(Reason::Cancelled, "not tried: the run was stopped"));
         }
-        let has_credential = access.credential.is_some();
+        // A clone URL on another host gets no credential, and what that host says is nothing against it.
+        let has_credential = access.credential.as_ref().is_some_and(|ours| repo.url.origin() == Some(&ours.origin));
         if has_credential && self.is_refused(&repo.source) {
             let message = "not tried: the source's credential was refused before";
             return Outcome {
