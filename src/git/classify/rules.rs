@@ -297,6 +297,8 @@ pub(super) static VAGUE: &[Rule] = &[
     // --- HTTP ---
     row("The requested URL returned error: 403", Forbidden),
     row("The requested URL returned error: 5", ServerError),
+    // git 2.47, a redirect that we told git not to follow: it is elsewhere now.
+    row("The requested URL returned error: 30", RemoteNotFound),
     row("CONNECT tunnel failed, response ", NetworkFailed),
     // --- not git's protocol ---
     // git 2.47, a web page: `fatal: http://h/x.git/info/refs not valid: is this a git repository?`
