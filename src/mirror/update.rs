@@ -144,7 +144,7 @@ pub(super) async fn follow_head(git: &Git, dir: &Path, source: &Advertisement, r
     };
     let file = dir.join("HEAD");
     let head = fs::read(&file).map_err(|error| Failure::local(format!("cannot read {}", file.display()), &error))?;
-    if head.strip_prefix(b"ref: ").map(|name| name.trim_ascii()) == Some(target.as_slice()) {
+    if head.strip_prefix(b"ref: ").map(<[u8]>::trim_ascii) == Some(target.as_slice()) {
         return Ok(false);
     }
     git.set_head(dir, target.as_bstr()).await?;
