@@ -263,9 +263,13 @@ impl Cycle for Cycles {
         let loaded = ProcessEnvironment::read().and_then(|env| Ok((config::load(&self.args, &env)?.config, env)));
         match loaded {
             Ok((config, env)) if config.storage == self.config.storage => {
-                self.config = config;
-                self.tools.environment = Arc::new(env);
-                self.screen.line("the configuration was read again.");
+                match tools(&config, Arc::new(env), &self.signals) {
+                    Ok(tools) => {
+                        (self.config, self.tools) = (config, tools);
+                        self.screen.line("the configuration was read again.");
+                    }
+                    Err(error) => self.screen.line(&error.context("the old configuration stays").to_string()),
+                }
             }
             Ok((config, _)) => {
                 let wanted = config.storage.display();

@@ -127,7 +127,9 @@ pub fn plan(
         }
     }
     planner.make_room(&repos, &moving, &mut plan);
-    for repo in repos {
+    // So far only what cannot be mirrored is settled.
+    let refused: HashSet<MirrorKey> = plan.settled.iter().map(|settled| settled.outcome.key.clone()).collect();
+    for repo in repos.into_iter().filter(|repo| !refused.contains(&repo.key())) {
         planner.settle_or_work(repo, &mut plan);
     }
     for key in &inventory.gone {
@@ -229,9 +231,6 @@ impl Planner<'_> {
     }
 
     fn settle_or_work(&self, repo: Repo, plan: &mut Plan) {
-        if plan.settled.iter().any(|settled| settled.outcome.key == repo.key()) {
-            return;
-        }
         let record = self.records.get(&repo.key()).copied();
         let settle = |outcome| Settled { outcome, record: None };
         if let Some(word) = unavailable(&repo) {

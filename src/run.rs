@@ -198,7 +198,8 @@ impl<'a> Runner<'a> {
         if self.tools.stop.is_cancelled() {
             return Outcome::failed(repo, Failure::new(Reason::Cancelled, "not tried: the run was stopped"));
         }
-        let has_credential = access.credential.is_some();
+        let job = self.job(task, &access);
+        let has_credential = job.remote.credential().is_some();
         if has_credential && self.is_refused(&repo.source) {
             let message = "not tried: the source's credential was refused before";
             return Outcome {
@@ -207,7 +208,6 @@ impl<'a> Runner<'a> {
             };
         }
         tracing::debug!("{}: {}", repo.path, task.why);
-        let job = self.job(task, &access);
         let mut outcome = mirror::bring_up(&job, self.tools, self.sink).await;
         match outcome.failure.as_ref().map(|failure| failure.reason) {
             Some(Reason::AuthFailed) if has_credential => self.refuse(&repo.source),
