@@ -10,6 +10,7 @@ use tokio::sync::Semaphore;
 use crate::config::Config;
 use crate::discover::{Access, Inventory};
 use crate::failure::{Failure, Reason};
+use crate::mirror::checkout::{self, Checkout};
 use crate::mirror::decide::Rules;
 use crate::mirror::{self, Job, adopt};
 use crate::model::{MirrorKey, Outcome, Repo, Verdict};
@@ -217,9 +218,23 @@ impl<'a> Runner<'a> {
                 outcome.failure = None;
                 outcome.notes.push("is blocked by its forge (HTTP 451); a mirror made before is kept.".to_owned());
             }
+            None if self.config.checkout => self.check_out(repo, &mut outcome).await,
             _ => {}
         }
         outcome
+    }
+
+    async fn check_out(&self, repo: &Repo, outcome: &mut Outcome) {
+        let tree = repo.path.checkout_path(&repo.folder);
+        let Tools { git, storage, .. } = self.tools;
+        match checkout::follow(git, storage, &outcome.mirror, &tree, self.alone_since).await {
+            Ok(Checkout::LeftAlone(why)) => outcome.notes.push(format!("the checkout was left alone: {why}.")),
+            Ok(_) => {}
+            Err(failure) => {
+                outcome.degraded = true;
+                outcome.failure = Some(failure);
+            }
+        }
     }
 
     async fn look(&self, task: &Task, step: Option<&Move>) -> Outcome {

@@ -11,6 +11,7 @@ pub mod refs;
 mod ssh;
 mod verbs;
 mod version;
+mod worktree;
 
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
@@ -27,6 +28,7 @@ use crate::url::RemoteUrl;
 
 pub use verbs::{Progress, RefEdit};
 pub use version::{OLDEST, Version};
+pub use worktree::{PathChange, WorkTree};
 
 /// Variables of git's that a user sets on purpose and that change nothing we rely on; all other `GIT_*` are dropped:
 /// we may have been started by a git hook, which sets `GIT_DIR` and more.

@@ -137,6 +137,8 @@ mod tests {
         assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
     }
 
+    type Damage<'a> = &'a dyn Fn(&Path) -> std::io::Result<()>;
+
     fn packed() -> (tempfile::TempDir, PathBuf, PathBuf) {
         let folder = tempfile::tempdir().unwrap();
         git(folder.path(), &["init", "-q", "--bare", "x.git"]);
@@ -159,17 +161,17 @@ mod tests {
 
     #[test]
     fn a_missing_or_truncated_pack_or_index_is_noticed() {
-        fn truncate(pack: &Path, lost: u64) -> std::io::Result<()> {
+        let truncate = |pack: &Path, lost: u64| {
             // Packs are read-only files; root may write them all the same, so make that the case for everybody.
             fs::set_permissions(pack, fs::Permissions::from_mode(0o644))?;
             let file = File::options().write(true).open(pack)?;
             file.set_len(file.metadata()?.len().saturating_sub(lost))
-        }
-        let damages: [fn(&Path) -> std::io::Result<()>; 4] = [
-            |pack| fs::remove_file(pack),
-            |pack| fs::remove_file(pack.with_extension("idx")),
-            |pack| truncate(pack, 1),
-            |pack| truncate(pack, u64::MAX),
+        };
+        let damages: [Damage; 4] = [
+            &|pack| fs::remove_file(pack),
+            &|pack| fs::remove_file(pack.with_extension("idx")),
+            &|pack| truncate(pack, 1),
+            &|pack| truncate(pack, u64::MAX),
         ];
         for damage in damages {
             let (_folder, dir, pack) = packed();

@@ -51,7 +51,7 @@ async fn once(job: &Job<'_>, tools: &Tools, sink: &dyn Sink, dir: &Path, local: 
     let source = git.ls_remote(&job.remote).await?;
     let mut decision = decide(&local, &source, &job.rules);
 
-    let tips: BTreeSet<Oid> = decision.take.iter().filter_map(|update| update.change.new()).collect();
+    let tips: BTreeSet<Oid> = decision.take.iter().filter_map(|update| update.change.after()).collect();
     let mut received = 0;
     if !tips.is_empty() {
         let mut tell = |phase: &str, percent| sink.tell(&Event::Phase { path: &job.repo.path, phase, percent });
