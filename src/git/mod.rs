@@ -25,7 +25,7 @@ use crate::failure::{Failure, Reason};
 use crate::secret::Credential;
 use crate::url::RemoteUrl;
 
-pub use verbs::{Progress, RefEdit};
+pub use verbs::{Depth, Progress, RefEdit};
 pub use version::{OLDEST, Version};
 
 /// Variables of git's that a user sets on purpose and that change nothing we rely on; all other `GIT_*` are dropped:

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use tempfile::TempDir;
 
-use super::update::follow_head;
+use super::update::{follow_head, is_shallow};
 use super::{Done, Job};
 use crate::failure::{Failure, Reason};
 use crate::git::RefEdit;
@@ -20,6 +20,7 @@ struct Fresh {
     dir: PathBuf,
     refs: LocalRefs,
     received: u64,
+    shallow: bool,
 }
 
 impl Fresh {
@@ -27,7 +28,7 @@ impl Fresh {
         let total = self.refs.refs.len();
         let verdict = if total == 0 { Verdict::Empty } else { Verdict::Cloned };
         let counts = RefCounts { created: total, total, ..RefCounts::default() };
-        Done { verdict, counts, received: self.received, kept: 0, held: None }
+        Done { verdict, counts, received: self.received, kept: 0, held: None, shallow: self.shallow }
     }
 }
 
@@ -98,5 +99,6 @@ async fn once(job: &Job<'_>, tools: &Tools, sink: &dyn Sink) -> Result<Fresh, Fa
     if !born && head.starts_with("ref: ") {
         follow_head(git, &dir, &source, job.repo).await?;
     }
-    Ok(Fresh { _folder: folder, dir, refs, received })
+    let shallow = is_shallow(&dir);
+    Ok(Fresh { _folder: folder, dir, refs, received, shallow })
 }
