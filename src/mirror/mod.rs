@@ -6,6 +6,7 @@ pub mod adopt;
 mod clone;
 pub mod decide;
 mod health;
+mod salvage;
 mod update;
 
 use std::path::{Path, PathBuf};
@@ -116,7 +117,12 @@ async fn update_or_heal(
 /// Reads a mirror's refs after a look at its health; whatever makes that impossible is damage.
 async fn look(tools: &Tools, dir: &Path) -> Result<LocalRefs, Failure> {
     health::check(dir)?;
+    // The user's own configuration may be broken as well; that is no damage here.
+    let config = dir.join("config").display().to_string();
+    let is_ours = |failure: &Failure| failure.evidence.as_ref().is_some_and(|line| line.ends_with(&config));
     tools.git.local_refs(dir).await.map_err(|failure| match failure.reason {
+        // `fatal: bad config line 1 in file <config>`
+        Reason::LocalFailed if is_ours(&failure) => Failure { reason: Reason::Corrupt, ..failure },
         // "not a git repository" and kin: what lies there was a mirror.
         Reason::RemoteNotFound | Reason::Unknown => Failure { reason: Reason::Corrupt, ..failure },
         _ => failure,
