@@ -26,7 +26,7 @@ use crate::failure::{Failure, Reason};
 use crate::secret::Credential;
 use crate::url::RemoteUrl;
 
-pub use verbs::{Progress, RefEdit};
+pub use verbs::{Depth, Progress, RefEdit};
 pub use version::{OLDEST, Version};
 pub use worktree::{PathChange, WorkTree};
 

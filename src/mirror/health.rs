@@ -20,6 +20,10 @@ pub fn check(dir: &Path) -> Result<(), Failure> {
             return Err(corrupt(format!("{part} is missing")));
         }
     }
+    // As a power cut leaves it; git takes it for a configuration that says nothing, not even that this is a mirror.
+    if fs::metadata(dir.join("config")).is_ok_and(|data| data.len() == 0) {
+        return Err(corrupt("config is empty".to_owned()));
+    }
     let folder = dir.join("objects/pack");
     let entries = match fs::read_dir(&folder) {
         Ok(entries) => entries,

@@ -2,5 +2,10 @@
 //!
 //! [`support`] is the harness and has the examples; every other module is about one behaviour of the product.
 
+mod damage;
+mod disk_kit;
+mod dry_run;
 mod forge_itself;
+mod keep;
+mod on_disk;
 mod support;
