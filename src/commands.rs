@@ -1,5 +1,6 @@
 //! From the command line to the exit code: each command, wired up.
 
+use std::collections::BTreeSet;
 use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -9,6 +10,7 @@ use jiff::{SignedDuration, Timestamp};
 use crate::cli::{self, Cli, Command, ConfigAction, StatusArgs};
 use crate::config::{self, ColorChoice, Config, Environment, MirrorArgs, ProcessEnvironment, Purpose};
 use crate::error::{Error, exit};
+use crate::failure::Reason;
 use crate::git::{Git, Settings, askpass};
 use crate::progress::{self, Screen, Sink, Style};
 use crate::report::status::{self, StatusRow};
@@ -167,7 +169,8 @@ async fn work(
     let signals = Signals::install(hangup).map_err(|error| Error::run("cannot listen to signals").caused_by(error))?;
     let tools = tools(&config, env, &signals)?;
     let session = Session::open(&config, &tools).await?;
-    let mut cycles = Cycles { args, config, tools, session, sink, screen, signals: signals.clone(), last: exit::OK };
+    let mut cycles =
+        Cycles { args, config, tools, session, sink, screen, signals: signals.clone(), troubles: BTreeSet::new() };
     tokio::select! {
         biased;
         // Asked twice: our children are killed as they are dropped, and the next run sweeps up.
@@ -204,8 +207,8 @@ struct Cycles {
     sink: Arc<dyn Sink>,
     screen: Screen,
     signals: Signals,
-    /// The exit code of the last cycle.
-    last: u8,
+    /// What was wrong in the last cycle: under `--watch` it is told when it comes and when it goes.
+    troubles: BTreeSet<(String, Reason)>,
 }
 
 impl Cycles {
@@ -213,9 +216,8 @@ impl Cycles {
         if !self.config.watch {
             return self.once().await;
         }
-        let pace = Pace::new(self.config.interval);
         let signals = self.signals.clone();
-        Ok(match watch(self, pace, &signals).await {
+        Ok(match watch(self, &signals).await {
             Stop::Interrupted => exit::INTERRUPTED,
             Stop::Terminated => exit::OK,
         })
@@ -231,10 +233,24 @@ impl Cycles {
         Ok(report.exit_code())
     }
 
-    fn show(&self, report: &Report) -> Result<(), Error> {
+    /// Takes over what the configuration says now: all of it or nothing.
+    fn read_again(&mut self) -> Result<(), Error> {
+        let env = ProcessEnvironment::read()?;
+        let config = config::load(&self.args, &env)?.config;
+        if config.storage != self.config.storage {
+            return Err(Error::run(format!("moving to {} needs a restart", config.storage.display())));
+        }
+        self.tools = tools(&config, Arc::new(env), &self.signals)?;
+        self.config = config;
+        Ok(())
+    }
+
+    fn show(&mut self, report: &Report) -> Result<(), Error> {
         let output = &self.config.output;
         let detail = if output.verbose { Detail::Everything } else { Detail::Changes };
-        let quiet_cycle = self.config.watch && !report.is_news();
+        let troubles = report.troubles();
+        let quiet_cycle = self.config.watch && !report.is_news() && troubles == self.troubles;
+        self.troubles = troubles;
         self.screen.suspend(|| {
             if output.json {
                 print(&report.json());
@@ -250,32 +266,25 @@ impl Cycles {
 }
 
 impl Cycle for Cycles {
+    fn pace(&self) -> Pace {
+        Pace::new(self.config.interval)
+    }
+
     async fn run(&mut self) {
-        match self.once().await {
-            Ok(code) => self.last = code,
-            // The next cycle may fare better; only the first words of a watch are fatal.
-            Err(error) => self.screen.line(&error.to_string()),
+        // The next cycle may fare better; only the first words of a watch are fatal.
+        if let Err(error) = self.once().await {
+            self.screen.line(&error.to_string());
         }
         // Asked for on the command line, it is meant once.
         self.config.full = false;
     }
 
     async fn reload(&mut self) {
-        let loaded = ProcessEnvironment::read().and_then(|env| Ok((config::load(&self.args, &env)?.config, env)));
-        match loaded {
-            Ok((config, env)) if config.storage == self.config.storage => {
-                self.config = config;
-                self.tools.environment = Arc::new(env);
-                self.screen.line("the configuration was read again.");
-            }
-            Ok((config, _)) => {
-                let wanted = config.storage.display();
-                self.screen.line(&format!("the old configuration stays: moving to {wanted} needs a restart."));
-            }
-            Err(error) => {
-                self.screen.line(&Error::from(error).context("the old configuration stays").to_string());
-            }
-        }
+        let line = match self.read_again() {
+            Ok(()) => "the configuration was read again.".to_owned(),
+            Err(error) => error.context("the old configuration stays").to_string(),
+        };
+        self.screen.line(&line);
     }
 }
 
