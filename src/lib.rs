@@ -60,6 +60,6 @@ pub async fn mirror(config: &Config, tools: &Tools, session: &Session, sink: &Ar
     report.dry_run = config.dry_run;
     report.outcomes = if config.dry_run { runner.preview(plan).await } else { runner.run(plan).await };
     report.duration = tools.since(report.started);
-    session.record(&report, &memory.pages, tools.now()).await;
+    session.record(config, &report, &memory.pages, tools.now()).await;
     Ok(report)
 }

@@ -130,8 +130,9 @@ pub fn plan(
         }
     }
     planner.make_room(&repos, &moving, &mut plan);
-    let in_the_way: HashSet<MirrorKey> = plan.settled.iter().map(|settled| settled.outcome.key.clone()).collect();
-    for repo in repos.into_iter().filter(|repo| !in_the_way.contains(&repo.key())) {
+    // So far only what cannot be mirrored is settled.
+    let refused: HashSet<MirrorKey> = plan.settled.iter().map(|settled| settled.outcome.key.clone()).collect();
+    for repo in repos.into_iter().filter(|repo| !refused.contains(&repo.key())) {
         planner.settle_or_work(repo, &mut plan);
     }
     for key in &inventory.gone {
@@ -243,9 +244,9 @@ impl Planner<'_> {
                 outcome.notes.push(format!("is {word} by its forge; a mirror made before is kept."));
             }
             // Recorded also where there is no mirror: under --watch it is news once.
-            let known = record.cloned().unwrap_or_else(|| MirrorRecord::new(&repo));
-            plan.settled
-                .push(Settled { outcome, record: Some(MirrorRecord { verdict: Verdict::Unavailable, ..known }) });
+            let before = record.cloned().unwrap_or_else(|| MirrorRecord::new(&repo));
+            let record = (!known).then_some(MirrorRecord { verdict: Verdict::Unavailable, ..before });
+            plan.settled.push(Settled { outcome, record });
             return;
         }
         let patient = self.config.watch && !self.config.full && !is_arriving(&repo, plan);
@@ -332,12 +333,13 @@ impl Planner<'_> {
             notes: Vec::new(),
         };
         // Under --watch it is news once.
-        if !self.config.watch || record.gone_since.is_none() {
+        let is_news = !self.config.watch || record.gone_since.is_none();
+        if is_news {
             let day = since.strftime("%Y-%m-%d");
             let mirror = if has_mirror { "; the mirror is kept" } else { ", and there is no mirror of it" };
             outcome.notes.push(format!("is gone at its source since {day}{mirror}."));
         }
-        plan.settled.push(Settled { outcome, record: Some(record.gone(self.now)) });
+        plan.settled.push(Settled { outcome, record: is_news.then(|| record.gone(self.now)) });
     }
 }
 

@@ -11,6 +11,7 @@ use tokio::sync::Semaphore;
 use crate::config::Config;
 use crate::discover::{Access, Inventory};
 use crate::failure::{Failure, Reason};
+use crate::mirror::checkout::{self, Checkout};
 use crate::mirror::decide::Rules;
 use crate::mirror::{self, Job, adopt};
 use crate::model::{MirrorKey, Outcome, Repo, Verdict};
@@ -223,7 +224,8 @@ impl<'a> Runner<'a> {
         if self.tools.stop.is_cancelled() {
             return Outcome::failed(repo, Failure::new(Reason::Cancelled, "not tried: the run was stopped"));
         }
-        let has_credential = access.credential.is_some();
+        let job = self.job(task, &access);
+        let has_credential = job.remote.credential().is_some();
         if has_credential && self.is_refused(&repo.source) {
             let message = "not tried: the source's credential was refused before";
             return Outcome {
@@ -232,7 +234,6 @@ impl<'a> Runner<'a> {
             };
         }
         tracing::debug!("{}: {}", repo.path, task.why);
-        let job = self.job(task, &access);
         let mut outcome = mirror::bring_up(&job, self.tools, self.sink).await;
         match outcome.failure.as_ref().map(|failure| failure.reason) {
             Some(Reason::AuthFailed) if has_credential => self.refuse(&repo.source),
@@ -240,11 +241,29 @@ impl<'a> Runner<'a> {
             Some(Reason::Blocked) => {
                 outcome.verdict = Verdict::Unavailable;
                 outcome.failure = None;
-                outcome.notes.push("is blocked by its forge (HTTP 451); a mirror made before is kept.".to_owned());
+                let before = self.records.get(&repo.key());
+                // Under --watch it is news once.
+                if !self.config.watch || before.is_none_or(|record| record.verdict != Verdict::Unavailable) {
+                    outcome.notes.push("is blocked by its forge (HTTP 451); a mirror made before is kept.".to_owned());
+                }
             }
+            None if self.config.checkout => self.check_out(repo, &mut outcome).await,
             _ => {}
         }
         outcome
+    }
+
+    async fn check_out(&self, repo: &Repo, outcome: &mut Outcome) {
+        let tree = repo.path.checkout_path(&repo.folder);
+        let Tools { git, storage, .. } = self.tools;
+        match checkout::follow(git, storage, &outcome.mirror, &tree, self.alone_since).await {
+            Ok(Checkout::LeftAlone(why)) => outcome.notes.push(format!("the checkout was left alone: {why}.")),
+            Ok(_) => {}
+            Err(failure) => {
+                outcome.degraded = true;
+                outcome.failure = Some(failure);
+            }
+        }
     }
 
     async fn look(&self, task: &Task, step: Option<&Move>) -> Outcome {

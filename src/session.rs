@@ -4,7 +4,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
 
 use jiff::Timestamp;
-use serde_json::json;
 
 use crate::config::Config;
 use crate::error::Error;
@@ -96,7 +95,7 @@ impl Session {
 
     /// Writes down the run and the listings' pages. What cannot be written is only told: the results themselves were
     /// recorded one by one, and without the pages the next listing merely costs more.
-    pub async fn record(&self, report: &Report, pages: &PageCache, now: Timestamp) {
+    pub async fn record(&self, config: &Config, report: &Report, pages: &PageCache, now: Timestamp) {
         let Some(store) = self.store() else { return };
         let pages: Vec<StoredPage> = pages
             .changed()
@@ -112,10 +111,13 @@ impl Session {
         if let Err(error) = store.save_pages(&pages, now).await {
             tracing::warn!("{error}");
         }
-        let totals = json!({ "mirrors": report.outcomes.len() });
+        // A watch that finds nothing to do must not wake the disk.
+        if config.watch && !report.is_news() && report.exit_code() == 0 {
+            return;
+        }
         let finished = async {
             let run = store.begin_run(report.started).await?;
-            store.finish_run(run, now, report.exit_code(), &totals).await
+            store.finish_run(run, now, report.exit_code(), &report.totals()).await
         };
         if let Err(error) = finished.await {
             tracing::warn!("{error}");

@@ -89,7 +89,7 @@ pub fn transactions(
         let stamp = free_stamp(local, rules.now);
         let moved = decision.take.iter().filter(|update| forced.contains(&update.name));
         for update in decision.delete.iter().chain(moved).filter(|update| !is_derived(update.name.as_bstr())) {
-            if let Some(old) = update.change.old() {
+            if let Some(old) = update.change.before() {
                 let name = [KEPT.as_bytes(), stamp.as_bytes(), b"/", &update.name].concat().into();
                 first.push(RefEdit::Create { name, new: old });
             }

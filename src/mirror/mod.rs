@@ -3,6 +3,7 @@
 //! [`decide`] is pure and shared with the dry run; everything else here acts.
 
 pub mod adopt;
+pub mod checkout;
 mod clone;
 pub mod decide;
 mod health;
@@ -136,7 +137,7 @@ pub async fn preview(
         Err(failure) => return Err(failure),
     };
     let decision = decide::decide(&local, &source, &job.rules);
-    let created = decision.take.iter().filter(|update| update.change.old().is_none()).count();
+    let created = decision.take.iter().filter(|update| update.change.before().is_none()).count();
     let counts = RefCounts {
         created,
         forwarded: decision.take.len() - created,

@@ -7,13 +7,13 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
-use bstr::{BStr, BString, ByteSlice};
+use bstr::{BString, ByteSlice};
 
 use super::decide::{decide, transactions, without_loss};
 use super::{Done, Job};
 use crate::failure::{Failure, Reason};
 use crate::git::Git;
-use crate::git::refs::{Advertisement, Change, LocalRefs, RefUpdate, is_branch};
+use crate::git::refs::{Advertisement, Change, LocalRefs, Oid, RefUpdate, is_branch};
 use crate::model::{RefCounts, Repo, Verdict};
 use crate::progress::{Event, Sink};
 use crate::tools::Tools;
@@ -51,16 +51,17 @@ async fn once(job: &Job<'_>, tools: &Tools, sink: &dyn Sink, dir: &Path, local: 
     let source = git.ls_remote(&job.remote).await?;
     let mut decision = decide(&local, &source, &job.rules);
 
-    let names: Vec<&BStr> = decision.take.iter().map(|update| update.name.as_bstr()).collect();
+    let tips: BTreeSet<Oid> = decision.take.iter().filter_map(|update| update.change.after()).collect();
     let mut received = 0;
-    if !names.is_empty() {
+    if !tips.is_empty() {
         let mut tell = |phase: &str, percent| sink.tell(&Event::Phase { path: &job.repo.path, phase, percent });
-        received = git.fetch_objects(dir, &job.remote, &names, &mut tell).await?;
+        received = git.fetch_objects(dir, &job.remote, &tips, &mut tell).await?;
     }
     let forced = forced(git, dir, &decision.take).await;
     if decision.held.is_some() {
         decision.take = without_loss(decision.take, &decision.delete, &forced);
         decision.delete.clear();
+        decision.expired.clear();
     }
 
     let [make_room, take] = transactions(&decision, &forced, &local, &job.rules);

@@ -153,6 +153,11 @@ impl Report {
         document::text(&document::Document::of(self))
     }
 
+    /// Returns the `totals` of the JSON document, for the history of runs.
+    pub fn totals(&self) -> serde_json::Value {
+        document::totals(self)
+    }
+
     /// Writes the JSON document to `path`: whole or not at all.
     ///
     /// It is written beside `path` and renamed into place. A new file gets the mode that the umask leaves, an existing
