@@ -1,6 +1,7 @@
 //! From the command line to the exit code: each command, wired up.
 
 use std::collections::BTreeSet;
+use std::convert::Infallible;
 use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -168,7 +169,21 @@ async fn work(
     let hangup = if config.watch { Hangup::Reload } else { Hangup::Terminate };
     let signals = Signals::install(hangup).map_err(|error| Error::run("cannot listen to signals").caused_by(error))?;
     let tools = tools(&config, env, &signals)?;
-    let session = Session::open(&config, &tools).await?;
+    let session = match (Session::open(&config, &tools).await, signals.stopped()) {
+        (Ok(session), _) => session,
+        // Stopped while it waited for another run: nothing was begun.
+        (Err(_), Some(Stop::Interrupted)) => return Ok(exit::INTERRUPTED),
+        (Err(_), Some(Stop::Terminated)) => return Ok(exit::OK),
+        (Err(error), None) => return Err(error),
+    };
+    let (told, quiet) = (screen.clone(), config.output.quiet);
+    let tell = async {
+        signals.stopping().cancelled().await;
+        if !quiet {
+            told.line("stopping: git gets a few seconds to end; ask again to stop at once.");
+        }
+        std::future::pending::<Infallible>().await
+    };
     let mut cycles =
         Cycles { args, config, tools, session, sink, screen, signals: signals.clone(), troubles: BTreeSet::new() };
     tokio::select! {
@@ -176,6 +191,7 @@ async fn work(
         // Asked twice: our children are killed as they are dropped, and the next run sweeps up.
         () = signals.now().cancelled() => Ok(exit::INTERRUPTED),
         done = cycles.until_done() => done,
+        never = tell => match never {},
     }
 }
 

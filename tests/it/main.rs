@@ -3,4 +3,6 @@
 //! [`support`] is the harness and has the examples; every other module is about one behaviour of the product.
 
 mod forge_itself;
+mod freshness;
 mod support;
+mod watching;
