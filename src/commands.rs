@@ -32,7 +32,7 @@ pub fn main() -> ExitCode {
     let cli = match cli::parse(std::env::args_os()) {
         Ok(cli) => cli,
         Err(stop) if stop.exit_code == exit::OK => {
-            print(&stop.text);
+            let _ = anstream::stdout().write_all(stop.text.as_bytes());
             return ExitCode::SUCCESS;
         }
         Err(stop) => {
@@ -65,9 +65,11 @@ fn dispatch(cli: Cli) -> Result<u8, Error> {
     }
 }
 
-/// Prints to stdout; a reader that went away (`| head`) is no error of ours.
+/// Prints to stdout as it is; a reader that went away (`| head`) is no error of ours.
+///
+/// Whether there is colour in it was decided before: on a pipe `--color always` means what it says.
 fn print(text: &str) {
-    let mut out = anstream::stdout().lock();
+    let mut out = std::io::stdout().lock();
     let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
 }
 

@@ -4,5 +4,6 @@
 
 mod forge_itself;
 mod freshness;
+mod reports;
 mod support;
 mod watching;
