@@ -46,6 +46,24 @@ impl Listener<'_> {
             (self.progress)(step.phase, step.percent);
         }
     }
+
+    /// The bytes received, when the packs took so many before and after.
+    ///
+    /// Index-pack tells its throughput only after a second read, so it is silent about packs of a few KiB. Those are
+    /// counted on disk, where a thin pack is a little larger than what came over the wire.
+    fn received_in(&self, before: u64, after: u64) -> u64 {
+        match self.received {
+            0 => after.saturating_sub(before),
+            told => told,
+        }
+    }
+}
+
+/// The bytes of all packs in the repository `dir`; what cannot be read counts for nothing.
+fn packed(dir: &Path) -> u64 {
+    let entries = std::fs::read_dir(dir.join("objects/pack")).into_iter().flatten().flatten();
+    let packs = entries.filter(|entry| entry.path().extension().is_some_and(|extension| extension == "pack"));
+    packs.filter_map(|entry| Some(entry.metadata().ok()?.len())).sum()
 }
 
 impl Git {
@@ -112,7 +130,7 @@ impl Git {
         let call = Call { what: "cannot clone the source", command, remote: Some(remote), input: Vec::new() };
         let mut listener = Listener { progress, received: 0 };
         self.succeed(call, |line| listener.hear(line)).await?;
-        Ok(listener.received)
+        Ok(listener.received_in(0, packed(into)))
     }
 
     /// Fetches the objects `tips`, which `remote` has just advertised, into `dir` and moves no ref; returns the bytes
@@ -144,6 +162,7 @@ impl Git {
         command.args(["--progress", "--stdin", "--", &url]);
         let call = Call { what: "cannot fetch from the source", command, remote: Some(remote), input };
         let mut listener = Listener { progress, received: 0 };
+        let before = packed(dir);
         let finished = self.succeed(call, |line| listener.hear(line)).await?;
         // Git leaves such objects in the repository, unconnected, and ends with 0 (2.47): a ref moved to them would be
         // broken.
@@ -159,7 +178,7 @@ impl Git {
         if let Some(line) = about_us.find_map(classify::damage) {
             return Err(Failure::new(Reason::Corrupt, "git met damage while it fetched").with_evidence(line));
         }
-        Ok(listener.received)
+        Ok(listener.received_in(before, packed(dir)))
     }
 
     /// Carries out all `edits` or none of them; every old value is checked.
