@@ -95,15 +95,17 @@ struct Found {
 
 impl Inventory {
     fn add(&mut self, source: &SourceConfig, found: Found, seen: &mut HashSet<MirrorKey>) {
+        let selection = Selection::of(&source.filters);
         let part = |refused: forge::Refused| RefusedPart {
             source: source.id.clone(),
             what: refused.what,
             failure: refused.failure,
         };
-        self.refused.extend(found.listing.refused.into_iter().map(part));
+        // Who excludes a repository with an unusable name has settled the matter.
+        let refused = found.listing.refused.into_iter().filter(|refused| !selection.excludes(&refused.what));
+        self.refused.extend(refused.map(part));
         self.gone.extend(found.gone);
         self.access.insert(source.id.clone(), found.access);
-        let selection = Selection::of(&source.filters);
         // Two sources may show the same repository; the first one named mirrors it.
         let wanted = found.listing.repos.into_iter().filter(|repo| selection.wants(repo) && seen.insert(repo.key()));
         self.repos.extend(wanted);
@@ -225,12 +227,16 @@ impl<'a> Selection<'a> {
         Selection { filters, include: globs(&filters.include), exclude: globs(&filters.exclude) }
     }
 
+    fn excludes(&self, name: &str) -> bool {
+        self.exclude.is_match(name)
+    }
+
     /// Whether this repository is wanted.
     pub fn wants(&self, repo: &Repo) -> bool {
         let filters = self.filters;
         let name = repo.path.to_string();
         (filters.include.is_empty() || self.include.is_match(&name))
-            && !self.exclude.is_match(&name)
+            && !self.excludes(&name)
             && (filters.forks || !repo.fork)
             && (filters.archived || !repo.archived)
             && (filters.visibility.is_empty() || filters.visibility.contains(&repo.visibility))

@@ -1,7 +1,10 @@
 //! Holocron keeps a faithful copy of every git repository you own: on disk, later on another forge, or both.
 //!
-//! [`mirror`] is the main job on one screen, and each of its lines names the file to read next. The middle (plan, ref
+//! [`mirror()`] is the main job on one screen, and each of its lines names the file to read next. The middle (plan, ref
 //! diff, classification) is pure; effects are at the ends. `docs/design.md` has the whole plan of the house.
+
+// Outside tests a failure is a value.
+#![cfg_attr(not(test), warn(clippy::panic, clippy::unwrap_used))]
 
 pub mod cli;
 pub mod config;
@@ -60,6 +63,6 @@ pub async fn mirror(config: &Config, tools: &Tools, session: &Session, sink: &Ar
     report.dry_run = config.dry_run;
     report.outcomes = if config.dry_run { runner.preview(plan).await } else { runner.run(plan).await };
     report.duration = tools.since(report.started);
-    session.record(&report, &memory.pages, tools.now()).await;
+    session.record(config, &report, &memory.pages, tools.now()).await;
     Ok(report)
 }

@@ -84,6 +84,8 @@ pub enum Why {
     Recent,
     /// It was empty, which no listing contradicts for sure.
     Empty,
+    /// Its mirror has just come to its place: the record needs the new name.
+    Moved,
     /// Its refs have not been compared for long, or were asked to be.
     Full,
 }
@@ -97,6 +99,7 @@ impl fmt::Display for Why {
             Why::Untold => "the source does not tell when it changed",
             Why::Recent => "it was pushed to recently",
             Why::Empty => "it was empty",
+            Why::Moved => "its mirror has moved",
             Why::Full => "a full comparison is due",
         })
     }
@@ -127,7 +130,9 @@ pub fn plan(
         }
     }
     planner.make_room(&repos, &moving, &mut plan);
-    for repo in repos {
+    // So far only what cannot be mirrored is settled.
+    let refused: HashSet<MirrorKey> = plan.settled.iter().map(|settled| settled.outcome.key.clone()).collect();
+    for repo in repos.into_iter().filter(|repo| !refused.contains(&repo.key())) {
         planner.settle_or_work(repo, &mut plan);
     }
     for key in &inventory.gone {
@@ -154,9 +159,8 @@ impl Planner<'_> {
         };
         let mut repos: Vec<&Repo> = self.inventory.repos.iter().collect();
         // Who has a mirror there already comes first.
-        repos.sort_by_key(|repo| {
-            !self.records.get(&repo.key()).is_some_and(|record| record.mirror == repo.mirror_path())
-        });
+        repos
+            .sort_by_key(|repo| self.records.get(&repo.key()).is_none_or(|record| record.mirror != repo.mirror_path()));
         let mut taken: BTreeMap<String, &Repo> = BTreeMap::new();
         let mut kept = Vec::new();
         for repo in repos {
@@ -230,9 +234,6 @@ impl Planner<'_> {
     }
 
     fn settle_or_work(&self, repo: Repo, plan: &mut Plan) {
-        if plan.settled.iter().any(|settled| settled.outcome.key == repo.key()) {
-            return;
-        }
         let record = self.records.get(&repo.key()).copied();
         let settle = |outcome| Settled { outcome, record: None };
         if let Some(word) = unavailable(&repo) {
@@ -241,13 +242,14 @@ impl Planner<'_> {
             if !self.config.watch || !known {
                 outcome.notes.push(format!("is {word} by its forge; a mirror made before is kept."));
             }
-            let unavailable = |record: &MirrorRecord| MirrorRecord { verdict: Verdict::Unavailable, ..record.clone() };
-            plan.settled.push(Settled { outcome, record: record.map(unavailable) });
+            // Recorded also where there is no mirror: under --watch it is news once.
+            let before = record.cloned().unwrap_or_else(|| MirrorRecord::new(&repo));
+            let record = (!known).then_some(MirrorRecord { verdict: Verdict::Unavailable, ..before });
+            plan.settled.push(Settled { outcome, record });
             return;
         }
-        if let Some(waiting) =
-            record.filter(|_| self.config.watch && !self.config.full).and_then(|record| self.backing_off(record))
-        {
+        let patient = self.config.watch && !self.config.full && !is_arriving(&repo, plan);
+        if let Some(waiting) = record.filter(|_| patient).and_then(|record| self.backing_off(record)) {
             let outcome = Outcome { failure: waiting.failure.clone(), ..Outcome::new(&repo, Verdict::Skipped) };
             plan.settled.push(settle(outcome));
             return;
@@ -271,7 +273,7 @@ impl Planner<'_> {
 
     /// Why git must look at this repository; `None` when its mirror is current.
     fn why(&self, repo: &Repo, record: Option<&MirrorRecord>, plan: &Plan) -> Option<Why> {
-        let arriving = plan.moves.iter().any(|step| step.repo.key() == repo.key());
+        let arriving = is_arriving(repo, plan);
         let lies_there = self.inventory.present.contains(&repo.mirror_path());
         let evicted = plan.evictions.iter().any(|eviction| eviction.from == repo.mirror_path());
         if !arriving && (!lies_there || evicted) {
@@ -296,6 +298,9 @@ impl Planner<'_> {
         if older_than(record.last_full, self.config.full_every) {
             return Some(Why::Full);
         }
+        if arriving {
+            return Some(Why::Moved);
+        }
         // Within the window after a push the listing may not show the next one yet (GitLab updates its time once an
         // hour), so a look taken then proves less than one taken later.
         let window = SignedDuration::try_from(self.config.window).unwrap_or(SignedDuration::MAX);
@@ -305,6 +310,11 @@ impl Planner<'_> {
 
     fn gone(&self, key: &MirrorKey, plan: &mut Plan) {
         let Some(record) = self.records.get(key) else { return };
+        let has_mirror = self.inventory.present.contains(&record.mirror);
+        if !has_mirror && record.last_success.is_none() {
+            // There never was anything to keep.
+            return;
+        }
         let since = record.gone_since.unwrap_or(self.now);
         let mut outcome = Outcome {
             path: record.path.clone(),
@@ -322,12 +332,19 @@ impl Planner<'_> {
             notes: Vec::new(),
         };
         // Under --watch it is news once.
-        if !self.config.watch || record.gone_since.is_none() {
+        let is_news = !self.config.watch || record.gone_since.is_none();
+        if is_news {
             let day = since.strftime("%Y-%m-%d");
-            outcome.notes.push(format!("is gone at its source since {day}; the mirror is kept."));
+            let mirror = if has_mirror { "; the mirror is kept" } else { ", and there is no mirror of it" };
+            outcome.notes.push(format!("is gone at its source since {day}{mirror}."));
         }
-        plan.settled.push(Settled { outcome, record: Some(record.gone(self.now)) });
+        plan.settled.push(Settled { outcome, record: is_news.then(|| record.gone(self.now)) });
     }
+}
+
+/// Whether the mirror of this repository is about to come to its place.
+fn is_arriving(repo: &Repo, plan: &Plan) -> bool {
+    plan.moves.iter().any(|step| step.repo.id == repo.id && step.repo.folder == repo.folder)
 }
 
 fn unavailable(repo: &Repo) -> Option<&'static str> {
@@ -337,3 +354,6 @@ fn unavailable(repo: &Repo) -> Option<&'static str> {
         RepoState::Filled | RepoState::Ready | RepoState::Empty => None,
     }
 }
+
+#[cfg(test)]
+mod tests;

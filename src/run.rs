@@ -1,6 +1,7 @@
 //! Carries a plan out: so many mirrors at a time, so many per host, each result recorded as soon as it stands.
 
 use std::collections::{BTreeSet, HashMap};
+use std::path::PathBuf;
 use std::sync::Mutex;
 use std::time::SystemTime;
 
@@ -10,6 +11,7 @@ use tokio::sync::Semaphore;
 use crate::config::Config;
 use crate::discover::{Access, Inventory};
 use crate::failure::{Failure, Reason};
+use crate::mirror::checkout::{self, Checkout};
 use crate::mirror::decide::Rules;
 use crate::mirror::{self, Job, adopt};
 use crate::model::{MirrorKey, Outcome, Repo, Verdict};
@@ -55,16 +57,17 @@ impl<'a> Runner<'a> {
 
     /// Carries out the whole plan and returns every mirror's outcome.
     pub async fn run(&self, plan: Plan) -> Vec<Outcome> {
-        let mut outcomes = self.settle(plan.settled).await;
-        let stuck = self.rearrange(&plan.evictions, &plan.moves).await;
+        let rearranged = self.rearrange(&plan.evictions, &plan.moves).await;
         let notes: HashMap<MirrorKey, &str> =
             plan.moves.iter().map(|step| (step.repo.key(), step.note.as_str())).collect();
+        let mut outcomes = self.settle(plan.settled, &rearranged, &notes).await;
+        let Rearranged { stuck, occupied, .. } = rearranged;
         let worked = stream::iter(plan.tasks)
             .map(|task| {
-                let (stuck, notes) = (&stuck, &notes);
+                let (stuck, occupied, notes) = (&stuck, &occupied, &notes);
                 async move {
                     let key = task.repo.key();
-                    let mut outcome = match stuck.get(&key) {
+                    let mut outcome = match stuck.get(&key).or_else(|| occupied.get(&task.place)) {
                         Some(failure) => Outcome::failed(&task.repo, failure.clone()),
                         None => self.work(&task).await,
                     };
@@ -103,9 +106,26 @@ impl<'a> Runner<'a> {
         outcomes
     }
 
-    async fn settle(&self, settled: Vec<Settled>) -> Vec<Outcome> {
+    async fn settle(
+        &self,
+        settled: Vec<Settled>,
+        rearranged: &Rearranged,
+        notes: &HashMap<MirrorKey, &str>,
+    ) -> Vec<Outcome> {
         let mut outcomes = Vec::new();
-        for Settled { mut outcome, record } in settled {
+        for Settled { mut outcome, mut record } in settled {
+            // A mirror that needs no git may have moved all the same, such as that of a repository that is gone.
+            if let Some(place) = rearranged.moved.get(&outcome.key) {
+                outcome.mirror.clone_from(place);
+                record.iter_mut().for_each(|record| record.mirror.clone_from(place));
+            }
+            if let Some(note) = notes.get(&outcome.key) {
+                outcome.notes.insert(0, (*note).to_owned());
+            }
+            if let Some(failure) = rearranged.stuck.get(&outcome.key) {
+                outcome.degraded = true;
+                outcome.failure.get_or_insert_with(|| failure.clone());
+            }
             if let (Some(store), Some(record)) = (self.store, record)
                 && let Err(error) = store.record(&record).await
             {
@@ -117,17 +137,20 @@ impl<'a> Runner<'a> {
         outcomes
     }
 
-    /// Moves mirrors to their new places; returns the repositories whose mirrors could not be moved, and why.
-    async fn rearrange(&self, evictions: &[Eviction], moves: &[Move]) -> HashMap<MirrorKey, Failure> {
+    /// Moves mirrors to their new places.
+    async fn rearrange(&self, evictions: &[Eviction], moves: &[Move]) -> Rearranged {
         let storage = &self.tools.storage;
-        let mut stuck = HashMap::new();
+        let Rearranged { mut moved, mut stuck, mut occupied } = Rearranged::default();
         for Eviction { key, from } in evictions {
             let to = storage.gone_place(from, &key.id);
-            let result = storage.place(&storage.path(from), &to);
-            if let Err(failure) = &result {
-                tracing::warn!("{failure}");
-            } else {
-                self.moved(key, &to).await;
+            match storage.place(&storage.path(from), &to) {
+                Ok(()) => {
+                    self.moved(key, &to).await;
+                    moved.insert(key.clone(), to);
+                }
+                Err(failure) => {
+                    occupied.insert(from.clone(), failure);
+                }
             }
         }
         // Where a place is taken by a mirror that is itself about to move, both wait aside first.
@@ -153,13 +176,16 @@ impl<'a> Runner<'a> {
             let staged = storage.staging_place(&key);
             let from = if storage.has_mirror(&staged) { staged } else { step.from.clone() };
             match adopt::relocate(&self.tools.git, storage, &from, &step.to, &step.repo.url).await {
-                Ok(()) => self.moved(&key, &step.to).await,
+                Ok(()) => {
+                    self.moved(&key, &step.to).await;
+                    moved.insert(key, step.to.clone());
+                }
                 Err(failure) => {
                     stuck.insert(key, failure);
                 }
             }
         }
-        stuck
+        Rearranged { moved, stuck, occupied }
     }
 
     /// Remembers where a mirror lies now, so that a run killed between move and result does not lose it.
@@ -198,8 +224,8 @@ impl<'a> Runner<'a> {
         if self.tools.stop.is_cancelled() {
             return Outcome::failed(repo, Failure::new(Reason::Cancelled, "not tried: the run was stopped"));
         }
-        // A clone URL on another host gets no credential, and what that host says is nothing against it.
-        let has_credential = access.credential.as_ref().is_some_and(|ours| repo.url.origin() == Some(&ours.origin));
+        let job = self.job(task, &access);
+        let has_credential = job.remote.credential().is_some();
         if has_credential && self.is_refused(&repo.source) {
             let message = "not tried: the source's credential was refused before";
             return Outcome {
@@ -208,7 +234,6 @@ impl<'a> Runner<'a> {
             };
         }
         tracing::debug!("{}: {}", repo.path, task.why);
-        let job = self.job(task, &access);
         let mut outcome = mirror::bring_up(&job, self.tools, self.sink).await;
         match outcome.failure.as_ref().map(|failure| failure.reason) {
             Some(Reason::AuthFailed) if has_credential => self.refuse(&repo.source),
@@ -216,11 +241,29 @@ impl<'a> Runner<'a> {
             Some(Reason::Blocked) => {
                 outcome.verdict = Verdict::Unavailable;
                 outcome.failure = None;
-                outcome.notes.push("is blocked by its forge (HTTP 451); a mirror made before is kept.".to_owned());
+                let before = self.records.get(&repo.key());
+                // Under --watch it is news once.
+                if !self.config.watch || before.is_none_or(|record| record.verdict != Verdict::Unavailable) {
+                    outcome.notes.push("is blocked by its forge (HTTP 451); a mirror made before is kept.".to_owned());
+                }
             }
+            None if self.config.checkout => self.check_out(repo, &mut outcome).await,
             _ => {}
         }
         outcome
+    }
+
+    async fn check_out(&self, repo: &Repo, outcome: &mut Outcome) {
+        let tree = repo.path.checkout_path(&repo.folder);
+        let Tools { git, storage, .. } = self.tools;
+        match checkout::follow(git, storage, &outcome.mirror, &tree, self.alone_since).await {
+            Ok(Checkout::LeftAlone(why)) => outcome.notes.push(format!("the checkout was left alone: {why}.")),
+            Ok(_) => {}
+            Err(failure) => {
+                outcome.degraded = true;
+                outcome.failure = Some(failure);
+            }
+        }
     }
 
     async fn look(&self, task: &Task, step: Option<&Move>) -> Outcome {
@@ -263,6 +306,17 @@ impl<'a> Runner<'a> {
     fn refuse(&self, source: &str) {
         self.refused.lock().unwrap_or_else(std::sync::PoisonError::into_inner).insert(source.to_owned());
     }
+}
+
+/// What became of the moves.
+#[derive(Default)]
+struct Rearranged {
+    /// Where mirrors lie now.
+    moved: HashMap<MirrorKey, PathBuf>,
+    /// Why mirrors could not be moved.
+    stuck: HashMap<MirrorKey, Failure>,
+    /// Places still taken by another repository's mirror, which must not be mistaken for that of the new one.
+    occupied: HashMap<PathBuf, Failure>,
 }
 
 /// A result that could not be written down: the mirror is as it is, and the next run will look at it again.

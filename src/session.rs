@@ -1,10 +1,9 @@
 //! What a run holds while it lasts: the storage's lock, the store, and what the store remembers.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
 
 use jiff::Timestamp;
-use serde_json::json;
 
 use crate::config::Config;
 use crate::error::Error;
@@ -21,8 +20,8 @@ pub struct Session {
     store: Option<Store>,
     /// `None` in a dry run, which only looks.
     lock: Option<Lock>,
-    /// What the store's opening had to say.
-    warnings: Vec<String>,
+    /// What the store's opening had to say, until it was said.
+    warnings: Mutex<Vec<String>>,
 }
 
 /// What the store remembers of earlier runs.
@@ -41,7 +40,7 @@ impl Session {
         let storage = &tools.storage;
         if config.dry_run {
             let store = Self::look(storage).await?;
-            return Ok(Session { store, lock: None, warnings: Vec::new() });
+            return Ok(Session { store, lock: None, warnings: Mutex::default() });
         }
         storage.prepare()?;
         let lock = storage.lock(config.wait, &tools.stop).await?;
@@ -53,7 +52,7 @@ impl Session {
                 moved.display()
             )
         });
-        Ok(Session { store: Some(opened.store), lock: Some(lock), warnings: rebuilt.into_iter().collect() })
+        Ok(Session { store: Some(opened.store), lock: Some(lock), warnings: Mutex::new(rebuilt.into_iter().collect()) })
     }
 
     /// Opens the store only to read; `None` where there is none.
@@ -79,7 +78,7 @@ impl Session {
     /// # Errors
     /// A store that cannot be read at all.
     pub async fn recall(&self, warnings: &mut Vec<String>) -> Result<Memory, Error> {
-        warnings.extend(self.warnings.iter().cloned());
+        warnings.append(&mut self.warnings.lock().unwrap_or_else(PoisonError::into_inner));
         let Some(store) = &self.store else {
             return Ok(Memory { records: Vec::new(), pages: Arc::default() });
         };
@@ -96,7 +95,7 @@ impl Session {
 
     /// Writes down the run and the listings' pages. What cannot be written is only told: the results themselves were
     /// recorded one by one, and without the pages the next listing merely costs more.
-    pub async fn record(&self, report: &Report, pages: &PageCache, now: Timestamp) {
+    pub async fn record(&self, config: &Config, report: &Report, pages: &PageCache, now: Timestamp) {
         let Some(store) = self.store() else { return };
         let pages: Vec<StoredPage> = pages
             .changed()
@@ -112,10 +111,13 @@ impl Session {
         if let Err(error) = store.save_pages(&pages, now).await {
             tracing::warn!("{error}");
         }
-        let totals = json!({ "mirrors": report.outcomes.len() });
+        // A watch that finds nothing to do must not wake the disk.
+        if config.watch && !report.is_news() && report.exit_code() == 0 {
+            return;
+        }
         let finished = async {
             let run = store.begin_run(report.started).await?;
-            store.finish_run(run, now, report.exit_code(), &totals).await
+            store.finish_run(run, now, report.exit_code(), &report.totals()).await
         };
         if let Err(error) = finished.await {
             tracing::warn!("{error}");

@@ -64,7 +64,7 @@ pub struct MirrorArgs {
     #[arg(long, help_heading = "When")]
     pub watch: bool,
 
-    /// From the start of one cycle to the start of the next, in seconds or as `10m` [default: 60]
+    /// How long to rest between two cycles, in seconds or as `10m` [default: 60]
     #[arg(long, value_name = "SEC", help_heading = "When")]
     pub interval: Option<Seconds>,
 

@@ -122,7 +122,7 @@ pub struct Config {
     pub per_host: usize,
     /// Keep running, cycle after cycle.
     pub watch: bool,
-    /// From the start of one cycle to the start of the next (`--watch`).
+    /// The rest between two cycles (`--watch`), up to a tenth of jitter not counted.
     pub interval: Duration,
     /// How long after a push its repository is looked at again although the listing shows nothing new.
     pub window: Duration,

@@ -23,7 +23,7 @@ pub(crate) struct RawConfig {
     /// Mirrors of one host worked on at the same time, 1 to 1000.
     #[schemars(range(min = 1, max = 1000))]
     pub per_host: Option<u32>,
-    /// From the start of one cycle to the start of the next; a bare number counts seconds.
+    /// The rest between two cycles; a bare number counts seconds.
     pub interval: Option<Seconds>,
     /// How long after a push its repository is looked at again; a bare number counts minutes.
     pub window: Option<Minutes>,

@@ -194,15 +194,15 @@ impl Api {
     /// Sends a request once and follows redirects within our origin.
     async fn follow(&self, ask: &Ask<'_>) -> Result<Answer, Failure> {
         let what = ask.name();
-        let mut url = ask.url.clone();
+        let (mut url, mut said_by) = (ask.url.clone(), "a link");
         for _ in 0..=MOST_REDIRECTS {
-            self.check_origin(&url, "a link")?;
+            self.check_origin(&url, said_by)?;
             let response = self.cancellable(self.request(ask, &url)).await?.map_err(|e| self.broken(&what, e))?;
             let status = response.status();
             if !status.is_redirection() || status == StatusCode::NOT_MODIFIED {
                 return self.answer(what, response, ask.etag.is_some()).await;
             }
-            url = self.redirected(&what, &ask.method, &url, &response)?;
+            (url, said_by) = (redirected(&what, &ask.method, &url, &response)?, "a redirect");
         }
         Err(Failure::new(Reason::ServerError, format!("{what}: more than {MOST_REDIRECTS} redirects")))
     }
@@ -220,21 +220,6 @@ impl Api {
         }
         tracing::debug!(method = %ask.method, %url, "asking the forge");
         request.send().await
-    }
-
-    /// Where a redirect leads: on our origin, or it is a failure and nothing is sent.
-    fn redirected(&self, what: &str, method: &Method, from: &Url, response: &Response) -> Result<Url, Failure> {
-        let location = response.headers().get(LOCATION).and_then(|value| value.to_str().ok());
-        let to = location
-            .and_then(|text| from.join(text).ok())
-            .ok_or_else(|| Failure::new(Reason::ServerError, format!("{what}: a redirect to nowhere")))?;
-        self.check_origin(&to, "a redirect")?;
-        // 301, 302 and 303 let a client turn the request into a GET, which is not what was meant.
-        let keeps_method = matches!(response.status().as_u16(), 307 | 308);
-        if method.is_safe() || keeps_method {
-            return Ok(to);
-        }
-        Err(Failure::new(Reason::RemoteNotFound, format!("{what}: moved to {to}")))
     }
 
     /// Reads the body and judges the whole.
@@ -306,6 +291,20 @@ impl Api {
     fn broken(&self, what: &str, error: reqwest::Error) -> Failure {
         client::failure(what, error, self.timeout)
     }
+}
+
+/// Where a redirect leads; a request that it would change into another one does not go there.
+fn redirected(what: &str, method: &Method, from: &Url, response: &Response) -> Result<Url, Failure> {
+    let location = response.headers().get(LOCATION).and_then(|value| value.to_str().ok());
+    let to = location
+        .and_then(|text| from.join(text).ok())
+        .ok_or_else(|| Failure::new(Reason::ServerError, format!("{what}: a redirect to nowhere")))?;
+    // 301, 302 and 303 let a client turn the request into a GET, which is not what was meant.
+    let keeps_method = matches!(response.status().as_u16(), 307 | 308);
+    if method.is_safe() || keeps_method {
+        return Ok(to);
+    }
+    Err(Failure::new(Reason::RemoteNotFound, format!("{what}: moved to {to}")))
 }
 
 fn header(auth: Auth, token: &Secret) -> Result<(HeaderName, HeaderValue), Failure> {

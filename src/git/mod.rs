@@ -1,6 +1,6 @@
 //! Git's one door: the program, its environment, and one method per verb.
 //!
-//! Every flag that all commands share stands in [`Git::command`] with its reason. Outputs are read by pure parsers in
+//! Every flag that all commands share stands in `Git::command` with its reason. Outputs are read by pure parsers in
 //! [`refs`] and [`progress`]; failures get their reason from [`classify`].
 
 pub mod askpass;
@@ -8,8 +8,10 @@ pub mod classify;
 mod process;
 pub mod progress;
 pub mod refs;
+mod ssh;
 mod verbs;
 mod version;
+mod worktree;
 
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
@@ -17,19 +19,22 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::process::Command;
+use tokio::sync::OnceCell;
 use tokio_util::sync::CancellationToken;
 
 use crate::failure::{Failure, Reason};
 use crate::secret::Credential;
 use crate::url::RemoteUrl;
 
-pub use verbs::{Progress, RefEdit};
+pub use verbs::{Depth, Progress, RefEdit};
 pub use version::{OLDEST, Version};
+pub use worktree::{PathChange, WorkTree};
 
 /// Variables of git's that a user sets on purpose and that change nothing we rely on; all other `GIT_*` are dropped:
 /// we may have been started by a git hook, which sets `GIT_DIR` and more.
 const KEPT_VARIABLES: &[&str] = &[
     "GIT_SSH",
+    ssh::VARIABLE,
     "GIT_SSH_VARIANT",
     "GIT_SSL_CAINFO",
     "GIT_SSL_CAPATH",
@@ -52,7 +57,7 @@ const KEPT_VARIABLES: &[&str] = &[
 #[derive(Debug, Clone)]
 pub struct Remote {
     pub url: RemoteUrl,
-    /// Handed over only when it belongs to the URL's origin.
+    /// See [`Remote::credential`].
     pub credential: Option<Credential>,
     /// The CA that the server's certificate must come from.
     pub ca_file: Option<PathBuf>,
@@ -65,7 +70,8 @@ impl Remote {
         Remote { url, credential: None, ca_file: None, proxy: None }
     }
 
-    fn credential(&self) -> Option<&Credential> {
+    /// The credential, when it belongs to the URL's origin; no other is ever handed over.
+    pub fn credential(&self) -> Option<&Credential> {
         self.credential.as_ref().filter(|credential| self.url.origin() == Some(&credential.origin))
     }
 }
@@ -92,6 +98,8 @@ pub struct Git {
     askpass: PathBuf,
     limits: process::Limits,
     counter: Arc<askpass::Counter>,
+    /// `core.sshCommand`, asked for at most once.
+    ssh_setting: Arc<OnceCell<OsString>>,
 }
 
 /// One git command in the making: what it is for, its arguments, and whom it talks to.
@@ -119,7 +127,11 @@ impl Git {
         let environment = Arc::new(kept_environment(settings.environment));
         let limits = process::Limits { idle: settings.idle, total: settings.total, stop: settings.stop };
         let counter = Arc::new(askpass::Counter::open()?);
-        Ok(Git { program, environment, askpass: settings.askpass, limits, counter })
+        Ok(Git { program, environment, askpass: settings.askpass, limits, counter, ssh_setting: Arc::default() })
+    }
+
+    fn variable(&self, name: &str) -> Option<&OsStr> {
+        self.environment.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_os_str())
     }
 
     /// A git command with everything that all of them share; `dir` is the repository, if there is one.
@@ -188,6 +200,10 @@ impl Git {
         let mut handover = None;
         if let Some(remote) = call.remote {
             handover = self.reach(&mut call.command, remote)?;
+            // In a box: to find the command out is a run of its own.
+            if let Some(ssh) = Box::pin(self.ssh_command(remote)).await? {
+                call.command.env(ssh::VARIABLE, ssh);
+            }
         }
         tracing::debug!(command = ?Shown(&call.command), "git");
         let finished = process::run(call.command, call.input, &self.limits, on_line).await;
@@ -223,6 +239,8 @@ impl Git {
             let open = self.counter.serve(credential)?;
             command.env("GIT_ASKPASS", &self.askpass).env(askpass::MARKER, &open.path);
             handover = Some(open);
+            // One question less: askpass is asked for the password alone.
+            settings.push(("credential.username".to_owned(), credential.user.clone()));
             // Git 2.46: no request is wasted on hearing 401; older ones do not know the key and ask as ever.
             settings.push(("http.proactiveAuth".to_owned(), "basic".to_owned()));
             // After a redirect to another host git 2.47 goes on there with the login of the first one: the requests after
@@ -245,10 +263,10 @@ impl Git {
 fn failure_of(what: &str, finished: &process::Finished) -> Failure {
     use std::os::unix::process::ExitStatusExt;
     let stdout = String::from_utf8_lossy(&finished.stdout);
-    // Our own askpass refused: whatever git makes of that, it has no credential for that host.
+    // Our own askpass refused: whatever git makes of that, no credential of ours was tried.
     if let Some(line) = finished.stderr.lines().find(|line| line.starts_with(askpass::REFUSAL)) {
         let hint = "the server sends git to another host, which gets no token; check the URL of the source.";
-        return Failure::new(Reason::AuthFailed, what).with_evidence(line).with_hint(hint);
+        return Failure::new(Reason::Held, what).with_evidence(line).with_hint(hint);
     }
     let (reason, evidence) = classify::classify(&stdout, &finished.stderr);
     let how = match (finished.status.code(), finished.status.signal()) {
@@ -263,8 +281,6 @@ fn failure_of(what: &str, finished: &process::Finished) -> Failure {
 fn kept_environment(all: Vec<(OsString, OsString)>) -> Vec<(OsString, OsString)> {
     let value = |name: &str| all.iter().find(|(known, _)| known == name).map(|(_, value)| value.clone());
     let encoding = value("LC_ALL").filter(|value| !value.is_empty());
-    let ssh = value("GIT_SSH_COMMAND");
-    let has_ssh_program = value("GIT_SSH").is_some();
     let mut kept: Vec<_> = all
         .into_iter()
         .filter(|(name, _)| {
@@ -279,21 +295,7 @@ fn kept_environment(all: Vec<(OsString, OsString)>) -> Vec<(OsString, OsString)>
         kept.retain(|(name, _)| name != "LC_CTYPE");
         kept.push(("LC_CTYPE".into(), encoding));
     }
-    if ssh.is_some() || !has_ssh_program {
-        kept.push(("GIT_SSH_COMMAND".into(), ssh_command(ssh.as_deref())));
-    }
     kept
-}
-
-/// The user's ssh command, or plain ssh, told that nobody is there to answer and that a dead peer is dead.
-fn ssh_command(users: Option<&OsStr>) -> OsString {
-    let users = users.filter(|command| !command.is_empty()).unwrap_or(OsStr::new("ssh"));
-    let mut command = users.to_owned();
-    // plink and its kin know no `-o`.
-    if !users.to_string_lossy().contains("plink") {
-        command.push(" -o BatchMode=yes -o ConnectTimeout=30 -o ServerAliveInterval=15 -o ServerAliveCountMax=4");
-    }
-    command
 }
 
 fn joined(prefix: &str, path: &Path) -> OsString {
@@ -344,12 +346,5 @@ mod tests {
         let kept = environment(&[("LC_ALL", "de_DE.UTF-8"), ("LANGUAGE", "de"), ("LC_CTYPE", "C")]);
         assert_eq!((value(&kept, "LC_ALL"), value(&kept, "LANGUAGE")), (None, None));
         assert_eq!((value(&kept, "LC_MESSAGES"), value(&kept, "LC_CTYPE")), (Some("C"), Some("de_DE.UTF-8")));
-    }
-
-    #[test]
-    fn the_users_ssh_command_is_honoured_and_told_not_to_ask() {
-        let kept = environment(&[("GIT_SSH_COMMAND", "ssh -i /key")]);
-        assert!(value(&kept, "GIT_SSH_COMMAND").unwrap().starts_with("ssh -i /key -o BatchMode=yes"));
-        assert_eq!(value(&environment(&[("GIT_SSH", "/bin/my-ssh")]), "GIT_SSH_COMMAND"), None);
     }
 }

@@ -143,7 +143,7 @@ pub enum Change {
 
 impl Change {
     /// What the ref points at afterwards.
-    pub fn new(self) -> Option<Oid> {
+    pub fn after(self) -> Option<Oid> {
         match self {
             Change::Create { new } | Change::Move { new, .. } => Some(new),
             Change::Delete { .. } => None,
@@ -151,7 +151,7 @@ impl Change {
     }
 
     /// What it pointed at before.
-    pub fn old(self) -> Option<Oid> {
+    pub fn before(self) -> Option<Oid> {
         match self {
             Change::Delete { old } | Change::Move { old, .. } => Some(old),
             Change::Create { .. } => None,
@@ -247,8 +247,8 @@ mod tests {
         fn applying_the_diff_gives_the_wanted_map(have in maps(), want in maps()) {
             let mut map = have.clone();
             for update in diff(&have, &want) {
-                prop_assert_eq!(map.get(&update.name).copied(), update.change.old());
-                match update.change.new() {
+                prop_assert_eq!(map.get(&update.name).copied(), update.change.before());
+                match update.change.after() {
                     Some(new) => map.insert(update.name, new),
                     None => map.remove(&update.name),
                 };

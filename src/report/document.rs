@@ -158,6 +158,12 @@ impl Document {
     }
 }
 
+/// The totals alone, as they stand in the document.
+pub(super) fn totals(report: &Report) -> serde_json::Value {
+    // Numbers under fixed names: nothing in them can fail to be written.
+    serde_json::to_value(Totals::of(report)).unwrap_or_default()
+}
+
 impl Totals {
     fn of(report: &Report) -> Self {
         let mut totals = Totals {

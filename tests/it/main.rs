@@ -4,7 +4,15 @@
 
 mod bad_days;
 mod credentials;
+mod damage;
+mod disk_kit;
+mod dry_run;
 mod forge_itself;
+mod freshness;
+mod keep;
 mod mirroring;
 mod net;
+mod on_disk;
+mod reports;
 mod support;
+mod watching;

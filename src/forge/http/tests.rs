@@ -79,6 +79,7 @@ async fn a_redirect_to_another_host_is_refused_and_nothing_is_sent_there() {
     let server = Server::start(move |_| Reply::new(302, "").with("location", to.clone())).await;
     let failure = get(&connection(&server.url), "x").await.unwrap_err();
     assert_eq!(failure.reason, Reason::Held);
+    assert!(failure.message.starts_with("a redirect of "), "{}", failure.message);
     for url in [&server.url, &other.url] {
         assert!(failure.message.contains(url.as_str().trim_end_matches('/')), "{}", failure.message);
     }

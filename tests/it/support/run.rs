@@ -164,10 +164,18 @@ impl Running {
     /// # Panics
     /// When that does not happen within the guard against hanging, or the program ended without it.
     pub async fn until_output(&mut self, text: &str) {
+        self.until_said(text, 1).await;
+    }
+
+    /// Waits until stdout or stderr contains `text` that many times.
+    ///
+    /// # Panics
+    /// As [`Running::until_output`].
+    pub async fn until_said(&mut self, text: &str, times: usize) {
         let output = self.output.clone();
         let seen = || {
             let (stdout, stderr) = output.texts();
-            stdout.contains(text) || stderr.contains(text)
+            stdout.matches(text).count().max(stderr.matches(text).count()) >= times
         };
         let waiting = async {
             loop {
