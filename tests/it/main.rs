@@ -2,6 +2,7 @@
 //!
 //! [`support`] is the harness and has the examples; every other module is about one behaviour of the product.
 
+mod command_line;
 mod forge_itself;
 mod freshness;
 mod reports;
