@@ -157,8 +157,7 @@ fn mirror(args: MirrorArgs) -> Result<u8, Error> {
     if let Err(error) = progress::log::start(style, &screen, |name| env.var(name)) {
         screen.line(&format!("the log cannot be set up: {error}"));
     }
-    let result = runtime()?.block_on(work(args, config, Arc::new(env), Arc::from(sink), screen));
-    result
+    runtime()?.block_on(work(args, config, Arc::new(env), Arc::from(sink), screen))
 }
 
 async fn work(

@@ -1,7 +1,10 @@
 //! Holocron keeps a faithful copy of every git repository you own: on disk, later on another forge, or both.
 //!
-//! [`mirror`] is the main job on one screen, and each of its lines names the file to read next. The middle (plan, ref
+//! [`mirror()`] is the main job on one screen, and each of its lines names the file to read next. The middle (plan, ref
 //! diff, classification) is pure; effects are at the ends. `docs/design.md` has the whole plan of the house.
+
+// Outside tests a failure is a value.
+#![cfg_attr(not(test), warn(clippy::panic, clippy::unwrap_used))]
 
 pub mod cli;
 pub mod config;

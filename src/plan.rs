@@ -159,9 +159,8 @@ impl Planner<'_> {
         };
         let mut repos: Vec<&Repo> = self.inventory.repos.iter().collect();
         // Who has a mirror there already comes first.
-        repos.sort_by_key(|repo| {
-            !self.records.get(&repo.key()).is_some_and(|record| record.mirror == repo.mirror_path())
-        });
+        repos
+            .sort_by_key(|repo| self.records.get(&repo.key()).is_none_or(|record| record.mirror != repo.mirror_path()));
         let mut taken: BTreeMap<String, &Repo> = BTreeMap::new();
         let mut kept = Vec::new();
         for repo in repos {

@@ -1,6 +1,6 @@
 //! Git's one door: the program, its environment, and one method per verb.
 //!
-//! Every flag that all commands share stands in [`Git::command`] with its reason. Outputs are read by pure parsers in
+//! Every flag that all commands share stands in `Git::command` with its reason. Outputs are read by pure parsers in
 //! [`refs`] and [`progress`]; failures get their reason from [`classify`].
 
 pub mod askpass;
@@ -26,7 +26,7 @@ use crate::failure::{Failure, Reason};
 use crate::secret::Credential;
 use crate::url::RemoteUrl;
 
-pub use verbs::{Progress, RefEdit};
+pub use verbs::{Depth, Progress, RefEdit};
 pub use version::{OLDEST, Version};
 pub use worktree::{PathChange, WorkTree};
 

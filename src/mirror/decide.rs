@@ -85,18 +85,20 @@ pub fn transactions(
     rules: &Rules,
 ) -> [Vec<RefEdit>; 2] {
     let mut first = Vec::new();
-    if rules.keep != Keep::Days(0) {
-        let stamp = free_stamp(local, rules.now);
-        let moved = decision.take.iter().filter(|update| forced.contains(&update.name));
-        for update in decision.delete.iter().chain(moved).filter(|update| !is_derived(update.name.as_bstr())) {
-            if let Some(old) = update.change.before() {
-                let name = [KEPT.as_bytes(), stamp.as_bytes(), b"/", &update.name].concat().into();
-                first.push(RefEdit::Create { name, new: old });
-            }
+    let moved = decision.take.iter().filter(|update| forced.contains(&update.name));
+    for update in decision.delete.iter().chain(moved).filter(|update| !is_derived(update.name.as_bstr())) {
+        if let (Some(old), Some(name)) = (update.change.before(), kept_name(local, rules, &update.name)) {
+            first.push(RefEdit::Create { name, new: old });
         }
     }
     first.extend(decision.delete.iter().chain(&decision.expired).filter_map(edit));
     [first, decision.take.iter().filter_map(edit).collect()]
+}
+
+/// The kept ref for the old tip of `name`; `None` when nothing is to be kept.
+pub fn kept_name(local: &LocalRefs, rules: &Rules, name: &[u8]) -> Option<BString> {
+    let stamp = (rules.keep != Keep::Days(0)).then(|| free_stamp(local, rules.now))?;
+    Some([KEPT.as_bytes(), stamp.as_bytes(), b"/", name].concat().into())
 }
 
 fn edit(update: &RefUpdate) -> Option<RefEdit> {

@@ -20,6 +20,10 @@ pub fn check(dir: &Path) -> Result<(), Failure> {
             return Err(corrupt(format!("{part} is missing")));
         }
     }
+    // As a power cut leaves it; git takes it for a configuration that says nothing, not even that this is a mirror.
+    if fs::metadata(dir.join("config")).is_ok_and(|data| data.len() == 0) {
+        return Err(corrupt("config is empty".to_owned()));
+    }
     let folder = dir.join("objects/pack");
     let entries = match fs::read_dir(&folder) {
         Ok(entries) => entries,
@@ -137,6 +141,8 @@ mod tests {
         assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
     }
 
+    type Damage<'a> = &'a dyn Fn(&Path) -> std::io::Result<()>;
+
     fn packed() -> (tempfile::TempDir, PathBuf, PathBuf) {
         let folder = tempfile::tempdir().unwrap();
         git(folder.path(), &["init", "-q", "--bare", "x.git"]);
@@ -165,7 +171,7 @@ mod tests {
             let file = File::options().write(true).open(pack)?;
             file.set_len(file.metadata()?.len().saturating_sub(lost))
         };
-        let damages: [&dyn Fn(&Path) -> std::io::Result<()>; 4] = [
+        let damages: [Damage; 4] = [
             &|pack| fs::remove_file(pack),
             &|pack| fs::remove_file(pack.with_extension("idx")),
             &|pack| truncate(pack, 1),

@@ -7,6 +7,7 @@ pub mod checkout;
 mod clone;
 pub mod decide;
 mod health;
+mod salvage;
 mod update;
 
 use std::path::{Path, PathBuf};
@@ -20,6 +21,7 @@ use crate::progress::{Event, Sink};
 use crate::tools::Tools;
 
 use self::decide::Rules;
+use self::update::Head;
 
 /// One mirror to work on.
 #[derive(Debug)]
@@ -42,7 +44,13 @@ struct Done {
     kept: usize,
     /// A guard's veto: the mirror is safe, and behind.
     held: Option<Failure>,
+    /// The source lacks a part of its history, and so does the mirror.
+    shallow: bool,
 }
+
+/// A mirror of a shallow source is better than none, and must not pass for the whole.
+const SHALLOW: &str = "its source is a shallow clone: older history is missing there, and so in the mirror; complete it \
+    with `git fetch --unshallow`, or exclude it.";
 
 /// Brings one mirror up to date; whatever happens is told by the outcome.
 pub async fn bring_up(job: &Job<'_>, tools: &Tools, sink: &dyn Sink) -> Outcome {
@@ -55,14 +63,20 @@ pub async fn bring_up(job: &Job<'_>, tools: &Tools, sink: &dyn Sink) -> Outcome 
         clone::clone(job, tools, sink).await
     };
     let mut outcome = match result {
-        Ok(done) => Outcome {
-            verdict: if done.held.is_some() { Verdict::Held } else { done.verdict },
-            refs: done.counts,
-            received: done.received,
-            kept: Some(done.kept),
-            failure: done.held,
-            ..Outcome::new(job.repo, done.verdict)
-        },
+        Ok(done) => {
+            if done.shallow {
+                notes.push(SHALLOW.to_owned());
+            }
+            Outcome {
+                verdict: if done.held.is_some() { Verdict::Held } else { done.verdict },
+                refs: done.counts,
+                received: done.received,
+                kept: Some(done.kept),
+                failure: done.held,
+                degraded: done.shallow,
+                ..Outcome::new(job.repo, done.verdict)
+            }
+        }
         Err(failure) => Outcome::failed(job.repo, failure),
     };
     if matches!(outcome.verdict, Verdict::Cloned | Verdict::Updated) {
@@ -104,7 +118,12 @@ async fn update_or_heal(
 /// Reads a mirror's refs after a look at its health; whatever makes that impossible is damage.
 async fn look(tools: &Tools, dir: &Path) -> Result<LocalRefs, Failure> {
     health::check(dir)?;
+    // The user's own configuration may be broken as well; that is no damage here.
+    let config = dir.join("config").display().to_string();
+    let is_ours = |failure: &Failure| failure.evidence.as_ref().is_some_and(|line| line.ends_with(&config));
     tools.git.local_refs(dir).await.map_err(|failure| match failure.reason {
+        // `fatal: bad config line 1 in file <config>`
+        Reason::LocalFailed if is_ours(&failure) => Failure { reason: Reason::Corrupt, ..failure },
         // "not a git repository" and kin: what lies there was a mirror.
         Reason::RemoteNotFound | Reason::Unknown => Failure { reason: Reason::Corrupt, ..failure },
         _ => failure,
@@ -145,9 +164,14 @@ pub async fn preview(
         deleted: decision.delete.len(),
         total,
     };
-    let lines = decision.take.iter().chain(&decision.delete).map(|update| format!("would {update}."));
+    let head = if decision.held.is_none() { update::head_move(&dir, &source, job.repo)? } else { None };
+    let head_line = head.as_ref().map(|head| match head {
+        Head::Branch(target) => format!("would move HEAD to {target}."),
+        Head::Commit(oid) => format!("would detach HEAD at {}.", oid.short()),
+    });
+    let lines = decision.take.iter().chain(&decision.delete).map(|update| format!("would {update}.")).chain(head_line);
     let held = decision.held.iter().map(|why| format!("would be held: {why}."));
-    let verdict = match (&decision.held, decision.is_empty()) {
+    let verdict = match (&decision.held, decision.is_empty() && head.is_none()) {
         (Some(_), _) => Verdict::Held,
         (None, true) => Verdict::Current,
         (None, false) => Verdict::Updated,

@@ -92,6 +92,35 @@ async fn urls_and_a_file_of_urls_are_mirrored() {
 }
 
 #[tokio::test]
+async fn what_a_source_covers_no_longer_is_not_gone() {
+    let (env, forge) = (TestEnv::new(), small_forge().await);
+    env.working_tree("src/tool").branch("main");
+    env.working_tree("other/thing").branch("main");
+    let first = env.holocron(["--backup-only", "--dir", "src", "--source", "dir"]).github(&forge);
+    first.run().await.assert_code(0);
+    let more = Forge::start().await;
+    more.repo("other/omega").branch("main");
+    for (program, expected) in [
+        (
+            env.holocron(["--backup-only", "--json", "--owner", "acme"]).github(&forge),
+            vec!["acme/alpha", "acme/secret"],
+        ),
+        (env.holocron(["--backup-only", "--json", "--include", "alice/*"]).github(&forge), vec!["alice/notes"]),
+        (env.holocron(["--backup-only", "--json"]).github(&more), vec!["other/omega"]),
+        (env.holocron(["--backup-only", "--json", "--dir", "other"]), vec!["thing"]),
+    ] {
+        forge.reset_log();
+        let run = program.run().await;
+        run.assert_code(0);
+        let names = names(&run);
+        let short: Vec<&str> = names.iter().map(|name| if name.ends_with("thing") { "thing" } else { name }).collect();
+        assert_eq!(short, expected, "{run}");
+        let asked = forge.api_requests().iter().filter(|request| request.path.contains("/repositories/")).count();
+        assert_eq!(asked, 0, "nobody asks for what is not meant");
+    }
+}
+
+#[tokio::test]
 async fn include_and_exclude_choose_by_name() {
     let (env, forge) = (TestEnv::new(), small_forge().await);
     let program = env.holocron(["--backup-only", "--json", "--include", "ACME/*", "--exclude", "*/sec*"]);

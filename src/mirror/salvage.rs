@@ -1,0 +1,100 @@
+//! What a damaged mirror has and its source has not any more: kept refs, and tips that were deleted or rewritten since.
+//!
+//! The mirror that takes its place gets them as kept refs, as far as they can still be read. The damaged one is only
+//! read, through a scratch repository with a HEAD and configuration of its own: either may be what is damaged.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+
+use bstr::BString;
+
+use super::decide::{Rules, kept_name};
+use crate::failure::Failure;
+use crate::git::refs::{LocalRefs, Oid};
+use crate::git::{Depth, Git, RefEdit, Remote};
+use crate::url::RemoteUrl;
+
+/// From this many tips on, those that cannot be had together are not tried one by one.
+const SINGLY: usize = 200;
+
+/// How many refs were saved, and how many could not be read.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Salvaged {
+    pub saved: usize,
+    pub lost: usize,
+}
+
+/// Brings what only the damaged mirror `old` has into the complete clone `fresh`, whose refs are `refs`; `scratch` is
+/// where a small directory may be made.
+///
+/// # Errors
+/// What keeps even the attempt from being made.
+pub(super) async fn salvage(
+    git: &Git,
+    old: &Path,
+    (fresh, refs): (&Path, &LocalRefs),
+    scratch: &Path,
+    rules: &Rules,
+) -> Result<Salvaged, Failure> {
+    let Some(view) = view(old, fresh, scratch)? else { return Ok(Salvaged::default()) };
+    let had = git.listed_refs(&view).await?;
+    let mut wanted: BTreeMap<BString, Oid> = had.kept.clone();
+    for (name, &oid) in &had.refs {
+        let moved_on = match refs.refs.get(name) {
+            Some(now) => *now == oid || git.is_ancestor(fresh, oid, *now).await.unwrap_or(false),
+            None => false,
+        };
+        if !moved_on && let Some(name) = kept_name(&had, rules, name) {
+            wanted.insert(name, oid);
+        }
+    }
+    let source = Remote::plain(RemoteUrl::file(&view));
+    let tips: BTreeSet<Oid> = wanted.values().copied().collect();
+    let saved = fetch(git, fresh, &source, &tips).await;
+    let (saved, lost): (Vec<_>, Vec<_>) = wanted.into_iter().partition(|(_, oid)| saved.contains(oid));
+    let counts = Salvaged { saved: saved.len(), lost: lost.len() };
+    let create = |(name, new)| RefEdit::Create { name, new };
+    git.move_refs(fresh, &saved.into_iter().map(create).collect::<Vec<_>>()).await?;
+    Ok(counts)
+}
+
+/// The tips of `tips` that `fresh` has afterwards, with all that they reach.
+async fn fetch(git: &Git, fresh: &Path, source: &Remote, tips: &BTreeSet<Oid>) -> BTreeSet<Oid> {
+    if tips.is_empty() || git.fetch_objects(fresh, source, tips, Depth::AsIs, &mut |_, _| ()).await.is_ok() {
+        return tips.clone();
+    }
+    let mut saved = BTreeSet::new();
+    for tip in tips.iter().take(SINGLY) {
+        let alone = BTreeSet::from([*tip]);
+        if git.fetch_objects(fresh, source, &alone, Depth::AsIs, &mut |_, _| ()).await.is_ok() {
+            saved.insert(*tip);
+        }
+    }
+    saved
+}
+
+/// A repository with the objects and refs of `old`, and HEAD and configuration of `fresh`; `None` without objects.
+fn view(old: &Path, fresh: &Path, scratch: &Path) -> Result<Option<PathBuf>, Failure> {
+    let view = scratch.join("damaged.git");
+    let broken = |error| Failure::local(format!("cannot look into {}", old.display()), &error);
+    if !old.join("objects").is_dir() {
+        return Ok(None);
+    }
+    let old = std::path::absolute(old).map_err(broken)?;
+    fs::create_dir(&view).map_err(broken)?;
+    for file in ["HEAD", "config"] {
+        fs::copy(fresh.join(file), view.join(file)).map_err(broken)?;
+    }
+    for part in ["objects", "packed-refs", "shallow"] {
+        if old.join(part).exists() {
+            symlink(old.join(part), view.join(part)).map_err(broken)?;
+        }
+    }
+    match old.join("refs").is_dir() {
+        true => symlink(old.join("refs"), view.join("refs")).map_err(broken)?,
+        false => fs::create_dir(view.join("refs")).map_err(broken)?,
+    }
+    Ok(Some(view))
+}
