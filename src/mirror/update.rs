@@ -178,7 +178,7 @@ pub(super) enum Head {
 pub(super) fn head_move(dir: &Path, source: &Advertisement, repo: &Repo) -> Result<Option<Head>, Failure> {
     let file = dir.join("HEAD");
     let text = fs::read(&file).map_err(|error| Failure::local(format!("cannot read {}", file.display()), &error))?;
-    let branch = text.strip_prefix(b"ref: ").map(|name| name.trim_ascii());
+    let branch = text.strip_prefix(b"ref: ").map(<[u8]>::trim_ascii);
     let said = repo.default_branch.as_ref().map(|branch| BString::from(format!("refs/heads/{branch}")));
     let wanted = match (source.head.clone().or(said), source.head_oid) {
         (Some(target), _) if is_branch(target.as_bstr()) => Head::Branch(target),
