@@ -268,7 +268,11 @@ fn failure_of(what: &str, finished: &process::Finished) -> Failure {
         let hint = "the server sends git to another host, which gets no token; check the URL of the source.";
         return Failure::new(Reason::Held, what).with_evidence(line).with_hint(hint);
     }
-    let (reason, evidence) = classify::classify(&stdout, &finished.stderr);
+    let (mut reason, evidence) = classify::classify(&stdout, &finished.stderr);
+    if finished.status.signal().is_some() {
+        // Killed from outside, most likely for want of memory: what it said until then is not why.
+        reason = Reason::LocalFailed;
+    }
     let how = match (finished.status.code(), finished.status.signal()) {
         (Some(code), _) => format!("git ended with exit code {code}"),
         (None, Some(signal)) => format!("git was killed by signal {signal}"),
