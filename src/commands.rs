@@ -9,7 +9,7 @@ use std::sync::Arc;
 use jiff::{SignedDuration, Timestamp};
 
 use crate::cli::{self, Cli, Command, ConfigAction, StatusArgs};
-use crate::config::{self, ColorChoice, Config, Environment, MirrorArgs, ProcessEnvironment, Purpose};
+use crate::config::{self, ColorChoice, Config, Environment, Loaded, MirrorArgs, ProcessEnvironment, Purpose, SetBy};
 use crate::error::{Error, exit};
 use crate::failure::Reason;
 use crate::git::{Git, Settings, askpass};
@@ -150,19 +150,21 @@ fn mirror(args: MirrorArgs) -> Result<u8, Error> {
         print(&cli::credits());
         return Ok(exit::OK);
     }
-    let config = config::load(&args, &env)?.config;
+    let loaded = config::load(&args, &env)?;
+    let lasting = lasting_acceptance(&loaded);
+    let config = loaded.config;
     let style = style(&config);
     let (sink, screen) = progress::open(style);
     // A second subscriber in one process is a test's business; ours is the first.
     if let Err(error) = progress::log::start(style, &screen, |name| env.var(name)) {
         screen.line(&format!("the log cannot be set up: {error}"));
     }
-    runtime()?.block_on(work(args, config, Arc::new(env), Arc::from(sink), screen))
+    runtime()?.block_on(work(args, (config, lasting), Arc::new(env), Arc::from(sink), screen))
 }
 
 async fn work(
     args: MirrorArgs,
-    config: Config,
+    (config, lasting): (Config, Vec<String>),
     env: Arc<dyn Environment>,
     sink: Arc<dyn Sink>,
     screen: Screen,
@@ -185,8 +187,17 @@ async fn work(
         }
         std::future::pending::<Infallible>().await
     };
-    let mut cycles =
-        Cycles { args, config, tools, session, sink, screen, signals: signals.clone(), troubles: BTreeSet::new() };
+    let mut cycles = Cycles {
+        args,
+        config,
+        lasting,
+        tools,
+        session,
+        sink,
+        screen,
+        signals: signals.clone(),
+        troubles: BTreeSet::new(),
+    };
     tokio::select! {
         biased;
         // Asked twice: our children are killed as they are dropped, and the next run sweeps up.
@@ -196,10 +207,19 @@ async fn work(
     }
 }
 
+/// The deletions that the configuration file accepts, as against a flag or variable.
+fn lasting_acceptance(loaded: &Loaded) -> Vec<String> {
+    match loaded.origins.get("accept_deletions") {
+        SetBy::File { .. } => loaded.config.accept_deletions.clone(),
+        _ => Vec::new(),
+    }
+}
+
 fn tools(config: &Config, environment: Arc<dyn Environment>, signals: &Signals) -> Result<Tools, Error> {
     let askpass = std::env::current_exe().map_err(|error| Error::run("cannot find this program").caused_by(error))?;
     let git = Git::find(Settings {
         environment: std::env::vars_os().collect(),
+        secrets: config::token_variables(config),
         askpass,
         idle: config.timeout,
         total: config.time_limit,
@@ -219,6 +239,8 @@ fn tools(config: &Config, environment: Arc<dyn Environment>, signals: &Signals) 
 struct Cycles {
     args: MirrorArgs,
     config: Config,
+    /// Deletions that the configuration file accepts: those go on being accepted.
+    lasting: Vec<String>,
     tools: Tools,
     session: Session,
     sink: Arc<dyn Sink>,
@@ -253,13 +275,22 @@ impl Cycles {
     /// Takes over what the configuration says now: all of it or nothing.
     fn read_again(&mut self) -> Result<(), Error> {
         let env = ProcessEnvironment::read()?;
-        let config = config::load(&self.args, &env)?.config;
+        let loaded = config::load(&self.args, &env)?;
+        let lasting = lasting_acceptance(&loaded);
+        let config = loaded.config;
         if config.storage != self.config.storage {
             return Err(Error::run(format!("moving to {} needs a restart", config.storage.display())));
         }
         self.tools = tools(&config, Arc::new(env), &self.signals)?;
-        self.config = config;
+        (self.config, self.lasting) = (config, lasting);
+        self.asked_once();
         Ok(())
+    }
+
+    /// What is asked for on the command line is meant once: whoever accepted one loss has not seen the next.
+    fn asked_once(&mut self) {
+        self.config.full = false;
+        self.config.accept_deletions.clone_from(&self.lasting);
     }
 
     fn show(&mut self, report: &Report) -> Result<(), Error> {
@@ -292,8 +323,7 @@ impl Cycle for Cycles {
         if let Err(error) = self.once().await {
             self.screen.line(&error.to_string());
         }
-        // Asked for on the command line, it is meant once.
-        self.config.full = false;
+        self.asked_once();
     }
 
     async fn reload(&mut self) {

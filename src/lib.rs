@@ -61,7 +61,9 @@ pub async fn mirror(config: &Config, tools: &Tools, session: &Session, sink: &Ar
     report.refused = std::mem::take(&mut inventory.refused);
     let runner = Runner::new(config, tools, sink.as_ref(), &inventory, &memory.records, session);
     report.dry_run = config.dry_run;
+    session.lend_lock(true)?;
     report.outcomes = if config.dry_run { runner.preview(plan).await } else { runner.run(plan).await };
+    session.lend_lock(false)?;
     report.duration = tools.since(report.started);
     session.record(config, &report, &memory.pages, tools.now()).await;
     Ok(report)

@@ -84,6 +84,8 @@ pub enum Why {
     Recent,
     /// It was empty, which no listing contradicts for sure.
     Empty,
+    /// Its mirror does not look whole.
+    Damaged,
     /// Its mirror has just come to its place: the record needs the new name.
     Moved,
     /// Its refs have not been compared for long, or were asked to be.
@@ -99,6 +101,7 @@ impl fmt::Display for Why {
             Why::Untold => "the source does not tell when it changed",
             Why::Recent => "it was pushed to recently",
             Why::Empty => "it was empty",
+            Why::Damaged => "its mirror does not look whole",
             Why::Moved => "its mirror has moved",
             Why::Full => "a full comparison is due",
         })
@@ -135,8 +138,15 @@ pub fn plan(
     for repo in repos.into_iter().filter(|repo| !refused.contains(&repo.key())) {
         planner.settle_or_work(repo, &mut plan);
     }
-    for key in &inventory.gone {
+    let mirrored: HashSet<MirrorKey> = plan.tasks.iter().map(|task| task.repo.key()).collect();
+    for key in inventory.gone.iter().filter(|key| !mirrored.contains(key)) {
         planner.gone(key, &mut plan);
+    }
+    for (key, failure) in inventory.unlisted.iter().filter(|(key, _)| !mirrored.contains(key)) {
+        if let Some(record) = planner.records.get(key) {
+            let outcome = Outcome { failure: Some(failure.clone()), ..of_record(record, Verdict::Failed) };
+            plan.settled.push(Settled { outcome, record: None });
+        }
     }
     plan.tasks.sort_by_key(|task| std::cmp::Reverse(task.repo.size_kib.unwrap_or(0)));
     plan
@@ -194,7 +204,8 @@ impl Planner<'_> {
         let present = |place: &PathBuf| self.inventory.present.contains(place);
         if let Some(record) = self.records.get(&repo.key()) {
             let staged = storage.staging_place(&record.key);
-            let from = [&record.mirror, &staged].into_iter().find(|place| present(place))?;
+            // A mirror found aside was on its way when a run was killed; the place it left may be another's by now.
+            let from = [&staged, &record.mirror].into_iter().find(|place| present(place))?;
             let note = format!("was renamed from {} at its source; the mirror moved along.", record.path);
             return if *from == to { None } else { step(from.clone(), note) };
         }
@@ -226,7 +237,9 @@ impl Planner<'_> {
     fn make_room(&self, repos: &[Repo], moving: &HashSet<PathBuf>, plan: &mut Plan) {
         let wanted: HashMap<PathBuf, MirrorKey> = repos.iter().map(|repo| (repo.mirror_path(), repo.key())).collect();
         for record in self.records.values() {
-            let needed = wanted.get(&record.mirror).is_some_and(|key| *key != record.key);
+            // Two records of one place: a run was killed in between, and the one that wants it is right.
+            let own = |key: &&MirrorKey| self.records.get(*key).is_some_and(|other| other.mirror == record.mirror);
+            let needed = wanted.get(&record.mirror).filter(|key| **key != record.key && !own(key)).is_some();
             if needed && self.inventory.present.contains(&record.mirror) && !moving.contains(&record.mirror) {
                 plan.evictions.push(Eviction { key: record.key.clone(), from: record.mirror.clone() });
             }
@@ -280,6 +293,9 @@ impl Planner<'_> {
             return Some(Why::New);
         }
         let Some(record) = record else { return Some(Why::Unsettled) };
+        if self.inventory.damaged.contains(&record.mirror) {
+            return Some(Why::Damaged);
+        }
         if self.config.full {
             return Some(Why::Full);
         }
@@ -293,7 +309,8 @@ impl Planner<'_> {
         }
         let older_than = |time: Option<Timestamp>, age: std::time::Duration| {
             let age = SignedDuration::try_from(age).unwrap_or(SignedDuration::MAX);
-            time.is_none_or(|time| self.now.duration_since(time) >= age)
+            // A time in the future is a clock that was wrong once: it proves nothing.
+            time.is_none_or(|time| time > self.now || self.now.duration_since(time) >= age)
         };
         if older_than(record.last_full, self.config.full_every) {
             return Some(Why::Full);
@@ -316,21 +333,7 @@ impl Planner<'_> {
             return;
         }
         let since = record.gone_since.unwrap_or(self.now);
-        let mut outcome = Outcome {
-            path: record.path.clone(),
-            source: record.source.clone(),
-            key: key.clone(),
-            mirror: record.mirror.clone(),
-            verdict: Verdict::Gone,
-            degraded: false,
-            duration: std::time::Duration::ZERO,
-            refs: RefCounts::default(),
-            received: 0,
-            size: record.size_bytes,
-            kept: None,
-            failure: None,
-            notes: Vec::new(),
-        };
+        let mut outcome = of_record(record, Verdict::Gone);
         // Under --watch it is news once.
         let is_news = !self.config.watch || record.gone_since.is_none();
         if is_news {
@@ -339,6 +342,25 @@ impl Planner<'_> {
             outcome.notes.push(format!("is gone at its source since {day}{mirror}."));
         }
         plan.settled.push(Settled { outcome, record: is_news.then(|| record.gone(self.now)) });
+    }
+}
+
+/// The outcome of a mirror that no listing shows.
+fn of_record(record: &MirrorRecord, verdict: Verdict) -> Outcome {
+    Outcome {
+        path: record.path.clone(),
+        source: record.source.clone(),
+        key: record.key.clone(),
+        mirror: record.mirror.clone(),
+        verdict,
+        degraded: false,
+        duration: std::time::Duration::ZERO,
+        refs: RefCounts::default(),
+        received: 0,
+        size: record.size_bytes,
+        kept: None,
+        failure: None,
+        notes: Vec::new(),
     }
 }
 

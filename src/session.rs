@@ -69,6 +69,14 @@ impl Session {
         self.lock.as_ref().and(self.store.as_ref())
     }
 
+    /// Lets git inherit the lock while mirrors are worked on; a token command, which may leave a daemon behind, never.
+    ///
+    /// # Errors
+    /// When the system refuses.
+    pub fn lend_lock(&self, yes: bool) -> Result<(), Error> {
+        Ok(self.lock.as_ref().map_or(Ok(()), |lock| lock.lend(yes))?)
+    }
+
     /// Since when nobody else works in the storage.
     pub fn alone_since(&self) -> SystemTime {
         self.lock.as_ref().map_or(SystemTime::UNIX_EPOCH, |lock| lock.since)

@@ -46,7 +46,7 @@ impl DirTree {
             let repo = found.path(self.dirs.len() > 1, &taken).and_then(|path| {
                 let url = RemoteUrl::parse(&found.dir.to_string_lossy())
                     .map_err(|error| refuse_name(&found.dir.to_string_lossy(), &error.to_string()))?;
-                Ok(unknown(&self.source_id, path, url))
+                Ok(Repo { id: url.to_string(), ..unknown(&self.source_id, path, url) })
             });
             match repo {
                 Ok(repo) => {

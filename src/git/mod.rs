@@ -81,6 +81,8 @@ impl Remote {
 pub struct Settings {
     /// The `PATH` to look for git in, and the environment git gets.
     pub environment: Vec<(OsString, OsString)>,
+    /// Variables that hold tokens: git, and what it starts, has no use for them.
+    pub secrets: Vec<String>,
     /// This program, which git runs as its askpass.
     pub askpass: PathBuf,
     /// How long git may stay silent.
@@ -124,7 +126,9 @@ impl Git {
                 .with_evidence(error.to_string())
                 .with_hint(format!("install git {OLDEST} or newer and see that it is in PATH."))
         })?;
-        let environment = Arc::new(kept_environment(settings.environment));
+        let mut environment = kept_environment(settings.environment);
+        environment.retain(|(name, _)| !settings.secrets.iter().any(|secret| name.as_os_str() == OsStr::new(secret)));
+        let environment = Arc::new(environment);
         let limits = process::Limits { idle: settings.idle, total: settings.total, stop: settings.stop };
         let counter = Arc::new(askpass::Counter::open()?);
         Ok(Git { program, environment, askpass: settings.askpass, limits, counter, ssh_setting: Arc::default() })

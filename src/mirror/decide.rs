@@ -61,13 +61,15 @@ fn veto(local: &LocalRefs, source: &Advertisement, delete: &[RefUpdate], limit: 
 
 /// The cliff guard: the reason to hold, when so many refs went that the source is more likely broken than tidied up.
 pub fn cliff(had: usize, lost: usize, has: usize, limit: Cliff) -> Option<String> {
-    if had > 0 && has == 0 {
-        return Some(format!("the source has no refs any more (the mirror has {had})"));
-    }
-    if had >= limit.min_refs && lost * 100 > had * usize::from(limit.percent) {
-        return Some(format!("{lost} of {had} refs are gone at the source (more than {} %)", limit.percent));
-    }
-    None
+    too_many(had, lost, has, limit).then(|| match has {
+        0 => format!("the source has no refs any more (the mirror has {had})"),
+        _ => format!("{lost} of {had} refs are gone at the source (more than {} %)", limit.percent),
+    })
+}
+
+/// Whether a person should see it first when `lost` of `had` things went and `has` are there.
+pub fn too_many(had: usize, lost: usize, has: usize, limit: Cliff) -> bool {
+    had > 0 && has == 0 || had >= limit.min_refs && lost * 100 > had * usize::from(limit.percent)
 }
 
 /// What a held mirror may still take: nothing that loses a ref or its place.

@@ -50,6 +50,21 @@ pub fn check(dir: &Path) -> Result<(), Failure> {
     Ok(())
 }
 
+/// Whether there is any ref, packed or loose.
+pub fn has_refs(dir: &Path) -> bool {
+    let mut folders = vec![dir.join("refs")];
+    let mut found = dir.join("packed-refs").exists();
+    while let (false, Some(folder)) = (found, folders.pop()) {
+        for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+            match entry.file_type() {
+                Ok(kind) if kind.is_dir() => folders.push(entry.path()),
+                _ => found = true,
+            }
+        }
+    }
+    found
+}
+
 fn check_pack(index: &Path) -> Result<(), Failure> {
     let pack = index.with_extension("pack");
     let name = pack.file_name().unwrap_or_default().to_string_lossy().into_owned();

@@ -11,7 +11,7 @@ mod salvage;
 mod update;
 
 use std::path::{Path, PathBuf};
-use std::time::{Instant, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use crate::failure::{Failure, Reason};
 use crate::git::Remote;
@@ -36,6 +36,10 @@ pub struct Job<'a> {
     /// Since when we are alone in the storage.
     pub alone_since: SystemTime,
 }
+
+/// No git of ours works in a mirror when its turn comes, and nobody else's holds a lock for so long: what is older was
+/// left by one that was killed while we watched.
+const ABANDONED: Duration = Duration::from_secs(10 * 60);
 
 /// What came of a mirror that did not fail.
 #[derive(Debug)]
@@ -100,7 +104,7 @@ async fn update_or_heal(
     notes: &mut Vec<String>,
 ) -> Result<Done, Failure> {
     let dir = tools.storage.path(&job.place);
-    let locks = health::clear_litter(&dir, job.alone_since)?;
+    let locks = health::clear_litter(&dir, job.alone_since.max(SystemTime::now() - ABANDONED))?;
     if !locks.is_empty() {
         notes.push(format!("removed {} left behind by a git that was killed.", names(&locks, &dir)));
     }
@@ -125,6 +129,12 @@ async fn update_or_heal(
         Err(failure) => return Err(failure),
     };
     clone::replace(job, tools, sink, &damage, notes).await
+}
+
+/// Whether a mirror that had refs looks whole from outside: its parts and packs are there, and so is some ref. A few
+/// system calls, so that it can be asked of every mirror in every run.
+pub fn looks_whole(dir: &Path) -> bool {
+    health::check(dir).is_ok() && health::has_refs(dir)
 }
 
 /// Reads a mirror's refs after a look at its health; whatever makes that impossible is damage.
