@@ -4,10 +4,20 @@ use serde_json::json;
 
 use super::Day;
 use crate::net::{assert_failed, github, mirror, on_disk, report, status, verdicts};
-use crate::support::{Fault, Forge, Service, TestEnv};
+use crate::support::{Fault, Forge, Repo, Service, TestEnv};
 
 fn empty_answers() -> [Fault; 4] {
     [Fault::empty_body(), Fault::html_line(), Fault::zero_refs(), Fault::cut_in_headers()]
+}
+
+/// A repository for each fault, so that one run meets them all.
+fn one_for_each(forge: &Forge, faults: impl IntoIterator<Item = Fault>) -> Vec<Repo> {
+    let repo = |(number, fault): (usize, Fault)| {
+        let name = format!("acme/r{number}");
+        forge.fault(fault.on_git(&name));
+        forge.repo(&name).branch("main")
+    };
+    faults.into_iter().enumerate().map(repo).collect()
 }
 
 #[tokio::test]
@@ -33,24 +43,23 @@ async fn an_answer_without_refs_holds_the_mirror_and_deletes_nothing() {
 
 #[tokio::test]
 async fn an_empty_answer_to_a_first_clone_is_a_failure_where_the_forge_knows_of_content() {
-    for fault in empty_answers() {
-        let (env, forge) = (TestEnv::new(), Forge::start().await);
-        let alpha = forge.repo("acme/alpha").branch("main");
-        forge.fault(fault.on_git("acme/alpha"));
-        for run in [
-            github(&env, &forge, []),
-            env.holocron(["--backup-only", "--json"]).gitlab(&forge),
-            env.holocron(["--backup-only", "--json"]).gitea(&forge),
-        ] {
-            let told = report(&run.run().await, 3);
-            let why = assert_failed(&told, "acme/alpha", "server_error");
+    let (env, forge) = (TestEnv::new(), Forge::start().await);
+    let repos = one_for_each(&forge, empty_answers());
+    for run in [
+        github(&env, &forge, []),
+        env.holocron(["--backup-only", "--json"]).gitlab(&forge),
+        env.holocron(["--backup-only", "--json"]).gitea(&forge),
+    ] {
+        let told = report(&run.run().await, 3);
+        for repo in &repos {
+            let why = assert_failed(&told, &repo.full_name(), "server_error");
             assert!(why["message"].as_str().unwrap().contains("has content"), "{why:#}");
-            assert_eq!(on_disk(&env).len(), 0);
         }
-        forge.heal();
-        report(&github(&env, &forge, []).run().await, 0);
-        env.assert_mirrored(&alpha);
+        assert_eq!(on_disk(&env).len(), 0);
     }
+    forge.heal();
+    report(&github(&env, &forge, []).run().await, 0);
+    repos.iter().for_each(|repo| env.assert_mirrored(repo));
 }
 
 #[tokio::test]
@@ -63,41 +72,32 @@ async fn what_calls_itself_git_and_is_not_is_a_failure() {
 }
 
 #[tokio::test]
-async fn an_empty_answer_at_a_later_step_is_a_failure() {
-    let day = Day::new().await;
-    for service in [Service::ListRefs, Service::FetchPack] {
-        for fault in [Fault::empty_body(), Fault::html_line(), Fault::cut_in_headers()] {
-            let shown = format!("{service:?} {fault:?}");
-            day.forge.heal();
-            day.forge.fault(fault.on_git("acme/alpha").service(service));
-            let told = report(&github(&day.env, &day.forge, []).run().await, 3);
-            let verdict = &mirror(&told, "acme/alpha")["verdict"];
-            assert!(["failed", "held"].contains(&verdict.as_str().unwrap()), "{shown}: {told:#}");
-            assert_eq!(on_disk(&day.env), day.before, "{shown}");
-        }
-    }
-    day.heals().await;
-}
-
-#[tokio::test]
-async fn a_bad_answer_at_a_later_step_of_a_first_clone_leaves_nothing_behind() {
+async fn an_empty_answer_at_a_later_step_is_a_failure_too() {
     let (env, forge) = (TestEnv::new(), Forge::start().await);
-    let alpha = forge.repo("acme/alpha").branch("main");
-    for service in [Service::ListRefs, Service::FetchPack] {
-        for fault in [Fault::empty_body(), Fault::html_line(), Fault::cut_in_headers()] {
-            let shown = format!("{service:?} {fault:?}");
-            forge.heal();
-            forge.fault(fault.on_git("acme/alpha").service(service));
-            let told = report(&github(&env, &forge, []).run().await, 3);
-            assert_eq!(verdicts(&told), ["acme/alpha failed"], "{shown}");
-            assert_eq!(on_disk(&env).len(), 0, "{shown}");
-            let left = std::fs::read_dir(env.storage().join(".holocron/tmp")).unwrap().count();
-            assert_eq!(left, 0, "{shown}");
-        }
-    }
+    let later = |service| {
+        [Fault::empty_body(), Fault::html_line(), Fault::cut_in_headers()].map(|fault: Fault| fault.service(service))
+    };
+    let faults = || [later(Service::ListRefs), later(Service::FetchPack)].concat();
+    let repos = one_for_each(&forge, faults());
+    let told = report(&github(&env, &forge, ["--concurrency", "10"]).run().await, 3);
+    assert_eq!(told["totals"]["failed"], 6, "{told:#}");
+    assert_eq!(on_disk(&env).len(), 0);
+    assert_eq!(std::fs::read_dir(env.storage().join(".holocron/tmp")).unwrap().count(), 0);
+
     forge.heal();
     report(&github(&env, &forge, []).run().await, 0);
-    env.assert_mirrored(&alpha);
+    let before = on_disk(&env);
+    for (repo, fault) in repos.iter().zip(faults()) {
+        forge.fault(fault.on_git(&repo.commit("main", "more").full_name()));
+    }
+    let told = report(&github(&env, &forge, ["--concurrency", "10"]).run().await, 3);
+    for line in verdicts(&told) {
+        assert!(line.ends_with(" failed") || line.ends_with(" held"), "{line}");
+    }
+    assert_eq!(on_disk(&env), before);
+    forge.heal();
+    report(&github(&env, &forge, []).run().await, 0);
+    repos.iter().for_each(|repo| env.assert_mirrored(repo));
 }
 
 #[tokio::test]

@@ -98,16 +98,17 @@ async fn a_cut_once_is_tried_again_in_the_same_run_and_said() {
 
 #[tokio::test]
 async fn a_listing_that_is_cut_fails_its_source() {
-    let day = Day::new().await;
-    for fault in [Fault::cut_after(0), Fault::cut_in_headers(), Fault::cut_in_body(100), Fault::reset_after(40)] {
+    let cuts = [Fault::cut_after(0), Fault::cut_in_headers(), Fault::cut_in_body(100), Fault::reset_after(40)];
+    let runs = cuts.map(|fault| async {
+        let day = Day::new().await;
         let shown = format!("{fault:?}");
-        day.forge.heal();
         day.forge.fault(fault.on_api(""));
         day.forge.reset_log();
         let told = report(&github(&day.env, &day.forge, []).run().await, 3);
         assert_eq!(told["source_failures"][0]["failure"]["reason"], json!("network_failed"), "{shown}: {told:#}");
         assert_eq!(told["mirrors"], json!([]), "{shown}");
         assert_eq!((on_disk(&day.env), day.forge.git_requests("acme/alpha").len()), (day.before.clone(), 0), "{shown}");
-    }
-    day.heals().await;
+        day.heals().await;
+    });
+    futures_util::future::join_all(runs).await;
 }

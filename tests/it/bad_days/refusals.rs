@@ -22,13 +22,25 @@ async fn each_status_has_its_reason_and_the_mirror_stays() {
 #[tokio::test]
 async fn what_may_pass_is_tried_again_and_then_told() {
     let day = Day::new().await;
-    for (code, reason) in [(429, "rate_limited"), (500, "server_error"), (503, "server_error")] {
-        day.forge.heal();
-        day.forge.reset_log();
-        day.fails(status(code).header("retry-after", "1"), reason).await;
-        assert_eq!(day.forge.git_requests("acme/alpha").len(), 3, "{code}: three tries");
+    let others = [(429, "rate_limited"), (500, "server_error")].map(|(code, reason)| {
+        let name = format!("acme/r{code}");
+        day.forge.fault(Fault::status(code).header("retry-after", "1").on_git(&name));
+        (day.forge.repo(&name).branch("main"), reason)
+    });
+    day.forge.fault(status(503));
+    day.forge.reset_log();
+    let told = report(&github(&day.env, &day.forge, []).run().await, 3);
+    for (name, reason) in others
+        .iter()
+        .map(|(repo, reason)| (repo.full_name(), *reason))
+        .chain([("acme/alpha".to_owned(), "server_error")])
+    {
+        assert_failed(&told, &name, reason);
+        assert_eq!(day.forge.git_requests(&name).len(), 3, "{name}: three tries");
     }
+    assert_eq!(on_disk(&day.env), day.before);
     day.heals().await;
+    others.iter().for_each(|(repo, _)| day.env.assert_mirrored(repo));
 }
 
 #[tokio::test]

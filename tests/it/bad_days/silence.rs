@@ -1,6 +1,6 @@
 //! A server that says nothing more is left after `--timeout`.
 
-use crate::net::{assert_failed, assert_source_failed, github, on_disk, report};
+use crate::net::{assert_failed, github, on_disk, report};
 use crate::support::{Fault, Forge, Service, TestEnv};
 
 use super::Day;
@@ -9,14 +9,15 @@ use super::Day;
 async fn an_api_that_never_answers_is_left() {
     let (env, forge) = (TestEnv::new(), Forge::start().await);
     let alpha = forge.repo("acme/alpha").branch("main");
+    let stalling = Forge::start().await;
+    stalling.repo("acme/beta").branch("main");
     forge.fault(Fault::hang().on_api(""));
-    let told = report(&github(&env, &forge, ["--timeout", "1"]).run().await, 3);
-    assert_source_failed(&told, "timed_out");
-    assert_eq!(forge.api_requests().len(), 3, "three tries");
-    forge.heal();
-    forge.fault(Fault::stall_in_body(40).on_api(""));
-    let told = report(&github(&env, &forge, ["--timeout", "1"]).run().await, 3);
-    assert_source_failed(&told, "timed_out");
+    stalling.fault(Fault::stall_in_body(40).on_api(""));
+    let told = report(&github(&env, &forge, ["--timeout", "1"]).gitea(&stalling).run().await, 3);
+    for (number, forge) in [&forge, &stalling].into_iter().enumerate() {
+        assert_eq!(told["source_failures"][number]["failure"]["reason"], "timed_out", "{told:#}");
+        assert_eq!(forge.api_requests().len(), 3, "three tries");
+    }
     forge.heal();
     report(&github(&env, &forge, ["--timeout", "1"]).run().await, 0);
     env.assert_mirrored(&alpha);
