@@ -241,8 +241,10 @@ async fn a_flag_beats_a_variable_that_beats_dotenv_that_beats_the_file_that_beat
     }
 }
 
+type Variable = (&'static str, &'static str);
+
 /// Wrong usage: the arguments, the variables, and what must be said.
-const WRONG: &[(&[&str], &[(&str, &str)], &[&str])] = &[
+const WRONG: &[(&[&str], &[Variable], &[&str])] = &[
     (&["--owner", "acme"], &[], &["the usual one is gitlab", "--backup-only"]),
     (&["--owner", "acme", "--destination", "github"], &[], &["--destination asks for github", "--backup-only"]),
     (&["--backup-only"], &[], &["GITHUB_TOKEN is not set", "--owner NAME"]),

@@ -195,7 +195,8 @@ async fn the_bytes_are_those_of_the_packs() {
     };
     let packed = [pack_bytes(&env.mirror_of(&large)), pack_bytes(&env.mirror_of(&small))];
     assert!(received(&report, 0).abs_diff(packed[0]) < packed[0] / 20, "{packed:?} {report:#}");
-    assert_eq!(received(&report, 1), packed[1], "git tells nothing of so small a pack");
+    // Git tells nothing of so small a pack, unless it comes in several pieces.
+    assert!(received(&report, 1).abs_diff(packed[1]) <= 24, "{packed:?} {report:#}");
     assert_eq!(report["totals"]["bytes_received"], received(&report, 0) + received(&report, 1));
 
     large.commit_file("main", "more", &noise(50_000)[..40_000]);
