@@ -195,7 +195,7 @@ fn credential(source: &SourceConfig, token: &Secret) -> Option<Credential> {
 /// What the forge cannot tell now stays as it is: nothing is ever retired because a question failed.
 async fn gone(source: &SourceConfig, open: &dyn Source, listing: &Listing, records: &[MirrorRecord]) -> Vec<MirrorKey> {
     let listed: HashSet<MirrorKey> = listing.repos.iter().map(Repo::key).collect();
-    let missing = records.iter().filter(|record| record.source == source.id && !listed.contains(&record.key));
+    let missing = records.iter().filter(|record| covers(source, record)).filter(|record| !listed.contains(&record.key));
     stream::iter(missing)
         .map(|record| async move {
             match open.find(&record.key.id).await {
@@ -211,6 +211,25 @@ async fn gone(source: &SourceConfig, open: &dyn Source, listing: &Listing, recor
         .filter_map(|key| async move { key })
         .collect()
         .await
+}
+
+/// Whether this source, as it is configured now, would list the repository of a record if it existed.
+///
+/// A source's id (`gitea`) stays when its server, its owners or its list of URLs are others than they were: what it no
+/// longer covers is not gone, and need not be asked for one by one in every run.
+fn covers(source: &SourceConfig, record: &MirrorRecord) -> bool {
+    let namespace = record.path.namespace().to_lowercase();
+    let owned = |owner: &String| {
+        let rest = namespace.strip_prefix(&owner.to_lowercase());
+        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    };
+    let on_host = match (&source.api_url, source.kind) {
+        (Some(api), _) => record.key.folder == forge::web_origin(api).folder(),
+        // Who takes a URL from the list has not deleted the repository, and nobody can be asked.
+        (None, ForgeKind::Urls) => false,
+        (None, _) => true,
+    };
+    record.source == source.id && on_host && (source.owners.is_empty() || source.owners.iter().any(owned))
 }
 
 /// Which of the listed repositories are wanted.

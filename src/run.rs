@@ -202,13 +202,20 @@ impl<'a> Runner<'a> {
     }
 
     fn job<'t>(&self, task: &'t Task, access: &Access) -> Job<'t> {
-        let rules =
-            Rules { cliff: self.config.cliff, keep: self.config.keep, accepted: task.accepted, now: self.tools.now() };
+        let rules = Rules {
+            cliff: self.config.cliff,
+            keep: self.config.keep,
+            accepted: task.accepted,
+            forge: self.config.sources.iter().any(|source| source.id == task.repo.source && source.kind.is_forge()),
+            now: self.tools.now(),
+        };
+        let record = self.records.get(&task.repo.key());
         Job {
             repo: &task.repo,
             remote: access.remote(&task.repo.url),
             place: task.place.clone(),
             rules,
+            recorded: record.map_or(0, |record| usize::try_from(record.refs).unwrap_or(usize::MAX)),
             alone_since: self.alone_since,
         }
     }

@@ -243,6 +243,12 @@ impl Git {
             settings.push(("credential.username".to_owned(), credential.user.clone()));
             // Git 2.46: no request is wasted on hearing 401; older ones do not know the key and ask as ever.
             settings.push(("http.proactiveAuth".to_owned(), "basic".to_owned()));
+            // After a redirect to another host git 2.47 goes on there with the login of the first one: the requests after
+            // the first carry our token. A listing names the place where a repository is now, so nobody needs them.
+            // By URL as well: a setting of the user's for this host would win over a general one.
+            for key in ["http.followRedirects".to_owned(), format!("http.{url}.followRedirects")] {
+                settings.push((key, "false".to_owned()));
+            }
         }
         // By environment and not by argument: a URL may have `=` in it, a proxy a password.
         command.env("GIT_CONFIG_COUNT", settings.len().to_string());
@@ -262,7 +268,11 @@ fn failure_of(what: &str, finished: &process::Finished) -> Failure {
         let hint = "the server sends git to another host, which gets no token; check the URL of the source.";
         return Failure::new(Reason::Held, what).with_evidence(line).with_hint(hint);
     }
-    let (reason, evidence) = classify::classify(&stdout, &finished.stderr);
+    let (mut reason, evidence) = classify::classify(&stdout, &finished.stderr);
+    if finished.status.signal().is_some() {
+        // Killed from outside, most likely for want of memory: what it said until then is not why.
+        reason = Reason::LocalFailed;
+    }
     let how = match (finished.status.code(), finished.status.signal()) {
         (Some(code), _) => format!("git ended with exit code {code}"),
         (None, Some(signal)) => format!("git was killed by signal {signal}"),

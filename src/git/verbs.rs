@@ -31,6 +31,17 @@ pub enum Depth {
     Whole,
 }
 
+impl RefEdit {
+    /// The full ref name.
+    pub fn name(&self) -> &BStr {
+        match self {
+            RefEdit::Create { name, .. } | RefEdit::Update { name, .. } | RefEdit::Delete { name, .. } => {
+                name.as_bstr()
+            }
+        }
+    }
+}
+
 /// Counts the bytes that git says it received, and passes its progress on.
 struct Listener<'a> {
     progress: Progress<'a>,
@@ -190,6 +201,10 @@ impl Git {
             return Ok(());
         }
         let mut input = Vec::new();
+        if let Some(edit) = edits.iter().find(|edit| !edit.name().starts_with(b"refs/")) {
+            let message = format!("{} is no name of a ref: nothing was moved", edit.name());
+            return Err(Failure::new(Reason::Held, message).with_hint("ask the operator of the source what it is."));
+        }
         for edit in edits {
             let (verb, name, values) = match edit {
                 RefEdit::Create { name, new } => ("create", name, vec![new]),

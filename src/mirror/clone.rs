@@ -4,7 +4,8 @@ use std::path::PathBuf;
 
 use tempfile::TempDir;
 
-use super::salvage::{Salvaged, salvage};
+use super::decide::{cliff, decide};
+use super::salvage::{Salvaged, Wreck};
 use super::update::{follow_head, is_shallow};
 use super::{Done, Job};
 use crate::failure::{Failure, Reason};
@@ -54,12 +55,19 @@ pub(super) async fn replace(
         let message = format!("the mirror is damaged ({why}) and could not be cloned anew: {}", failure.message);
         Failure { message, ..failure }
     })?;
-    if fresh.refs.refs.is_empty() {
-        let message = "the mirror is damaged and the source has no refs: nothing was replaced";
-        return Err(Failure::new(Reason::Held, message).with_evidence(why));
-    }
     let old = tools.storage.path(&job.place);
-    let saved = salvage(&tools.git, &old, (&fresh.dir, &fresh.refs), fresh.folder.path(), &job.rules).await;
+    let wreck = Wreck::open(&tools.git, &old, &fresh.dir, fresh.folder.path()).await;
+    if let Some(held) = shrunk(job, &fresh, wreck.as_ref().ok().and_then(Option::as_ref)) {
+        let message = format!("the mirror is damaged ({why}), and its source has lost refs: nothing was replaced");
+        let hint =
+            format!("look at {}; if it is meant, run again with --accept-deletions {}.", job.remote.url, job.repo.path);
+        return Err(Failure::new(Reason::Held, message).with_evidence(held).with_hint(hint));
+    }
+    let saved = match wreck {
+        Ok(Some(wreck)) => wreck.salvage(&tools.git, (&fresh.dir, &fresh.refs), &job.rules).await,
+        Ok(None) => Ok(Salvaged::default()),
+        Err(failure) => Err(failure),
+    };
     let aside = tools.storage.damaged_place(&job.place, tools.now());
     tools.storage.place(&old, &aside)?;
     tools.storage.place(&fresh.dir, &job.place)?;
@@ -78,6 +86,18 @@ pub(super) async fn replace(
         Err(failure) => notes.push(format!("its kept refs stayed in the damaged copy: {failure}.")),
     }
     Ok(Done { kept, ..fresh.done() })
+}
+
+/// The cliff guard's word on taking `fresh` for a mirror of which only a wreck, or only its record, is left.
+fn shrunk(job: &Job<'_>, fresh: &Fresh, wreck: Option<&Wreck>) -> Option<String> {
+    if job.rules.accepted {
+        return None;
+    }
+    let now = Advertisement { refs: fresh.refs.refs.clone(), ..Advertisement::default() };
+    let by_refs = wreck.and_then(|wreck| decide(&wreck.refs, &now, &job.rules).held);
+    // Refs that are themselves what is damaged are not listed: the record counts them.
+    let has = now.refs.len();
+    by_refs.or_else(|| cliff(job.recorded, job.recorded.saturating_sub(has), has, job.rules.cliff))
 }
 
 fn refs(count: usize) -> String {

@@ -31,6 +31,8 @@ pub struct Job<'a> {
     /// Where it lies or will lie, relative to the storage root.
     pub place: PathBuf,
     pub rules: Rules,
+    /// Refs that it had when it was last looked at, as the store remembers.
+    pub recorded: usize,
     /// Since when we are alone in the storage.
     pub alone_since: SystemTime,
 }
@@ -60,6 +62,9 @@ pub async fn bring_up(job: &Job<'_>, tools: &Tools, sink: &dyn Sink) -> Outcome 
     let result = if tools.storage.has_mirror(&job.place) {
         update_or_heal(job, tools, sink, &mut notes).await
     } else {
+        if job.recorded > 0 {
+            notes.push(format!("the mirror that was here, with {} refs, is missing; cloned anew.", job.recorded));
+        }
         clone::clone(job, tools, sink).await
     };
     let mut outcome = match result {
@@ -110,6 +115,13 @@ async fn update_or_heal(
             result => return result,
         },
         Err(failure) if failure.reason == Reason::Corrupt => failure,
+        // What lies there was a mirror: words we do not know are damage only when the objects are damaged.
+        Err(failure) if matches!(failure.reason, Reason::RemoteNotFound | Reason::Unknown) => {
+            match tools.git.check_objects(&dir).await {
+                Err(damage) if damage.reason == Reason::Corrupt => damage,
+                Ok(()) | Err(_) => return Err(failure),
+            }
+        }
         Err(failure) => return Err(failure),
     };
     clone::replace(job, tools, sink, &damage, notes).await
@@ -124,8 +136,6 @@ async fn look(tools: &Tools, dir: &Path) -> Result<LocalRefs, Failure> {
     tools.git.local_refs(dir).await.map_err(|failure| match failure.reason {
         // `fatal: bad config line 1 in file <config>`
         Reason::LocalFailed if is_ours(&failure) => Failure { reason: Reason::Corrupt, ..failure },
-        // "not a git repository" and kin: what lies there was a mirror.
-        Reason::RemoteNotFound | Reason::Unknown => Failure { reason: Reason::Corrupt, ..failure },
         _ => failure,
     })
 }

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use bstr::BString;
 
-use super::decide::{Rules, kept_name};
+use super::decide::{Rules, Shelf};
 use crate::failure::Failure;
 use crate::git::refs::{LocalRefs, Oid};
 use crate::git::{Depth, Git, RefEdit, Remote};
@@ -26,38 +26,57 @@ pub(super) struct Salvaged {
     pub lost: usize,
 }
 
-/// Brings what only the damaged mirror `old` has into the complete clone `fresh`, whose refs are `refs`; `scratch` is
-/// where a small directory may be made.
-///
-/// # Errors
-/// What keeps even the attempt from being made.
-pub(super) async fn salvage(
-    git: &Git,
-    old: &Path,
-    (fresh, refs): (&Path, &LocalRefs),
-    scratch: &Path,
-    rules: &Rules,
-) -> Result<Salvaged, Failure> {
-    let Some(view) = view(old, fresh, scratch)? else { return Ok(Salvaged::default()) };
-    let had = git.listed_refs(&view).await?;
-    let mut wanted: BTreeMap<BString, Oid> = had.kept.clone();
-    for (name, &oid) in &had.refs {
-        let moved_on = match refs.refs.get(name) {
-            Some(now) => *now == oid || git.is_ancestor(fresh, oid, *now).await.unwrap_or(false),
-            None => false,
-        };
-        if !moved_on && let Some(name) = kept_name(&had, rules, name) {
-            wanted.insert(name, oid);
-        }
+/// A damaged mirror, as far as it can be looked into.
+#[derive(Debug)]
+pub(super) struct Wreck {
+    view: PathBuf,
+    pub refs: LocalRefs,
+}
+
+impl Wreck {
+    /// Looks into the damaged mirror `old`; HEAD and configuration are lent by the complete clone `fresh`, and `scratch`
+    /// is where a small directory may be made. `None` when it has no objects left.
+    ///
+    /// # Errors
+    /// What keeps even its refs from being listed.
+    pub async fn open(git: &Git, old: &Path, fresh: &Path, scratch: &Path) -> Result<Option<Self>, Failure> {
+        let Some(view) = view(old, fresh, scratch)? else { return Ok(None) };
+        let refs = git.listed_refs(&view).await?;
+        Ok(Some(Wreck { view, refs }))
     }
-    let source = Remote::plain(RemoteUrl::file(&view));
-    let tips: BTreeSet<Oid> = wanted.values().copied().collect();
-    let saved = fetch(git, fresh, &source, &tips).await;
-    let (saved, lost): (Vec<_>, Vec<_>) = wanted.into_iter().partition(|(_, oid)| saved.contains(oid));
-    let counts = Salvaged { saved: saved.len(), lost: lost.len() };
-    let create = |(name, new)| RefEdit::Create { name, new };
-    git.move_refs(fresh, &saved.into_iter().map(create).collect::<Vec<_>>()).await?;
-    Ok(counts)
+
+    /// Brings what only it has into `fresh`, whose refs are `refs`.
+    ///
+    /// # Errors
+    /// What keeps even the attempt from being made.
+    pub async fn salvage(
+        &self,
+        git: &Git,
+        (fresh, refs): (&Path, &LocalRefs),
+        rules: &Rules,
+    ) -> Result<Salvaged, Failure> {
+        let had = &self.refs;
+        let mut wanted: BTreeMap<BString, Oid> = had.kept.clone();
+        if let Some(shelf) = Shelf::open(had, rules) {
+            for (name, &oid) in &had.refs {
+                let moved_on = match refs.refs.get(name) {
+                    Some(now) => *now == oid || git.is_ancestor(fresh, oid, *now).await.unwrap_or(false),
+                    None => false,
+                };
+                if !moved_on {
+                    wanted.insert(shelf.place(name), oid);
+                }
+            }
+        }
+        let source = Remote::plain(RemoteUrl::file(&self.view));
+        let tips: BTreeSet<Oid> = wanted.values().copied().collect();
+        let saved = fetch(git, fresh, &source, &tips).await;
+        let (saved, lost): (Vec<_>, Vec<_>) = wanted.into_iter().partition(|(_, oid)| saved.contains(oid));
+        let counts = Salvaged { saved: saved.len(), lost: lost.len() };
+        let create = |(name, new)| RefEdit::Create { name, new };
+        git.move_refs(fresh, &saved.into_iter().map(create).collect::<Vec<_>>()).await?;
+        Ok(counts)
+    }
 }
 
 /// The tips of `tips` that `fresh` has afterwards, with all that they reach.

@@ -3,14 +3,14 @@
 //! Objects arrive before any ref moves, and refs move in transactions that check every old value, so whatever is cut
 //! short leaves the mirror as it was or a step further, never with less.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 use std::fs;
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 use bstr::{BString, ByteSlice};
 
-use super::decide::{decide, kept_name, transactions, without_loss};
+use super::decide::{Shelf, decide, transactions, without_loss};
 use super::{Done, Job, health};
 use crate::failure::{Failure, Reason};
 use crate::git::refs::{Advertisement, Change, LocalRefs, Oid, RefUpdate, is_branch};
@@ -74,7 +74,7 @@ async fn once(job: &Job<'_>, tools: &Tools, sink: &dyn Sink, dir: &Path, local: 
         }
         received = fetched?;
     }
-    let forced = forced(git, dir, &decision.take).await;
+    let forced = forced(git, dir, &decision.take, &local).await;
     if decision.held.is_some() {
         decision.take = without_loss(decision.take, &decision.delete, &forced);
         decision.delete.clear();
@@ -88,7 +88,7 @@ async fn once(job: &Job<'_>, tools: &Tools, sink: &dyn Sink, dir: &Path, local: 
     git.move_refs(dir, &make_room).await?;
     git.move_refs(dir, &take).await.map_err(moved_on)?;
     let mut counts = count(&decision.take, &decision.delete, &forced);
-    if counts.created >= PACK_FROM {
+    if counts.created + make_room.len() >= PACK_FROM {
         git.pack_refs(dir).await?;
     }
     if let Some(head) = &head {
@@ -116,15 +116,18 @@ async fn once(job: &Job<'_>, tools: &Tools, sink: &dyn Sink, dir: &Path, local: 
 
 /// The moved refs whose old tip the new one does not contain.
 ///
-/// A tag that moves is always forced. What cannot be compared counts as forced, so that its old tip is kept.
-async fn forced(git: &Git, dir: &Path, take: &[RefUpdate]) -> BTreeSet<BString> {
+/// A tag that moves is always forced, and so is a ref that pointed at no commit. What cannot be compared counts as
+/// forced, so that its old tip is kept.
+async fn forced(git: &Git, dir: &Path, take: &[RefUpdate], local: &LocalRefs) -> BTreeSet<BString> {
     let moves = |update: &RefUpdate| match update.change {
         Change::Move { old, new } => Some((update.name.clone(), old, new)),
         _ => None,
     };
-    let (tags, rest): (Vec<_>, Vec<_>) =
-        take.iter().filter_map(moves).partition(|(name, ..)| name.starts_with(b"refs/tags/"));
-    let mut forced: BTreeSet<BString> = tags.into_iter().map(|(name, ..)| name).collect();
+    let (always, rest): (Vec<_>, Vec<_>) = take
+        .iter()
+        .filter_map(moves)
+        .partition(|(name, ..)| name.starts_with(b"refs/tags/") || local.not_commits.contains(name));
+    let mut forced: BTreeSet<BString> = always.into_iter().map(|(name, ..)| name).collect();
     if rest.len() <= COMPARE_SINGLY {
         for (name, old, new) in rest {
             if !git.is_ancestor(dir, old, new).await.unwrap_or(false) {
@@ -134,7 +137,7 @@ async fn forced(git: &Git, dir: &Path, take: &[RefUpdate]) -> BTreeSet<BString> 
         return forced;
     }
     let (old, new): (Vec<_>, Vec<_>) = rest.iter().map(|(_, old, new)| (*old, *new)).unzip();
-    let lost = git.unreachable(dir, &old, &new).await.unwrap_or(old);
+    let lost: HashSet<Oid> = git.unreachable(dir, &old, &new).await.unwrap_or(old).into_iter().collect();
     forced.extend(rest.into_iter().filter(|(_, old, _)| lost.contains(old)).map(|(name, ..)| name));
     forced
 }
@@ -215,6 +218,6 @@ async fn kept_head(git: &Git, dir: &Path, source: &Advertisement, local: &LocalR
     let tips: Vec<Oid> = source.refs.values().copied().chain(source.head_oid).collect();
     // What cannot be compared is kept.
     let lost = git.unreachable(dir, &[old], &tips).await.map_or(true, |lost| !lost.is_empty());
-    let name = kept_name(local, &job.rules, b"HEAD").filter(|_| lost)?;
+    let name = Shelf::open(local, &job.rules).filter(|_| lost)?.place(b"HEAD");
     Some(RefEdit::Create { name, new: old })
 }

@@ -3,6 +3,7 @@
 //! [`support`] is the harness and has the examples; every other module is about one behaviour of the product.
 
 mod bad_days;
+mod command_line;
 mod crashes;
 mod credentials;
 mod damage;

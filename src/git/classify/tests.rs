@@ -48,6 +48,11 @@ fn samples() -> Vec<Sample> {
 /// Lines no sample holds, each with the rule's reason and where the words were found.
 const QUOTED: &[(&str, Reason, &str)] = &[
     (
+        "fatal: unable to access 'http://h/x.git/': The requested URL returned error: 301",
+        Reason::RemoteNotFound,
+        "git 2.47 with http.followRedirects=false",
+    ),
+    (
         "fatal: unable to access 'http://h/x.git/': transfer closed with outstanding read data remaining",
         Reason::NetworkFailed,
         "git 2.47 with curl 7.88, cut in a chunked answer",

@@ -55,18 +55,20 @@ async fn a_link_to_a_next_page_on_another_host_is_not_followed() {
 }
 
 #[tokio::test]
-async fn a_redirect_of_git_to_another_host_gets_no_token_and_changes_nothing() {
-    for service in [None, Some(Service::Advertisement), Some(Service::FetchPack)] {
+async fn a_redirect_of_git_is_not_followed_with_a_token() {
+    // Git would go on at the other host with the login of the first.
+    for service in [None, Some(Service::Advertisement), Some(Service::ListRefs), Some(Service::FetchPack)] {
         let (env, forge, evil, alpha) = two().await;
+        env.global_git_config(&format!("[http \"{}\"]\n\tfollowRedirects = true\n", forge.url()));
         report(&github(&env, &forge, []).run().await, 0);
         let before = on_disk(&env);
         alpha.commit("main", "more");
         let fault = Fault::redirect_host(evil.url()).on_git("acme/alpha");
         forge.fault(service.map_or(fault.clone(), |service| fault.service(service)));
         let told = report(&github(&env, &forge, []).run().await, 3);
-        assert_eq!(verdicts(&told), ["acme/alpha failed"], "{service:?}");
-        assert_no_token(&evil);
-        assert_eq!(on_disk(&env), before, "{service:?}");
+        let failure = assert_failed(&told, "acme/alpha", "remote_not_found");
+        assert!(failure["hint"].as_str().unwrap().contains("renamed"), "{failure:#}");
+        assert_eq!((evil.requests().len(), on_disk(&env)), (0, before), "{service:?}");
         forge.heal();
         report(&github(&env, &forge, []).run().await, 0);
         env.assert_mirrored(&alpha);
@@ -74,14 +76,12 @@ async fn a_redirect_of_git_to_another_host_gets_no_token_and_changes_nothing() {
 }
 
 #[tokio::test]
-async fn a_redirect_of_git_to_a_host_that_asks_for_a_login_gets_none() {
-    let (env, forge, evil, _) = two().await;
-    let closed = evil.repo("acme/closed").private().branch("main");
-    forge.repo("acme/closed").private().branch("main");
-    forge.fault(Fault::redirect(&format!("{}/info/refs?service=git-upload-pack", closed.url())).on_git("acme/closed"));
-    let told = report(&github(&env, &forge, []).run().await, 3);
-    let failure = assert_failed(&told, "acme/closed", "auth_failed");
-    assert!(failure["hint"].as_str().unwrap().contains("another host"), "{failure:#}");
+async fn a_redirect_of_git_is_followed_where_there_is_no_token() {
+    let (env, forge, evil, alpha) = two().await;
+    forge.fault(Fault::redirect_host(evil.url()).on_git("acme/alpha").service(Service::Advertisement));
+    let run = github(&env, &forge, ["--owner", "acme"]).without_env("GITHUB_TOKEN");
+    report(&run.run().await, 0);
+    assert!(env.refs(env.mirror_of(&alpha)).contains_key("refs/heads/evil"));
     assert_no_token(&evil);
 }
 
@@ -118,14 +118,16 @@ async fn a_refusal_by_another_host_does_not_keep_the_sources_own_mirrors_from_wo
 }
 
 #[tokio::test]
-async fn a_renamed_repository_is_followed_within_its_host_with_its_token() {
+async fn a_repository_renamed_between_listing_and_git_is_mirrored_by_the_next_run() {
     let (env, forge) = (TestEnv::new(), Forge::start().await);
     let alpha = forge.repo("acme/alpha").private().branch("main");
-    // The listing still shows the old URL; the forge redirects git to the new one.
-    alpha.clone_url(&alpha.url()).rename("acme/omega");
+    forge.fault(Fault::redirect(&format!("{}/acme/omega.git", forge.url())).on_git("acme/alpha"));
+    let told = report(&github(&env, &forge, []).run().await, 3);
+    assert_failed(&told, "acme/alpha", "remote_not_found");
+    alpha.rename("acme/omega");
     report(&github(&env, &forge, []).run().await, 0);
     env.assert_mirrored(&alpha);
-    assert!(!forge.git_requests("acme/omega").is_empty());
+    assert_eq!(on_disk(&env).len(), 1);
 }
 
 #[tokio::test]
