@@ -282,7 +282,14 @@ fn failure_of(what: &str, finished: &process::Finished) -> Failure {
         (None, Some(signal)) => format!("git was killed by signal {signal}"),
         (None, None) => "git ended".to_owned(),
     };
-    Failure::new(reason, format!("{what}: {how}")).with_evidence(evidence.unwrap_or_default())
+    let failure = Failure::new(reason, format!("{what}: {how}")).with_evidence(evidence.unwrap_or_default());
+    // A source on this machine: whose settings run there is for its reader to decide, not for us.
+    match evidence {
+        Some(line) if line.contains("detected dubious ownership") => failure.with_hint(
+            "it belongs to another user; if you trust it, name it in `git config --global --add safe.directory <path>`.",
+        ),
+        _ => failure,
+    }
 }
 
 /// The environment that every git inherits.

@@ -46,6 +46,24 @@ async fn a_storage_of_another_user_works() {
 }
 
 #[tokio::test]
+async fn a_source_of_another_user_is_read_when_the_reader_trusts_it_and_not_before() {
+    let env = TestEnv::new();
+    let alpha = env.bare_repo("src/alpha.git").branch("main");
+    if is_root() {
+        let owner = Command::new("chown").args(["-R", "54321:54321"]).arg(alpha.path()).status();
+        assert!(owner.unwrap().success());
+        let run = backup_dir(&env, "src").run().await;
+        run.assert_code(3);
+        assert_eq!(reason(&run, "alpha"), "local_failed");
+        let hint = crate::disk_kit::outcome(&run, "alpha")["failure"]["hint"].to_string();
+        assert!(hint.contains("safe.directory"), "{run}");
+    }
+    env.global_git_config(&format!("[safe]\n\tdirectory = {}\n", alpha.path().display()));
+    backup_dir(&env, "src").run().await.assert_code(0);
+    env.assert_same_refs(&alpha, "local/alpha.git");
+}
+
+#[tokio::test]
 async fn variables_of_a_git_hook_that_started_us_change_nothing() {
     let (env, forge) = (TestEnv::new(), Forge::start().await);
     let alpha = forge.repo("acme/alpha").branch("main").tag("v1");

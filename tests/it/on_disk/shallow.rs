@@ -62,7 +62,7 @@ async fn a_whole_mirror_does_not_follow_a_source_whose_history_was_cut_off() {
     git(&env, env.work(), &["clone", "-q", "--depth", "1", &url, "src/alpha"]).await;
     let run = backup_dir(&env, "src").run().await;
     run.assert_code(3);
-    assert_eq!(reason(&run, "alpha"), "held", "{run}");
+    assert_eq!((verdict(&run, "alpha").as_str(), reason(&run, "alpha").as_str()), ("held", "held"), "{run}");
     assert_eq!(env.refs("local/alpha.git"), before);
     assert_whole(&env, env.storage().join("local/alpha.git")).await;
 
