@@ -241,8 +241,11 @@ async fn a_flag_beats_a_variable_that_beats_dotenv_that_beats_the_file_that_beat
     }
 }
 
-/// Wrong usage: the arguments, the variables, and what must be said.
-const WRONG: &[(&[&str], &[(&str, &str)], &[&str])] = &[
+/// The arguments, the variables, and what must be said.
+type Misuse = (&'static [&'static str], &'static [(&'static str, &'static str)], &'static [&'static str]);
+
+/// Wrong usage.
+const WRONG: &[Misuse] = &[
     (&["--owner", "acme"], &[], &["the usual one is gitlab", "--backup-only"]),
     (&["--owner", "acme", "--destination", "github"], &[], &["--destination asks for github", "--backup-only"]),
     (&["--backup-only"], &[], &["GITHUB_TOKEN is not set", "--owner NAME"]),

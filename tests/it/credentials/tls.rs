@@ -53,7 +53,7 @@ async fn a_ca_that_git_does_not_know_fails_the_mirror_and_keeps_it() {
     // An empty list of CAs, so that the system's own do not matter.
     let told = report(&run().env("GIT_SSL_CAINFO", env.file("none.pem", "")).run().await, 3);
     assert_failed(&told, "acme/alpha", "tls_failed");
-    assert_eq!((on_disk(&env), forge.git_requests("acme/alpha").len() > 0), (before, true));
+    assert_eq!((on_disk(&env), !forge.git_requests("acme/alpha").is_empty()), (before, true));
     report(&run().env("GIT_SSL_CAINFO", forge.ca_file()).run().await, 0);
     env.assert_mirrored(&alpha);
 }
