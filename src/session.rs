@@ -7,6 +7,7 @@ use jiff::Timestamp;
 
 use crate::config::Config;
 use crate::error::Error;
+use crate::failure::Failure;
 use crate::forge::{CachedPage, PageCache};
 use crate::report::Report;
 use crate::storage::{Lock, Storage};
@@ -109,7 +110,7 @@ impl Session {
             })
             .collect();
         if let Err(error) = store.save_pages(&pages, now).await {
-            tracing::warn!("{error}");
+            tracing::warn!("{}", Failure::from(error));
         }
         // A watch that finds nothing to do must not wake the disk.
         if config.watch && !report.is_news() && report.exit_code() == 0 {
@@ -120,7 +121,7 @@ impl Session {
             store.finish_run(run, now, report.exit_code(), &report.totals()).await
         };
         if let Err(error) = finished.await {
-            tracing::warn!("{error}");
+            tracing::warn!("{}", Failure::from(error));
         }
     }
 }

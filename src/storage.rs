@@ -88,6 +88,19 @@ impl Storage {
             })
     }
 
+    /// The same failure, called `disk_full` when it has no other name and there is no room left.
+    ///
+    /// Git does not always say why it could not write (2.47: `could not set 'core.repositoryformatversion' to '0'`).
+    pub fn explain(&self, failure: Failure) -> Failure {
+        let vague = matches!(failure.reason, Reason::Unknown | Reason::LocalFailed);
+        let full = || {
+            let room = rustix::fs::statvfs(&self.root);
+            // File systems without a fixed number of files tell 0 for all of them.
+            room.is_ok_and(|room| room.f_bavail == 0 || (room.f_files > 0 && room.f_favail == 0))
+        };
+        if vague && full() { Failure { reason: Reason::DiskFull, ..failure } } else { failure }
+    }
+
     /// Becomes the only run on this storage.
     ///
     /// The lock is inherited by every git we start: when a run is killed, its lock lives as long as the last of its

@@ -77,7 +77,7 @@ pub async fn bring_up(job: &Job<'_>, tools: &Tools, sink: &dyn Sink) -> Outcome 
                 ..Outcome::new(job.repo, done.verdict)
             }
         }
-        Err(failure) => Outcome::failed(job.repo, failure),
+        Err(failure) => Outcome::failed(job.repo, tools.storage.explain(failure)),
     };
     if matches!(outcome.verdict, Verdict::Cloned | Verdict::Updated) {
         outcome.size = size_of(&tools.storage.path(&job.place));

@@ -6,11 +6,12 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
+use std::time::{Duration, SystemTime};
 
 use bstr::{BString, ByteSlice};
 
 use super::decide::{decide, kept_name, transactions, without_loss};
-use super::{Done, Job};
+use super::{Done, Job, health};
 use crate::failure::{Failure, Reason};
 use crate::git::refs::{Advertisement, Change, LocalRefs, Oid, RefUpdate, is_branch};
 use crate::git::{Depth, Git, RefEdit};
@@ -66,7 +67,12 @@ async fn once(job: &Job<'_>, tools: &Tools, sink: &dyn Sink, dir: &Path, local: 
     let mut received = 0;
     if !tips.is_empty() {
         let mut tell = |phase: &str, percent| sink.tell(&Event::Phase { path: &job.repo.path, phase, percent });
-        received = git.fetch_objects(dir, &job.remote, &tips, depth, &mut tell).await?;
+        let fetched = git.fetch_objects(dir, &job.remote, &tips, depth, &mut tell).await;
+        if fetched.is_err() {
+            // Half a pack stays where it was written, and may be what fills the disk. Nobody else works here.
+            health::clear_litter(dir, SystemTime::now() + Duration::from_secs(1))?;
+        }
+        received = fetched?;
     }
     let forced = forced(git, dir, &decision.take).await;
     if decision.held.is_some() {
@@ -172,7 +178,7 @@ pub(super) enum Head {
 pub(super) fn head_move(dir: &Path, source: &Advertisement, repo: &Repo) -> Result<Option<Head>, Failure> {
     let file = dir.join("HEAD");
     let text = fs::read(&file).map_err(|error| Failure::local(format!("cannot read {}", file.display()), &error))?;
-    let branch = text.strip_prefix(b"ref: ").map(|name| name.trim_ascii());
+    let branch = text.strip_prefix(b"ref: ").map(<[u8]>::trim_ascii);
     let said = repo.default_branch.as_ref().map(|branch| BString::from(format!("refs/heads/{branch}")));
     let wanted = match (source.head.clone().or(said), source.head_oid) {
         (Some(target), _) if is_branch(target.as_bstr()) => Head::Branch(target),

@@ -4,6 +4,7 @@
 
 mod bad_days;
 mod command_line;
+mod crashes;
 mod credentials;
 mod damage;
 mod disk_kit;

@@ -71,3 +71,17 @@ async fn a_whole_mirror_does_not_follow_a_source_whose_history_was_cut_off() {
     assert_eq!(count(&env).await, "8");
     assert_whole(&env, env.storage().join("local/alpha.git")).await;
 }
+
+#[tokio::test]
+async fn a_partial_clone_without_its_files_makes_no_mirror_that_looks_whole() {
+    let env = TestEnv::new();
+    let upstream = env.bare_repo("upstream.git").branch("main").commit_file("main", "file", b"content\n");
+    let url = format!("file://{}", upstream.path().display());
+    git(&env, env.work(), &["clone", "-q", "--no-checkout", "--filter=blob:none", &url, "src/alpha"]).await;
+    // Its files could be had from there, by a git that is told to run what another repository's settings name.
+    fs::rename(upstream.path(), env.work().join("gone.git")).unwrap();
+    let run = backup_dir(&env, "src").run().await;
+    run.assert_code(3);
+    assert_eq!(verdict(&run, "alpha"), "failed");
+    assert!(!env.storage().join("local/alpha.git").exists());
+}
