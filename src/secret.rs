@@ -156,8 +156,9 @@ fn remember(value: &str) {
 /// What tokens look like when we never were told of them (a server's echo, a user's own URL).
 static PATTERNS: LazyLock<Vec<Regex>> = LazyLock::new(|| {
     [
-        // user info in a URL: https://user:secret@host
-        r"(?P<keep>[A-Za-z][A-Za-z0-9+.-]*://)[^\s/'\x22]+@",
+        // user info in a URL: https://user:secret@host; over HTTP the user alone may be a token
+        r"(?P<keep>\b(?:https?|git|ftps?|socks[45]h?|postgres(?:ql)?)://)[^\s/'\x22]+@",
+        r"(?P<keep>\bssh://[^\s/:@'\x22]+:)[^\s/'\x22]+@",
         r"(?i)(?P<keep>\b(?:authorization|private-token|job-token|proxy-authorization)\s*[:=]\s*)(?:(?:basic|bearer|token)\s+)?[^\s'\x22,;]+",
         r"\b(?:gh[pousr]_[A-Za-z0-9]{20,}|github_pat_[A-Za-z0-9_]{20,}|gl(?:pat|ptt|dt|oas|rt|cbt|ft)-[A-Za-z0-9_.-]{16,})",
         r"(?i)(?P<keep>[?&](?:access_token|private_token|token|password)=)[^&\s'\x22]+",
@@ -221,6 +222,8 @@ mod tests {
     #[test]
     fn unknown_tokens_are_masked_by_their_look() {
         assert_eq!(redact("fatal: 'https://u:hunter2@h/x.git'"), "fatal: 'https://***@h/x.git'");
+        assert_eq!(redact("https://u:hunter@2@h/x"), "https://***@h/x");
+        assert_eq!(redact("ssh://git:hunter2@h/x"), "ssh://git:***@h/x");
         assert_eq!(redact("Authorization: Bearer abc.def"), "Authorization: ***");
         assert_eq!(redact("got ghp_abcdefghijklmnopqrstuvwxyz0123456789"), "got ***");
         assert_eq!(redact("GET /x?private_token=abc&page=2"), "GET /x?private_token=***&page=2");
@@ -228,7 +231,7 @@ mod tests {
 
     #[test]
     fn ordinary_text_is_left_alone() {
-        for text in ["fatal: repository 'https://h/x.git/' not found", "git@github.com:o/r.git", "a@b"] {
+        for text in ["fatal: repository 'https://h/x.git/' not found", "git@github.com:o/r.git", "ssh://git@h/x", "a@b"] {
             assert_eq!(redact(text), text);
         }
     }
