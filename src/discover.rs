@@ -286,7 +286,7 @@ fn covers(source: &SourceConfig, record: &MirrorRecord) -> bool {
         (Some(api), _) => record.key.folder == forge::web_origin(api).folder(),
         // Who takes a URL from the list has not deleted the repository, and nobody can be asked.
         (None, ForgeKind::Urls) => false,
-        (None, _) => true,
+        (None, _) => source.dirs.iter().any(|dir| Path::new(&record.url).starts_with(dir)),
     };
     record.source == source.id && on_host && (source.owners.is_empty() || source.owners.iter().any(owned))
 }

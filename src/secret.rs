@@ -157,8 +157,8 @@ fn remember(value: &str) {
 static PATTERNS: LazyLock<Vec<Regex>> = LazyLock::new(|| {
     [
         // user info in a URL: https://user:secret@host; over HTTP the user alone may be a token
-        r"(?P<keep>\b(?:https?|git|ftps?|socks[45]h?|postgres(?:ql)?)://)[^\s/'\x22]+@",
-        r"(?P<keep>\bssh://[^\s/:@'\x22]+:)[^\s/'\x22]+@",
+        r"(?P<keep>(?:https?|git|ftps?|socks[45]h?|postgres(?:ql)?)://)[^\s/'\x22]+@",
+        r"(?P<keep>ssh://[^\s/:@'\x22]+:)[^\s/'\x22]+@",
         r"(?i)(?P<keep>\b(?:authorization|private-token|job-token|proxy-authorization)\s*[:=]\s*)(?:(?:basic|bearer|token)\s+)?[^\s'\x22,;]+",
         r"\b(?:gh[pousr]_[A-Za-z0-9]{20,}|github_pat_[A-Za-z0-9_]{20,}|gl(?:pat|ptt|dt|oas|rt|cbt|ft)-[A-Za-z0-9_.-]{16,})",
         r"(?i)(?P<keep>[?&](?:access_token|private_token|token|password)=)[^&\s'\x22]+",
@@ -231,7 +231,8 @@ mod tests {
 
     #[test]
     fn ordinary_text_is_left_alone() {
-        for text in ["fatal: repository 'https://h/x.git/' not found", "git@github.com:o/r.git", "ssh://git@h/x", "a@b"] {
+        for text in ["fatal: repository 'https://h/x.git/' not found", "git@github.com:o/r.git", "ssh://git@h/x", "a@b"]
+        {
             assert_eq!(redact(text), text);
         }
     }

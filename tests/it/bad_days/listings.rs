@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::net::{assert_source_failed, github, mirror, on_disk, report, status, verdicts};
+use crate::net::{assert_failed, assert_source_failed, github, mirror, on_disk, report, status, verdicts};
 use crate::support::{Fault, Forge, Program, Repo, TestEnv};
 
 fn json(env: &TestEnv) -> Program {
@@ -137,8 +137,11 @@ async fn an_empty_listing_retires_nothing_unless_the_forge_says_so_of_each() {
     let (env, forge, repos) = five().await;
     let before = on_disk(&env);
     forge.fault(Fault::status(200).json(&json!([])).on_api("/repos"));
-    let told = report(&github(&env, &forge, []).run().await, 0);
+    let told = report(&github(&env, &forge, []).run().await, 3);
     assert_eq!(told["totals"]["gone"], 0, "{told:#}");
+    // Nobody brings them up to date as long as it is so, and that is said.
+    let failure = assert_failed(&told, "acme/a", "remote_not_found");
+    assert!(failure["message"].as_str().unwrap().contains("no longer listed, but exists"), "{failure:#}");
     assert_eq!(on_disk(&env), before);
     forge.heal();
     report(&github(&env, &forge, []).run().await, 0);
@@ -151,11 +154,25 @@ async fn a_question_that_fails_leaves_a_missing_repository_as_it_was() {
     let id = repos[0].id();
     repos[0].remove();
     forge.fault(Fault::status(500).on_api(&format!("/repositories/{id}")));
-    let told = report(&github(&env, &forge, []).run().await, 0);
+    let told = report(&github(&env, &forge, []).run().await, 3);
     assert_eq!((&told["totals"]["gone"], &told["totals"]["updated"]), (&json!(0), &json!(4)));
+    let failure = assert_failed(&told, "acme/a", "server_error");
+    assert!(failure["message"].as_str().unwrap().contains("nobody can tell whether it exists"), "{failure:#}");
     assert!(mirror(&status(&env).await, "acme/a")["gone_since"].is_null());
     forge.heal();
     let told = report(&github(&env, &forge, []).run().await, 0);
     assert_eq!(told["totals"]["gone"], 1);
     assert_eq!(on_disk(&env).len(), 5);
+}
+
+#[tokio::test]
+async fn repositories_that_are_all_gone_at_once_are_held_until_that_is_accepted() {
+    let (env, forge, repos) = five().await;
+    let before = on_disk(&env);
+    repos.iter().for_each(|repo| repo.remove());
+    let told = report(&github(&env, &forge, []).run().await, 3);
+    assert_source_failed(&told, "held");
+    assert_eq!((&told["mirrors"], on_disk(&env)), (&json!([]), before.clone()));
+    let told = report(&github(&env, &forge, ["--accept-deletions", "acme/*"]).run().await, 0);
+    assert_eq!((&told["totals"]["gone"], on_disk(&env)), (&json!(5), before));
 }
