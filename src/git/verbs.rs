@@ -232,6 +232,15 @@ impl Git {
         self.succeed(call, |_| ()).await.map(drop)
     }
 
+    /// Repacks so that each pack has at least twice the objects of the next smaller one (git 2.32); no object goes.
+    ///
+    /// # Errors
+    /// What git says; the packs are as they were then.
+    pub async fn roll_up_packs(&self, dir: &Path) -> Result<(), Failure> {
+        let arguments = ["-c", "repack.writeBitmaps=false", "repack", "--geometric=2", "-d", "-q"].map(OsStr::new);
+        self.succeed(self.call("cannot repack the mirror", Some(dir), &arguments), |_| ()).await.map(drop)
+    }
+
     /// Points HEAD of `dir` at the branch `target` (`refs/heads/main`), which need not exist.
     ///
     /// # Errors

@@ -9,6 +9,7 @@ pub mod decide;
 mod health;
 mod salvage;
 mod update;
+mod upkeep;
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime};
@@ -88,11 +89,17 @@ pub async fn bring_up(job: &Job<'_>, tools: &Tools, sink: &dyn Sink) -> Outcome 
         }
         Err(failure) => Outcome::failed(job.repo, tools.storage.explain(failure)),
     };
+    if outcome.verdict == Verdict::Updated
+        && let Err(failure) = upkeep::roll_up(&tools.git, &tools.storage.path(&job.place)).await
+    {
+        // The mirror is as it should be, only in many pieces; the next update tries again.
+        outcome.notes.push(format!("its many packs could not be rolled up: {failure}."));
+    }
     if matches!(outcome.verdict, Verdict::Cloned | Verdict::Updated) {
         outcome.size = size_of(&tools.storage.path(&job.place));
     }
     outcome.mirror.clone_from(&job.place);
-    outcome.notes = notes;
+    outcome.notes.splice(0..0, notes);
     outcome.duration = started.elapsed();
     outcome
 }
