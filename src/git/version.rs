@@ -46,7 +46,7 @@ impl Git {
             let message =
                 format!("git {version} at {} is too old: {OLDEST} or newer is needed", self.program.display());
             let hint = format!(
-                "install git {OLDEST} or newer: `repack --geometric` and more that is needed came after {version}."
+                "install git {OLDEST} or newer: `fetch --stdin`, GIT_CONFIG_COUNT and `repack --geometric` are not all in {version}."
             );
             return Err(Failure::new(Reason::LocalFailed, message).with_hint(hint));
         }
