@@ -1,5 +1,7 @@
 //! From the command line to the exit code: each command, wired up.
 
+use std::collections::BTreeSet;
+use std::convert::Infallible;
 use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -7,8 +9,9 @@ use std::sync::Arc;
 use jiff::{SignedDuration, Timestamp};
 
 use crate::cli::{self, Cli, Command, ConfigAction, StatusArgs};
-use crate::config::{self, ColorChoice, Config, Environment, MirrorArgs, ProcessEnvironment, Purpose};
+use crate::config::{self, ColorChoice, Config, Environment, Loaded, MirrorArgs, ProcessEnvironment, Purpose, SetBy};
 use crate::error::{Error, exit};
+use crate::failure::Reason;
 use crate::git::{Git, Settings, askpass};
 use crate::progress::{self, Screen, Sink, Style};
 use crate::report::status::{self, StatusRow};
@@ -29,7 +32,7 @@ pub fn main() -> ExitCode {
     let cli = match cli::parse(std::env::args_os()) {
         Ok(cli) => cli,
         Err(stop) if stop.exit_code == exit::OK => {
-            print(&stop.text);
+            let _ = anstream::stdout().write_all(stop.text.as_bytes());
             return ExitCode::SUCCESS;
         }
         Err(stop) => {
@@ -62,9 +65,11 @@ fn dispatch(cli: Cli) -> Result<u8, Error> {
     }
 }
 
-/// Prints to stdout; a reader that went away (`| head`) is no error of ours.
+/// Prints to stdout as it is; a reader that went away (`| head`) is no error of ours.
+///
+/// Whether there is colour in it was decided before: on a pipe `--color always` means what it says.
 fn print(text: &str) {
-    let mut out = anstream::stdout().lock();
+    let mut out = std::io::stdout().lock();
     let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
 }
 
@@ -145,19 +150,21 @@ fn mirror(args: MirrorArgs) -> Result<u8, Error> {
         print(&cli::credits());
         return Ok(exit::OK);
     }
-    let config = config::load(&args, &env)?.config;
+    let loaded = config::load(&args, &env)?;
+    let lasting = lasting_acceptance(&loaded);
+    let config = loaded.config;
     let style = style(&config);
     let (sink, screen) = progress::open(style);
     // A second subscriber in one process is a test's business; ours is the first.
     if let Err(error) = progress::log::start(style, &screen, |name| env.var(name)) {
         screen.line(&format!("the log cannot be set up: {error}"));
     }
-    runtime()?.block_on(work(args, config, Arc::new(env), Arc::from(sink), screen))
+    runtime()?.block_on(work(args, (config, lasting), Arc::new(env), Arc::from(sink), screen))
 }
 
 async fn work(
     args: MirrorArgs,
-    config: Config,
+    (config, lasting): (Config, Vec<String>),
     env: Arc<dyn Environment>,
     sink: Arc<dyn Sink>,
     screen: Screen,
@@ -165,13 +172,46 @@ async fn work(
     let hangup = if config.watch { Hangup::Reload } else { Hangup::Terminate };
     let signals = Signals::install(hangup).map_err(|error| Error::run("cannot listen to signals").caused_by(error))?;
     let tools = tools(&config, env, &signals)?;
-    let session = Session::open(&config, &tools).await?;
-    let mut cycles = Cycles { args, config, tools, session, sink, screen, signals: signals.clone(), last: exit::OK };
+    let session = match (Session::open(&config, &tools).await, signals.stopped()) {
+        (Ok(session), _) => session,
+        // Stopped while it waited for another run: nothing was begun.
+        (Err(_), Some(Stop::Interrupted)) => return Ok(exit::INTERRUPTED),
+        (Err(_), Some(Stop::Terminated)) => return Ok(exit::OK),
+        (Err(error), None) => return Err(error),
+    };
+    let (told, quiet) = (screen.clone(), config.output.quiet);
+    let tell = async {
+        signals.stopping().cancelled().await;
+        if !quiet {
+            told.line("stopping: git gets a few seconds to end; ask again to stop at once.");
+        }
+        std::future::pending::<Infallible>().await
+    };
+    let mut cycles = Cycles {
+        args,
+        config,
+        lasting,
+        tools,
+        session,
+        sink,
+        screen,
+        signals: signals.clone(),
+        troubles: BTreeSet::new(),
+    };
     tokio::select! {
         biased;
         // Asked twice: our children are killed as they are dropped, and the next run sweeps up.
         () = signals.now().cancelled() => Ok(exit::INTERRUPTED),
         done = cycles.until_done() => done,
+        never = tell => match never {},
+    }
+}
+
+/// The deletions that the configuration file accepts, as against a flag or variable.
+fn lasting_acceptance(loaded: &Loaded) -> Vec<String> {
+    match loaded.origins.get("accept_deletions") {
+        SetBy::File { .. } => loaded.config.accept_deletions.clone(),
+        _ => Vec::new(),
     }
 }
 
@@ -179,6 +219,7 @@ fn tools(config: &Config, environment: Arc<dyn Environment>, signals: &Signals) 
     let askpass = std::env::current_exe().map_err(|error| Error::run("cannot find this program").caused_by(error))?;
     let git = Git::find(Settings {
         environment: std::env::vars_os().collect(),
+        secrets: config::token_variables(config),
         askpass,
         idle: config.timeout,
         total: config.time_limit,
@@ -198,13 +239,15 @@ fn tools(config: &Config, environment: Arc<dyn Environment>, signals: &Signals) 
 struct Cycles {
     args: MirrorArgs,
     config: Config,
+    /// Deletions that the configuration file accepts: those go on being accepted.
+    lasting: Vec<String>,
     tools: Tools,
     session: Session,
     sink: Arc<dyn Sink>,
     screen: Screen,
     signals: Signals,
-    /// The exit code of the last cycle.
-    last: u8,
+    /// What was wrong in the last cycle: under `--watch` it is told when it comes and when it goes.
+    troubles: BTreeSet<(String, Reason)>,
 }
 
 impl Cycles {
@@ -212,9 +255,8 @@ impl Cycles {
         if !self.config.watch {
             return self.once().await;
         }
-        let pace = Pace::new(self.config.interval);
         let signals = self.signals.clone();
-        Ok(match watch(self, pace, &signals).await {
+        Ok(match watch(self, &signals).await {
             Stop::Interrupted => exit::INTERRUPTED,
             Stop::Terminated => exit::OK,
         })
@@ -230,10 +272,33 @@ impl Cycles {
         Ok(report.exit_code())
     }
 
-    fn show(&self, report: &Report) -> Result<(), Error> {
+    /// Takes over what the configuration says now: all of it or nothing.
+    fn read_again(&mut self) -> Result<(), Error> {
+        let env = ProcessEnvironment::read()?;
+        let loaded = config::load(&self.args, &env)?;
+        let lasting = lasting_acceptance(&loaded);
+        let config = loaded.config;
+        if config.storage != self.config.storage {
+            return Err(Error::run(format!("moving to {} needs a restart", config.storage.display())));
+        }
+        self.tools = tools(&config, Arc::new(env), &self.signals)?;
+        (self.config, self.lasting) = (config, lasting);
+        self.asked_once();
+        Ok(())
+    }
+
+    /// What is asked for on the command line is meant once: whoever accepted one loss has not seen the next.
+    fn asked_once(&mut self) {
+        self.config.full = false;
+        self.config.accept_deletions.clone_from(&self.lasting);
+    }
+
+    fn show(&mut self, report: &Report) -> Result<(), Error> {
         let output = &self.config.output;
         let detail = if output.verbose { Detail::Everything } else { Detail::Changes };
-        let quiet_cycle = self.config.watch && !report.is_news();
+        let troubles = report.troubles();
+        let quiet_cycle = self.config.watch && !report.is_news() && troubles == self.troubles;
+        self.troubles = troubles;
         self.screen.suspend(|| {
             if output.json {
                 print(&report.json());
@@ -249,36 +314,24 @@ impl Cycles {
 }
 
 impl Cycle for Cycles {
+    fn pace(&self) -> Pace {
+        Pace::new(self.config.interval)
+    }
+
     async fn run(&mut self) {
-        match self.once().await {
-            Ok(code) => self.last = code,
-            // The next cycle may fare better; only the first words of a watch are fatal.
-            Err(error) => self.screen.line(&error.to_string()),
+        // The next cycle may fare better; only the first words of a watch are fatal.
+        if let Err(error) = self.once().await {
+            self.screen.line(&error.to_string());
         }
-        // Asked for on the command line, it is meant once.
-        self.config.full = false;
+        self.asked_once();
     }
 
     async fn reload(&mut self) {
-        let loaded = ProcessEnvironment::read().and_then(|env| Ok((config::load(&self.args, &env)?.config, env)));
-        match loaded {
-            Ok((config, env)) if config.storage == self.config.storage => {
-                match tools(&config, Arc::new(env), &self.signals) {
-                    Ok(tools) => {
-                        (self.config, self.tools) = (config, tools);
-                        self.screen.line("the configuration was read again.");
-                    }
-                    Err(error) => self.screen.line(&error.context("the old configuration stays").to_string()),
-                }
-            }
-            Ok((config, _)) => {
-                let wanted = config.storage.display();
-                self.screen.line(&format!("the old configuration stays: moving to {wanted} needs a restart."));
-            }
-            Err(error) => {
-                self.screen.line(&Error::from(error).context("the old configuration stays").to_string());
-            }
-        }
+        let line = match self.read_again() {
+            Ok(()) => "the configuration was read again.".to_owned(),
+            Err(error) => error.context("the old configuration stays").to_string(),
+        };
+        self.screen.line(&line);
     }
 }
 

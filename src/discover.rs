@@ -11,7 +11,8 @@ use crate::config::{Config, Filters, SourceConfig, Transport};
 use crate::failure::{Failure, Reason};
 use crate::forge::{self, Connection, DirTree, Listing, PageCache, Source, UrlList};
 use crate::git::Remote;
-use crate::mirror::adopt;
+use crate::mirror::decide::too_many;
+use crate::mirror::{self, adopt};
 use crate::model::{ForgeKind, MirrorKey, Repo};
 use crate::progress::{Event, Sink};
 use crate::report::{RefusedPart, SourceFailure};
@@ -30,11 +31,15 @@ pub struct Inventory {
     pub repos: Vec<Repo>,
     /// Mirrors whose repositories a whole listing no longer shows and whose forge says that they are no more.
     pub gone: Vec<MirrorKey>,
+    /// Mirrors whose repositories are no longer listed and are not known to be gone: nobody brings them up to date.
+    pub unlisted: Vec<(MirrorKey, Failure)>,
     /// Sources that could not be listed: nothing behind them is touched.
     pub failures: Vec<SourceFailure>,
     pub refused: Vec<RefusedPart>,
     /// Relative paths that exist, of all those a mirror may have or had.
     pub present: BTreeSet<PathBuf>,
+    /// Those of them that do not look whole from outside.
+    pub damaged: BTreeSet<PathBuf>,
     /// Repositories in the storage that the store knows nothing of, and the URLs they came from.
     pub unrecorded: BTreeMap<PathBuf, Option<RemoteUrl>>,
     /// How to reach the repositories of each source.
@@ -89,8 +94,15 @@ pub async fn discover(
 /// What one source answered.
 struct Found {
     listing: Listing,
-    gone: Vec<MirrorKey>,
+    absent: Absent,
     access: Access,
+}
+
+/// The mirrors of a source whose repositories its listing does not show.
+#[derive(Default)]
+struct Absent {
+    gone: Vec<MirrorKey>,
+    unlisted: Vec<(MirrorKey, Failure)>,
 }
 
 impl Inventory {
@@ -104,7 +116,8 @@ impl Inventory {
         // Who excludes a repository with an unusable name has settled the matter.
         let refused = found.listing.refused.into_iter().filter(|refused| !selection.excludes(&refused.what));
         self.refused.extend(refused.map(part));
-        self.gone.extend(found.gone);
+        self.gone.extend(found.absent.gone);
+        self.unlisted.extend(found.absent.unlisted);
         self.access.insert(source.id.clone(), found.access);
         // Two sources may show the same repository; the first one named mirrors it.
         let wanted = found.listing.repos.into_iter().filter(|repo| selection.wants(repo) && seen.insert(repo.key()));
@@ -118,6 +131,9 @@ impl Inventory {
         let staged = self.repos.iter().map(|repo| storage.staging_place(&repo.key()));
         let places = expected.chain(staged).chain(recorded.iter().map(|path| path.to_path_buf()));
         self.present = places.filter(|place| storage.has_mirror(place)).collect();
+        let with_refs = records.iter().filter(|record| record.refs > 0 && self.present.contains(&record.mirror));
+        let damaged = with_refs.filter(|record| !mirror::looks_whole(&storage.path(&record.mirror)));
+        self.damaged = damaged.map(|record| record.mirror.clone()).collect();
         let strangers = self.present.iter().filter(|place| !recorded.contains(place.as_path())).cloned();
         for place in strangers.chain(adopt::legacy_mirrors(storage.root())) {
             let url = adopt::origin_of(&tools.git, &storage.path(&place)).await;
@@ -135,7 +151,10 @@ async fn list(
     sink: &Arc<dyn Sink>,
 ) -> Result<Found, Failure> {
     sink.tell(&Event::Listing { source: &source.id });
-    let token = source.token.as_ref().map(|token| token.read(|name| tools.environment.var(name))).transpose()?;
+    let token = match &source.token {
+        Some(token) => Some(tools.until_stopped(token.read(|name| tools.environment.var(name))).await??),
+        None => None,
+    };
     let access = Access {
         credential: token.as_ref().and_then(|token| credential(source, token)),
         ca_file: source.ca_file.clone(),
@@ -143,8 +162,8 @@ async fn list(
     };
     let open = open(source, config, tools, token, cache, sink)?;
     let listing = open.list(&|repos| sink.tell(&Event::Listed { source: &source.id, repos })).await?;
-    let gone = gone(source, open.as_ref(), &listing, records).await;
-    Ok(Found { listing, gone, access })
+    let absent = absent(source, config, open.as_ref(), &listing, records).await?;
+    Ok(Found { listing, absent, access })
 }
 
 fn open(
@@ -190,27 +209,86 @@ fn credential(source: &SourceConfig, token: &Secret) -> Option<Credential> {
     Some(Credential { origin, user: source.user.clone(), secret: token.clone() })
 }
 
-/// The mirrors of this source that its listing no longer shows and whose repositories the forge says do not exist.
+/// Asks after the mirrors of this source that its listing no longer shows.
 ///
-/// What the forge cannot tell now stays as it is: nothing is ever retired because a question failed.
-async fn gone(source: &SourceConfig, open: &dyn Source, listing: &Listing, records: &[MirrorRecord]) -> Vec<MirrorKey> {
+/// Nothing is ever retired because a question failed. What is known to be gone is not asked after again: if it comes
+/// back, the listing shows it.
+///
+/// # Errors
+/// `held` when so many are gone at once that the listing is more likely wrong: a token that lost its rights, a volume
+/// that is not mounted.
+async fn absent(
+    source: &SourceConfig,
+    config: &Config,
+    open: &dyn Source,
+    listing: &Listing,
+    records: &[MirrorRecord],
+) -> Result<Absent, Failure> {
     let listed: HashSet<MirrorKey> = listing.repos.iter().map(Repo::key).collect();
-    let missing = records.iter().filter(|record| record.source == source.id && !listed.contains(&record.key));
-    stream::iter(missing)
-        .map(|record| async move {
-            match open.find(&record.key.id).await {
-                Ok(None) => Some(record.key.clone()),
-                Ok(Some(_)) => None,
-                Err(failure) => {
-                    tracing::debug!("cannot tell whether {} still exists: {failure}", record.path);
-                    None
-                }
-            }
-        })
+    let covered: Vec<_> = records.iter().filter(|record| covers(source, record)).collect();
+    let selection = Selection::of(&source.filters);
+    let missing = covered.iter().filter(|record| !listed.contains(&record.key));
+    let (known, news): (Vec<&MirrorRecord>, Vec<&MirrorRecord>) =
+        missing.partition(|record| record.gone_since.is_some());
+    let answers = stream::iter(news)
+        .map(|record| async move { (record, open.find(&record.key.id).await) })
         .buffer_unordered(LOOKUPS)
-        .filter_map(|key| async move { key })
-        .collect()
-        .await
+        .collect::<Vec<_>>()
+        .await;
+    let mut absent = Absent { gone: known.iter().map(|record| record.key.clone()).collect(), ..Absent::default() };
+    let mut lost = Vec::new();
+    for (record, answer) in answers {
+        match answer {
+            Ok(None) => lost.push(record),
+            // Who excludes it has settled the matter.
+            _ if selection.excludes(&record.path.to_string()) => {}
+            Ok(Some(repo)) => absent.unlisted.push((record.key.clone(), no_longer_listed(record, &repo))),
+            Err(failure) => {
+                let message =
+                    format!("is no longer listed, and nobody can tell whether it exists: {}", failure.message);
+                absent.unlisted.push((record.key.clone(), Failure { message, ..failure }));
+            }
+        }
+    }
+    let accepted = globs(&config.accept_deletions);
+    let meant = lost.iter().all(|record| accepted.is_match(record.path.to_string()));
+    let had = covered.len() - known.len();
+    if !meant && too_many(had, lost.len(), had - lost.len(), config.cliff) {
+        let message =
+            format!("{} of {had} repositories are gone at once: nothing behind this source was touched", lost.len());
+        let hint = "see whether the token still sees them, or the directory is mounted; when it is meant, run again with \
+                    --accept-deletions and their names.";
+        let names: Vec<_> = lost.iter().take(3).map(|record| record.path.to_string()).collect();
+        return Err(Failure::new(Reason::Held, message).with_evidence(names.join(", ")).with_hint(hint));
+    }
+    absent.gone.extend(lost.into_iter().map(|record| record.key.clone()));
+    Ok(absent)
+}
+
+fn no_longer_listed(record: &MirrorRecord, repo: &Repo) -> Failure {
+    let name = if repo.path == record.path { String::new() } else { format!(" as {}", repo.path) };
+    let message = format!("is no longer listed, but exists{name}: its mirror is not brought up to date");
+    let hint = "give the token access to it, name its owner as a source, or exclude it.";
+    Failure::new(Reason::RemoteNotFound, message).with_hint(hint)
+}
+
+/// Whether this source, as it is configured now, would list the repository of a record if it existed.
+///
+/// A source's id (`gitea`) stays when its server, its owners or its list of URLs are others than they were: what it no
+/// longer covers is not gone, and need not be asked for one by one in every run.
+fn covers(source: &SourceConfig, record: &MirrorRecord) -> bool {
+    let namespace = record.path.namespace().to_lowercase();
+    let owned = |owner: &String| {
+        let rest = namespace.strip_prefix(&owner.to_lowercase());
+        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    };
+    let on_host = match (&source.api_url, source.kind) {
+        (Some(api), _) => record.key.folder == forge::web_origin(api).folder(),
+        // Who takes a URL from the list has not deleted the repository, and nobody can be asked.
+        (None, ForgeKind::Urls) => false,
+        (None, _) => source.dirs.iter().any(|dir| Path::new(&record.url).starts_with(dir)),
+    };
+    record.source == source.id && on_host && (source.owners.is_empty() || source.owners.iter().any(owned))
 }
 
 /// Which of the listed repositories are wanted.

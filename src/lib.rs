@@ -1,7 +1,10 @@
 //! Holocron keeps a faithful copy of every git repository you own: on disk, later on another forge, or both.
 //!
-//! [`mirror`] is the main job on one screen, and each of its lines names the file to read next. The middle (plan, ref
+//! [`mirror()`] is the main job on one screen, and each of its lines names the file to read next. The middle (plan, ref
 //! diff, classification) is pure; effects are at the ends. `docs/design.md` has the whole plan of the house.
+
+// Outside tests a failure is a value.
+#![cfg_attr(not(test), warn(clippy::panic, clippy::unwrap_used))]
 
 pub mod cli;
 pub mod config;
@@ -59,7 +62,9 @@ pub async fn mirror(config: &Config, tools: &Tools, session: &Session, sink: &Ar
     report.refused = std::mem::take(&mut inventory.refused);
     let runner = Runner::new(config, tools, sink.as_ref(), &inventory, &memory.records, session);
     report.dry_run = config.dry_run;
+    session.lend_lock(true)?;
     report.outcomes = if config.dry_run { runner.preview(plan).await } else { runner.run(plan).await };
+    session.lend_lock(false)?;
     report.duration = tools.since(report.started);
     session.record(config, &report, &memory.pages, tools.now()).await;
     Ok(report)

@@ -74,6 +74,9 @@ pub enum PathError {
     Empty,
     #[error("`{0}` would leave the storage directory")]
     Escapes(String),
+    /// Git takes a directory of this name for a repository, whose configuration runs programs.
+    #[error("git would take a directory called `{0}` for a repository")]
+    GitDir(String),
     #[error("`{0}` has a slash, a backslash or a control character in it")]
     Character(String),
     #[error("`{0}…` is longer than a file name can be")]
@@ -97,7 +100,7 @@ impl RepoPath {
     /// Checks and keeps a repository's namespace and name.
     ///
     /// # Errors
-    /// Refuses empty parts, `.` and `..`, slashes within a part, control characters, and parts over 240 bytes.
+    /// Refuses empty parts, `.`, `..` and `.git`, slashes within a part, control characters, and parts over 240 bytes.
     pub fn new(namespace: &str, name: &str) -> Result<Self, PathError> {
         let namespace: Vec<String> =
             namespace.split('/').filter(|_| !namespace.is_empty()).map(str::to_owned).collect();
@@ -107,6 +110,9 @@ impl RepoPath {
             }
             if part == "." || part == ".." {
                 return Err(PathError::Escapes(part.to_owned()));
+            }
+            if part.eq_ignore_ascii_case(".git") {
+                return Err(PathError::GitDir(part.to_owned()));
             }
             if part.chars().any(|c| c.is_control() || c == '/' || c == '\\') {
                 return Err(PathError::Character(part.escape_debug().to_string()));
@@ -385,8 +391,16 @@ mod tests {
 
     #[test]
     fn a_name_that_would_leave_the_storage_is_refused() {
-        for (namespace, name) in [("..", "x"), ("ns", ".."), ("ns", "."), ("ns", "a/b"), ("ns", "a\\b"), ("a//b", "x")]
-        {
+        for (namespace, name) in [
+            ("..", "x"),
+            ("ns", ".."),
+            ("ns", "."),
+            ("ns", ".git"),
+            (".GIT", "x"),
+            ("ns", "a/b"),
+            ("ns", "a\\b"),
+            ("a//b", "x"),
+        ] {
             assert!(RepoPath::new(namespace, name).is_err(), "{namespace}/{name}");
         }
         assert!(RepoPath::new("ns", "a\nb").is_err());

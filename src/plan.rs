@@ -84,6 +84,10 @@ pub enum Why {
     Recent,
     /// It was empty, which no listing contradicts for sure.
     Empty,
+    /// Its mirror does not look whole.
+    Damaged,
+    /// Its mirror has just come to its place: the record needs the new name.
+    Moved,
     /// Its refs have not been compared for long, or were asked to be.
     Full,
 }
@@ -97,6 +101,8 @@ impl fmt::Display for Why {
             Why::Untold => "the source does not tell when it changed",
             Why::Recent => "it was pushed to recently",
             Why::Empty => "it was empty",
+            Why::Damaged => "its mirror does not look whole",
+            Why::Moved => "its mirror has moved",
             Why::Full => "a full comparison is due",
         })
     }
@@ -132,8 +138,15 @@ pub fn plan(
     for repo in repos.into_iter().filter(|repo| !refused.contains(&repo.key())) {
         planner.settle_or_work(repo, &mut plan);
     }
-    for key in &inventory.gone {
+    let mirrored: HashSet<MirrorKey> = plan.tasks.iter().map(|task| task.repo.key()).collect();
+    for key in inventory.gone.iter().filter(|key| !mirrored.contains(key)) {
         planner.gone(key, &mut plan);
+    }
+    for (key, failure) in inventory.unlisted.iter().filter(|(key, _)| !mirrored.contains(key)) {
+        if let Some(record) = planner.records.get(key) {
+            let outcome = Outcome { failure: Some(failure.clone()), ..of_record(record, Verdict::Failed) };
+            plan.settled.push(Settled { outcome, record: None });
+        }
     }
     plan.tasks.sort_by_key(|task| std::cmp::Reverse(task.repo.size_kib.unwrap_or(0)));
     plan
@@ -191,7 +204,8 @@ impl Planner<'_> {
         let present = |place: &PathBuf| self.inventory.present.contains(place);
         if let Some(record) = self.records.get(&repo.key()) {
             let staged = storage.staging_place(&record.key);
-            let from = [&record.mirror, &staged].into_iter().find(|place| present(place))?;
+            // A mirror found aside was on its way when a run was killed; the place it left may be another's by now.
+            let from = [&staged, &record.mirror].into_iter().find(|place| present(place))?;
             let note = format!("was renamed from {} at its source; the mirror moved along.", record.path);
             return if *from == to { None } else { step(from.clone(), note) };
         }
@@ -223,7 +237,9 @@ impl Planner<'_> {
     fn make_room(&self, repos: &[Repo], moving: &HashSet<PathBuf>, plan: &mut Plan) {
         let wanted: HashMap<PathBuf, MirrorKey> = repos.iter().map(|repo| (repo.mirror_path(), repo.key())).collect();
         for record in self.records.values() {
-            let needed = wanted.get(&record.mirror).is_some_and(|key| *key != record.key);
+            // Two records of one place: a run was killed in between, and the one that wants it is right.
+            let own = |key: &&MirrorKey| self.records.get(*key).is_some_and(|other| other.mirror == record.mirror);
+            let needed = wanted.get(&record.mirror).filter(|key| **key != record.key && !own(key)).is_some();
             if needed && self.inventory.present.contains(&record.mirror) && !moving.contains(&record.mirror) {
                 plan.evictions.push(Eviction { key: record.key.clone(), from: record.mirror.clone() });
             }
@@ -239,13 +255,14 @@ impl Planner<'_> {
             if !self.config.watch || !known {
                 outcome.notes.push(format!("is {word} by its forge; a mirror made before is kept."));
             }
-            let unavailable = |record: &MirrorRecord| MirrorRecord { verdict: Verdict::Unavailable, ..record.clone() };
-            plan.settled.push(Settled { outcome, record: record.map(unavailable) });
+            // Recorded also where there is no mirror: under --watch it is news once.
+            let before = record.cloned().unwrap_or_else(|| MirrorRecord::new(&repo));
+            let record = (!known).then_some(MirrorRecord { verdict: Verdict::Unavailable, ..before });
+            plan.settled.push(Settled { outcome, record });
             return;
         }
-        if let Some(waiting) =
-            record.filter(|_| self.config.watch && !self.config.full).and_then(|record| self.backing_off(record))
-        {
+        let patient = self.config.watch && !self.config.full && !is_arriving(&repo, plan);
+        if let Some(waiting) = record.filter(|_| patient).and_then(|record| self.backing_off(record)) {
             let outcome = Outcome { failure: waiting.failure.clone(), ..Outcome::new(&repo, Verdict::Skipped) };
             plan.settled.push(settle(outcome));
             return;
@@ -269,13 +286,16 @@ impl Planner<'_> {
 
     /// Why git must look at this repository; `None` when its mirror is current.
     fn why(&self, repo: &Repo, record: Option<&MirrorRecord>, plan: &Plan) -> Option<Why> {
-        let arriving = plan.moves.iter().any(|step| step.repo.key() == repo.key());
+        let arriving = is_arriving(repo, plan);
         let lies_there = self.inventory.present.contains(&repo.mirror_path());
         let evicted = plan.evictions.iter().any(|eviction| eviction.from == repo.mirror_path());
         if !arriving && (!lies_there || evicted) {
             return Some(Why::New);
         }
         let Some(record) = record else { return Some(Why::Unsettled) };
+        if self.inventory.damaged.contains(&record.mirror) {
+            return Some(Why::Damaged);
+        }
         if self.config.full {
             return Some(Why::Full);
         }
@@ -289,10 +309,14 @@ impl Planner<'_> {
         }
         let older_than = |time: Option<Timestamp>, age: std::time::Duration| {
             let age = SignedDuration::try_from(age).unwrap_or(SignedDuration::MAX);
-            time.is_none_or(|time| self.now.duration_since(time) >= age)
+            // A time in the future is a clock that was wrong once: it proves nothing.
+            time.is_none_or(|time| time > self.now || self.now.duration_since(time) >= age)
         };
         if older_than(record.last_full, self.config.full_every) {
             return Some(Why::Full);
+        }
+        if arriving {
+            return Some(Why::Moved);
         }
         // Within the window after a push the listing may not show the next one yet (GitLab updates its time once an
         // hour), so a look taken then proves less than one taken later.
@@ -303,29 +327,46 @@ impl Planner<'_> {
 
     fn gone(&self, key: &MirrorKey, plan: &mut Plan) {
         let Some(record) = self.records.get(key) else { return };
-        let since = record.gone_since.unwrap_or(self.now);
-        let mut outcome = Outcome {
-            path: record.path.clone(),
-            source: record.source.clone(),
-            key: key.clone(),
-            mirror: record.mirror.clone(),
-            verdict: Verdict::Gone,
-            degraded: false,
-            duration: std::time::Duration::ZERO,
-            refs: RefCounts::default(),
-            received: 0,
-            size: record.size_bytes,
-            kept: None,
-            failure: None,
-            notes: Vec::new(),
-        };
-        // Under --watch it is news once.
-        if !self.config.watch || record.gone_since.is_none() {
-            let day = since.strftime("%Y-%m-%d");
-            outcome.notes.push(format!("is gone at its source since {day}; the mirror is kept."));
+        let has_mirror = self.inventory.present.contains(&record.mirror);
+        if !has_mirror && record.last_success.is_none() {
+            // There never was anything to keep.
+            return;
         }
-        plan.settled.push(Settled { outcome, record: Some(record.gone(self.now)) });
+        let since = record.gone_since.unwrap_or(self.now);
+        let mut outcome = of_record(record, Verdict::Gone);
+        // Under --watch it is news once.
+        let is_news = !self.config.watch || record.gone_since.is_none();
+        if is_news {
+            let day = since.strftime("%Y-%m-%d");
+            let mirror = if has_mirror { "; the mirror is kept" } else { ", and there is no mirror of it" };
+            outcome.notes.push(format!("is gone at its source since {day}{mirror}."));
+        }
+        plan.settled.push(Settled { outcome, record: is_news.then(|| record.gone(self.now)) });
     }
+}
+
+/// The outcome of a mirror that no listing shows.
+fn of_record(record: &MirrorRecord, verdict: Verdict) -> Outcome {
+    Outcome {
+        path: record.path.clone(),
+        source: record.source.clone(),
+        key: record.key.clone(),
+        mirror: record.mirror.clone(),
+        verdict,
+        degraded: false,
+        duration: std::time::Duration::ZERO,
+        refs: RefCounts::default(),
+        received: 0,
+        size: record.size_bytes,
+        kept: None,
+        failure: None,
+        notes: Vec::new(),
+    }
+}
+
+/// Whether the mirror of this repository is about to come to its place.
+fn is_arriving(repo: &Repo, plan: &Plan) -> bool {
+    plan.moves.iter().any(|step| step.repo.id == repo.id && step.repo.folder == repo.folder)
 }
 
 fn unavailable(repo: &Repo) -> Option<&'static str> {
@@ -335,3 +376,6 @@ fn unavailable(repo: &Repo) -> Option<&'static str> {
         RepoState::Filled | RepoState::Ready | RepoState::Empty => None,
     }
 }
+
+#[cfg(test)]
+mod tests;

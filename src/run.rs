@@ -1,10 +1,12 @@
 //! Carries a plan out: so many mirrors at a time, so many per host, each result recorded as soon as it stands.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
+use std::path::{Path, PathBuf};
 use std::sync::Mutex;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use futures_util::{StreamExt, stream};
+use jiff::Timestamp;
 use tokio::sync::Semaphore;
 
 use crate::config::Config;
@@ -56,23 +58,27 @@ impl<'a> Runner<'a> {
 
     /// Carries out the whole plan and returns every mirror's outcome.
     pub async fn run(&self, plan: Plan) -> Vec<Outcome> {
-        let mut outcomes = self.settle(plan.settled).await;
-        let stuck = self.rearrange(&plan.evictions, &plan.moves).await;
+        let rearranged = self.rearrange(&plan.evictions, &plan.moves).await;
         let notes: HashMap<MirrorKey, &str> =
             plan.moves.iter().map(|step| (step.repo.key(), step.note.as_str())).collect();
+        let mut outcomes = self.settle(plan.settled, &rearranged, &notes).await;
         let worked = stream::iter(plan.tasks)
             .map(|task| {
-                let (stuck, notes) = (&stuck, &notes);
+                let (rearranged, notes) = (&rearranged, &notes);
                 async move {
                     let key = task.repo.key();
-                    let mut outcome = match stuck.get(&key) {
+                    let started = self.tools.now();
+                    let mut outcome = match rearranged.in_the_way(&key, &task.place) {
                         Some(failure) => Outcome::failed(&task.repo, failure.clone()),
                         None => self.work(&task).await,
                     };
                     if let Some(note) = notes.get(&key) {
                         outcome.notes.insert(0, (*note).to_owned());
                     }
-                    self.remember(&task.repo, &mut outcome, stuck.contains_key(&key)).await;
+                    if rearranged.stuck.contains_key(&key) {
+                        outcome.mirror = self.lies(&key, rearranged).unwrap_or(outcome.mirror);
+                    }
+                    self.remember(&task.repo, &mut outcome, started).await;
                     self.sink.tell(&Event::Finished { outcome: &outcome });
                     outcome
                 }
@@ -104,9 +110,29 @@ impl<'a> Runner<'a> {
         outcomes
     }
 
-    async fn settle(&self, settled: Vec<Settled>) -> Vec<Outcome> {
+    async fn settle(
+        &self,
+        settled: Vec<Settled>,
+        rearranged: &Rearranged,
+        notes: &HashMap<MirrorKey, &str>,
+    ) -> Vec<Outcome> {
         let mut outcomes = Vec::new();
-        for Settled { mut outcome, record } in settled {
+        for Settled { mut outcome, mut record } in settled {
+            // A mirror that needs no git may have moved all the same, such as that of a repository that is gone.
+            if let Some(place) = rearranged.moved.get(&outcome.key) {
+                outcome.mirror.clone_from(place);
+                record.iter_mut().for_each(|record| record.mirror.clone_from(place));
+            }
+            if outcome.verdict == Verdict::Current && self.config.checkout {
+                self.first_check_out(&mut outcome).await;
+            }
+            if let Some(note) = notes.get(&outcome.key) {
+                outcome.notes.insert(0, (*note).to_owned());
+            }
+            if let Some(failure) = rearranged.stuck.get(&outcome.key) {
+                outcome.degraded = true;
+                outcome.failure.get_or_insert_with(|| failure.clone());
+            }
             if let (Some(store), Some(record)) = (self.store, record)
                 && let Err(error) = store.record(&record).await
             {
@@ -118,32 +144,36 @@ impl<'a> Runner<'a> {
         outcomes
     }
 
-    /// Moves mirrors to their new places; returns the repositories whose mirrors could not be moved, and why.
-    async fn rearrange(&self, evictions: &[Eviction], moves: &[Move]) -> HashMap<MirrorKey, Failure> {
+    /// Moves mirrors to their new places.
+    async fn rearrange(&self, evictions: &[Eviction], moves: &[Move]) -> Rearranged {
         let storage = &self.tools.storage;
-        let mut stuck = HashMap::new();
+        let Rearranged { mut moved, mut stuck, mut occupied } = Rearranged::default();
         for Eviction { key, from } in evictions {
             let to = storage.gone_place(from, &key.id);
-            let result = storage.place(&storage.path(from), &to);
-            if let Err(failure) = &result {
-                tracing::warn!("{failure}");
-            } else {
-                self.moved(key, &to).await;
+            match self.set_aside(key, from, &to).await {
+                Ok(()) => {
+                    moved.insert(key.clone(), to);
+                }
+                Err(failure) => {
+                    occupied.insert(from.clone(), failure);
+                }
             }
         }
         // Where a place is taken by a mirror that is itself about to move, both wait aside first.
+        let wanted: HashSet<&Path> = moves.iter().map(|step| step.to.as_path()).collect();
         for step in moves {
-            let mut from = step.from.clone();
-            let staged = storage.staging_place(&step.repo.key());
-            if from != staged && moves.iter().any(|other| other.to == from) {
-                match storage.place(&storage.path(&from), &staged) {
-                    Ok(()) => from = staged,
+            let key = step.repo.key();
+            let staged = storage.staging_place(&key);
+            if step.from != staged && wanted.contains(step.from.as_path()) {
+                match self.set_aside(&key, &step.from, &staged).await {
+                    Ok(()) => {
+                        moved.insert(key, staged);
+                    }
                     Err(failure) => {
-                        stuck.insert(step.repo.key(), failure);
-                        continue;
+                        occupied.insert(step.from.clone(), failure.clone());
+                        stuck.insert(key, failure);
                     }
                 }
-                self.moved(&step.repo.key(), &from).await;
             }
         }
         for step in moves {
@@ -151,25 +181,48 @@ impl<'a> Runner<'a> {
             if stuck.contains_key(&key) {
                 continue;
             }
-            let staged = storage.staging_place(&key);
-            let from = if storage.has_mirror(&staged) { staged } else { step.from.clone() };
-            match adopt::relocate(&self.tools.git, storage, &from, &step.to, &step.repo.url).await {
+            let from = moved.get(&key).unwrap_or(&step.from).clone();
+            let relocated = match occupied.get(&step.to) {
+                Some(failure) => Err(failure.clone()),
+                None => adopt::relocate(&self.tools.git, storage, &from, &step.to, &step.repo.url).await,
+            };
+            let recorded = match relocated {
                 Ok(()) => self.moved(&key, &step.to).await,
+                Err(failure) => Err(failure),
+            };
+            match recorded {
+                Ok(()) => {
+                    moved.insert(key, step.to.clone());
+                }
                 Err(failure) => {
                     stuck.insert(key, failure);
                 }
             }
         }
-        stuck
+        Rearranged { moved, stuck, occupied }
+    }
+
+    /// Moves a mirror out of the way; where that cannot be remembered, it is moved back.
+    async fn set_aside(&self, key: &MirrorKey, from: &Path, to: &Path) -> Result<(), Failure> {
+        let storage = &self.tools.storage;
+        storage.place(&storage.path(from), to)?;
+        let remembered = self.moved(key, to).await;
+        if remembered.is_err() {
+            storage.place(&storage.path(to), from)?;
+        }
+        remembered
     }
 
     /// Remembers where a mirror lies now, so that a run killed between move and result does not lose it.
-    async fn moved(&self, key: &MirrorKey, to: &std::path::Path) {
-        let (Some(store), Some(record)) = (self.store, self.records.get(key)) else { return };
+    async fn moved(&self, key: &MirrorKey, to: &Path) -> Result<(), Failure> {
+        let (Some(store), Some(record)) = (self.store, self.records.get(key)) else { return Ok(()) };
         let record = MirrorRecord { mirror: to.to_owned(), ..(*record).clone() };
-        if let Err(error) = store.record(&record).await {
-            tracing::warn!("{error}");
-        }
+        Ok(store.record(&record).await?)
+    }
+
+    /// Where a mirror lies that could not be brought to its place.
+    fn lies(&self, key: &MirrorKey, rearranged: &Rearranged) -> Option<PathBuf> {
+        rearranged.moved.get(key).or_else(|| self.records.get(key).map(|record| &record.mirror)).cloned()
     }
 
     fn access(&self, repo: &Repo) -> Access {
@@ -177,13 +230,20 @@ impl<'a> Runner<'a> {
     }
 
     fn job<'t>(&self, task: &'t Task, access: &Access) -> Job<'t> {
-        let rules =
-            Rules { cliff: self.config.cliff, keep: self.config.keep, accepted: task.accepted, now: self.tools.now() };
+        let rules = Rules {
+            cliff: self.config.cliff,
+            keep: self.config.keep,
+            accepted: task.accepted,
+            forge: self.config.sources.iter().any(|source| source.id == task.repo.source && source.kind.is_forge()),
+            now: self.tools.now(),
+        };
+        let record = self.records.get(&task.repo.key());
         Job {
             repo: &task.repo,
             remote: access.remote(&task.repo.url),
             place: task.place.clone(),
             rules,
+            recorded: record.map_or(0, |record| usize::try_from(record.refs).unwrap_or(usize::MAX)),
             alone_since: self.alone_since,
         }
     }
@@ -216,16 +276,28 @@ impl<'a> Runner<'a> {
             Some(Reason::Blocked) => {
                 outcome.verdict = Verdict::Unavailable;
                 outcome.failure = None;
-                outcome.notes.push("is blocked by its forge (HTTP 451); a mirror made before is kept.".to_owned());
+                let before = self.records.get(&repo.key());
+                // Under --watch it is news once.
+                if !self.config.watch || before.is_none_or(|record| record.verdict != Verdict::Unavailable) {
+                    outcome.notes.push("is blocked by its forge (HTTP 451); a mirror made before is kept.".to_owned());
+                }
             }
-            None if self.config.checkout => self.check_out(repo, &mut outcome).await,
+            None if self.config.checkout => self.check_out(&mut outcome).await,
             _ => {}
         }
         outcome
     }
 
-    async fn check_out(&self, repo: &Repo, outcome: &mut Outcome) {
-        let tree = repo.path.checkout_path(&repo.folder);
+    /// Makes the checkout of a mirror that needs no git otherwise, when there is none.
+    async fn first_check_out(&self, outcome: &mut Outcome) {
+        let tree = outcome.path.checkout_path(&outcome.key.folder);
+        if !self.tools.storage.path(&tree).exists() && !self.tools.stop.is_cancelled() {
+            self.check_out(outcome).await;
+        }
+    }
+
+    async fn check_out(&self, outcome: &mut Outcome) {
+        let tree = outcome.path.checkout_path(&outcome.key.folder);
         let Tools { git, storage, .. } = self.tools;
         match checkout::follow(git, storage, &outcome.mirror, &tree, self.alone_since).await {
             Ok(Checkout::LeftAlone(why)) => outcome.notes.push(format!("the checkout was left alone: {why}.")),
@@ -254,17 +326,19 @@ impl<'a> Runner<'a> {
         }
     }
 
-    async fn remember(&self, repo: &Repo, outcome: &mut Outcome, is_stuck: bool) {
+    /// Writes down what came of a mirror whose work began at `started`: what was pushed since may have been missed.
+    async fn remember(&self, repo: &Repo, outcome: &mut Outcome, started: Timestamp) {
         let Some(store) = self.store else { return };
         let previous = self.records.get(&repo.key()).copied();
-        if is_stuck && let Some(record) = previous {
-            outcome.mirror.clone_from(&record.mirror);
-        }
         let backoff = Backoff::new(self.config.interval);
-        if outcome.verdict == Verdict::Skipped {
-            return;
-        }
-        let record = after(previous, repo, outcome, self.tools.now(), backoff);
+        let record = match (outcome.verdict, previous) {
+            // Cut short: what it was before proves nothing any more. What was not begun is as it was.
+            (Verdict::Skipped, Some(previous)) if outcome.duration > Duration::ZERO => {
+                MirrorRecord { verdict: Verdict::Skipped, ..previous.clone() }
+            }
+            (Verdict::Skipped, _) => return,
+            _ => after(previous, repo, outcome, self.tools.now(), backoff).looked_at(started),
+        };
         if let Err(error) = store.record(&record).await {
             unrecorded(outcome, error.into());
         }
@@ -276,6 +350,24 @@ impl<'a> Runner<'a> {
 
     fn refuse(&self, source: &str) {
         self.refused.lock().unwrap_or_else(std::sync::PoisonError::into_inner).insert(source.to_owned());
+    }
+}
+
+/// What became of the moves.
+#[derive(Default)]
+struct Rearranged {
+    /// Where mirrors lie now that were moved, if only aside.
+    moved: HashMap<MirrorKey, PathBuf>,
+    /// Why mirrors could not be moved.
+    stuck: HashMap<MirrorKey, Failure>,
+    /// Places still taken by another repository's mirror, which must not be mistaken for that of the new one.
+    occupied: HashMap<PathBuf, Failure>,
+}
+
+impl Rearranged {
+    /// Why a mirror cannot be worked on in its place.
+    fn in_the_way(&self, key: &MirrorKey, place: &Path) -> Option<&Failure> {
+        self.stuck.get(key).or_else(|| self.occupied.get(place))
     }
 }
 

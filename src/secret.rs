@@ -4,13 +4,16 @@
 
 use std::fmt;
 use std::path::PathBuf;
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 use std::sync::{LazyLock, RwLock};
+use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use regex::{Captures, Regex};
+use tokio::process::Command;
+use tokio::time::timeout;
 
 use crate::failure::{Failure, Reason};
 use crate::url::Origin;
@@ -78,22 +81,30 @@ impl fmt::Display for SecretSource {
     }
 }
 
+/// How long a token command may take: it may ask a password manager, and that may ask a person.
+const PATIENCE: Duration = Duration::from_secs(60);
+
 impl SecretSource {
     /// Reads the secret; `env` looks up environment variables.
     ///
     /// # Errors
     /// `auth_failed` when the source is unreadable or empty, naming the source and never its content.
-    pub fn read(&self, env: impl Fn(&str) -> Option<String>) -> Result<Secret, Failure> {
+    pub async fn read(&self, env: impl Fn(&str) -> Option<String>) -> Result<Secret, Failure> {
         let fail = |why: String| Failure::new(Reason::AuthFailed, format!("cannot read the token from {self}: {why}"));
         let text = match self {
             SecretSource::Env(name) => env(name).ok_or_else(|| fail("it is not set".into()))?,
             SecretSource::File(path) => std::fs::read_to_string(path).map_err(|e| fail(e.to_string()))?,
             SecretSource::Command(command) => {
-                let output = Command::new("sh")
+                let child = Command::new("sh")
                     .args(["-c", command])
                     .stdin(Stdio::null())
                     .stderr(Stdio::inherit())
-                    .output()
+                    // Who stops waiting for it stops it.
+                    .kill_on_drop(true)
+                    .output();
+                let output = timeout(PATIENCE, child)
+                    .await
+                    .map_err(|_| fail(format!("it is not done after {} s", PATIENCE.as_secs())))?
                     .map_err(|e| fail(e.to_string()))?;
                 if !output.status.success() {
                     return Err(fail(format!("it ended with {}", output.status)));
@@ -145,8 +156,9 @@ fn remember(value: &str) {
 /// What tokens look like when we never were told of them (a server's echo, a user's own URL).
 static PATTERNS: LazyLock<Vec<Regex>> = LazyLock::new(|| {
     [
-        // user info in a URL: https://user:secret@host
-        r"(?P<keep>[A-Za-z][A-Za-z0-9+.-]*://)[^\s/@'\x22]+@",
+        // user info in a URL: https://user:secret@host; over HTTP the user alone may be a token
+        r"(?P<keep>(?:https?|git|ftps?|socks[45]h?|postgres(?:ql)?)://)[^\s/'\x22]+@",
+        r"(?P<keep>ssh://[^\s/:@'\x22]+:)[^\s/'\x22]+@",
         r"(?i)(?P<keep>\b(?:authorization|private-token|job-token|proxy-authorization)\s*[:=]\s*)(?:(?:basic|bearer|token)\s+)?[^\s'\x22,;]+",
         r"\b(?:gh[pousr]_[A-Za-z0-9]{20,}|github_pat_[A-Za-z0-9_]{20,}|gl(?:pat|ptt|dt|oas|rt|cbt|ft)-[A-Za-z0-9_.-]{16,})",
         r"(?i)(?P<keep>[?&](?:access_token|private_token|token|password)=)[^&\s'\x22]+",
@@ -210,6 +222,8 @@ mod tests {
     #[test]
     fn unknown_tokens_are_masked_by_their_look() {
         assert_eq!(redact("fatal: 'https://u:hunter2@h/x.git'"), "fatal: 'https://***@h/x.git'");
+        assert_eq!(redact("https://u:hunter@2@h/x"), "https://***@h/x");
+        assert_eq!(redact("ssh://git:hunter2@h/x"), "ssh://git:***@h/x");
         assert_eq!(redact("Authorization: Bearer abc.def"), "Authorization: ***");
         assert_eq!(redact("got ghp_abcdefghijklmnopqrstuvwxyz0123456789"), "got ***");
         assert_eq!(redact("GET /x?private_token=abc&page=2"), "GET /x?private_token=***&page=2");
@@ -217,16 +231,17 @@ mod tests {
 
     #[test]
     fn ordinary_text_is_left_alone() {
-        for text in ["fatal: repository 'https://h/x.git/' not found", "git@github.com:o/r.git", "a@b"] {
+        for text in ["fatal: repository 'https://h/x.git/' not found", "git@github.com:o/r.git", "ssh://git@h/x", "a@b"]
+        {
             assert_eq!(redact(text), text);
         }
     }
 
-    #[test]
-    fn an_empty_or_missing_source_says_where_it_looked() {
-        let missing = SecretSource::Env("NOPE".into()).read(|_| None).unwrap_err();
+    #[tokio::test]
+    async fn an_empty_or_missing_source_says_where_it_looked() {
+        let missing = SecretSource::Env("NOPE".into()).read(|_| None).await.unwrap_err();
         assert_eq!(missing.message, "cannot read the token from the environment variable NOPE: it is not set");
-        assert!(SecretSource::Command("exit 3".into()).read(|_| None).is_err());
-        assert_eq!(SecretSource::Command("echo abcdefg".into()).read(|_| None).unwrap().expose(), "abcdefg");
+        assert!(SecretSource::Command("exit 3".into()).read(|_| None).await.is_err());
+        assert_eq!(SecretSource::Command("echo zyxwvut".into()).read(|_| None).await.unwrap().expose(), "zyxwvut");
     }
 }

@@ -1,12 +1,13 @@
 //! What a run holds while it lasts: the storage's lock, the store, and what the store remembers.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
 
 use jiff::Timestamp;
 
 use crate::config::Config;
 use crate::error::Error;
+use crate::failure::Failure;
 use crate::forge::{CachedPage, PageCache};
 use crate::report::Report;
 use crate::storage::{Lock, Storage};
@@ -20,8 +21,8 @@ pub struct Session {
     store: Option<Store>,
     /// `None` in a dry run, which only looks.
     lock: Option<Lock>,
-    /// What the store's opening had to say.
-    warnings: Vec<String>,
+    /// What the store's opening had to say, until it was said.
+    warnings: Mutex<Vec<String>>,
 }
 
 /// What the store remembers of earlier runs.
@@ -40,7 +41,7 @@ impl Session {
         let storage = &tools.storage;
         if config.dry_run {
             let store = Self::look(storage).await?;
-            return Ok(Session { store, lock: None, warnings: Vec::new() });
+            return Ok(Session { store, lock: None, warnings: Mutex::default() });
         }
         storage.prepare()?;
         let lock = storage.lock(config.wait, &tools.stop).await?;
@@ -52,7 +53,7 @@ impl Session {
                 moved.display()
             )
         });
-        Ok(Session { store: Some(opened.store), lock: Some(lock), warnings: rebuilt.into_iter().collect() })
+        Ok(Session { store: Some(opened.store), lock: Some(lock), warnings: Mutex::new(rebuilt.into_iter().collect()) })
     }
 
     /// Opens the store only to read; `None` where there is none.
@@ -68,6 +69,14 @@ impl Session {
         self.lock.as_ref().and(self.store.as_ref())
     }
 
+    /// Lets git inherit the lock while mirrors are worked on; a token command, which may leave a daemon behind, never.
+    ///
+    /// # Errors
+    /// When the system refuses.
+    pub fn lend_lock(&self, yes: bool) -> Result<(), Error> {
+        Ok(self.lock.as_ref().map_or(Ok(()), |lock| lock.lend(yes))?)
+    }
+
     /// Since when nobody else works in the storage.
     pub fn alone_since(&self) -> SystemTime {
         self.lock.as_ref().map_or(SystemTime::UNIX_EPOCH, |lock| lock.since)
@@ -78,7 +87,7 @@ impl Session {
     /// # Errors
     /// A store that cannot be read at all.
     pub async fn recall(&self, warnings: &mut Vec<String>) -> Result<Memory, Error> {
-        warnings.extend(self.warnings.iter().cloned());
+        warnings.append(&mut self.warnings.lock().unwrap_or_else(PoisonError::into_inner));
         let Some(store) = &self.store else {
             return Ok(Memory { records: Vec::new(), pages: Arc::default() });
         };
@@ -109,10 +118,10 @@ impl Session {
             })
             .collect();
         if let Err(error) = store.save_pages(&pages, now).await {
-            tracing::warn!("{error}");
+            tracing::warn!("{}", Failure::from(error));
         }
         // A watch that finds nothing to do must not wake the disk.
-        if config.watch && !report.is_news() {
+        if config.watch && !report.is_news() && report.exit_code() == 0 {
             return;
         }
         let finished = async {
@@ -120,7 +129,7 @@ impl Session {
             store.finish_run(run, now, report.exit_code(), &report.totals()).await
         };
         if let Err(error) = finished.await {
-            tracing::warn!("{error}");
+            tracing::warn!("{}", Failure::from(error));
         }
     }
 }

@@ -88,9 +88,22 @@ impl Storage {
             })
     }
 
+    /// The same failure, called `disk_full` when it has no other name and there is no room left.
+    ///
+    /// Git does not always say why it could not write (2.47: `could not set 'core.repositoryformatversion' to '0'`).
+    pub fn explain(&self, failure: Failure) -> Failure {
+        let vague = matches!(failure.reason, Reason::Unknown | Reason::LocalFailed);
+        let full = || {
+            let room = rustix::fs::statvfs(&self.root);
+            // File systems without a fixed number of files tell 0 for all of them.
+            room.is_ok_and(|room| room.f_bavail == 0 || (room.f_files > 0 && room.f_favail == 0))
+        };
+        if vague && full() { Failure { reason: Reason::DiskFull, ..failure } } else { failure }
+    }
+
     /// Becomes the only run on this storage.
     ///
-    /// The lock is inherited by every git we start: when a run is killed, its lock lives as long as the last of its
+    /// The lock is inherited by every git that works on mirrors (see [`Lock::lend`]): when a run is killed, its lock lives as long as the last of its
     /// children, which notice soon that nobody reads their output. Those are waited for; a living run only with `wait`.
     ///
     /// # Errors
@@ -134,8 +147,7 @@ impl Storage {
         }
         file.set_len(0).and_then(|()| file.rewind()).map_err(broken)?;
         writeln!(file, "{}", std::process::id()).map_err(broken)?;
-        fcntl_setfd(&file, FdFlags::empty()).map_err(|error| broken(error.into()))?;
-        Ok(Lock { _file: file, since: SystemTime::now() })
+        Ok(Lock { file, since: SystemTime::now() })
     }
 
     /// Removes what killed runs left in our temporary folder; call it under the lock.
@@ -228,7 +240,7 @@ impl Storage {
 /// The right to be the only run on a storage; given up when dropped.
 #[derive(Debug)]
 pub struct Lock {
-    _file: File,
+    file: File,
     /// When it was taken. What is older was left by somebody who is no more.
     pub since: SystemTime,
 }
@@ -236,6 +248,18 @@ pub struct Lock {
 /// A forge's id as part of a file name.
 fn plain(id: &str) -> String {
     id.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect()
+}
+
+impl Lock {
+    /// Lets the children that are started from now on inherit it, or no longer.
+    ///
+    /// # Errors
+    /// When the system refuses.
+    pub fn lend(&self, yes: bool) -> Result<(), Failure> {
+        let flags = if yes { FdFlags::empty() } else { FdFlags::CLOEXEC };
+        fcntl_setfd(&self.file, flags)
+            .map_err(|error| Failure::local("cannot pass the storage's lock on", &error.into()))
+    }
 }
 
 fn holder(file: &mut File) -> Option<i32> {

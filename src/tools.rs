@@ -57,6 +57,17 @@ impl Tools {
         }
     }
 
+    /// Waits for `work`, unless we are asked to stop.
+    ///
+    /// # Errors
+    /// `cancelled` when we were.
+    pub async fn until_stopped<T>(&self, work: impl Future<Output = T>) -> Result<T, Failure> {
+        tokio::select! {
+            () = self.stop.cancelled() => Err(Failure::new(Reason::Cancelled, "stopped on request")),
+            done = work => Ok(done),
+        }
+    }
+
     async fn pause(&self, wait: Duration) -> Result<(), Failure> {
         tokio::select! {
             () = self.stop.cancelled() => Err(Failure::new(Reason::Cancelled, "stopped while waiting to try again")),

@@ -45,6 +45,18 @@ impl fmt::Display for Origin {
     }
 }
 
+/// Refuses what cannot be a host and would be something else as the name of a folder: `..` leads out of the storage, and
+/// `.holocron` is our own place in it.
+fn check_host(host: &str) -> Result<(), UrlError> {
+    if host.is_empty() {
+        return Err(UrlError::NoHost);
+    }
+    if host.starts_with('.') || host.contains(['/', '\\']) {
+        return Err(UrlError::Host(host.to_owned()));
+    }
+    Ok(())
+}
+
 fn default_port(scheme: &str) -> Option<u16> {
     match scheme {
         "https" => Some(443),
@@ -68,6 +80,8 @@ pub enum UrlError {
     Transport(String),
     #[error("it has no host")]
     NoHost,
+    #[error("`{0}` is no name of a host")]
+    Host(String),
     #[error("it is not a URL: {0}")]
     Malformed(String),
 }
@@ -135,9 +149,7 @@ impl RemoteUrl {
                 {
                     return Err(UrlError::Option);
                 }
-                if host.is_empty() {
-                    return Err(UrlError::NoHost);
-                }
+                check_host(host)?;
                 let form = Form::Scp { host: host.to_ascii_lowercase(), user, path: path.to_owned() };
                 Ok((RemoteUrl(form), None))
             }
@@ -161,6 +173,7 @@ impl RemoteUrl {
         if host.starts_with('-') || parsed.username().starts_with('-') {
             return Err(UrlError::Option);
         }
+        check_host(host)?;
         let decode = |text: &str| percent_encoding::percent_decode_str(text).decode_utf8_lossy().into_owned();
         let user = Some(parsed.username()).filter(|user| !user.is_empty()).map(decode);
         // Over HTTP the "user" may itself be a token; only ssh needs it in the URL.
@@ -236,9 +249,13 @@ impl RemoteUrl {
         trimmed.strip_suffix(".git").unwrap_or(trimmed).trim_end_matches('/').to_owned()
     }
 
-    /// Whether both name the same repository: host and path alike, whatever the scheme, user, port or `.git` ending.
+    /// Whether both name the same repository: host and path alike, whatever the scheme, user or `.git` ending.
+    ///
+    /// Two HTTP ports of one host are two forges; its ssh port says nothing about which of them.
     pub fn same_repo(&self, other: &RemoteUrl) -> bool {
-        self.host() == other.host() && self.repo_path().eq_ignore_ascii_case(&other.repo_path())
+        let ports = |url: &RemoteUrl| url.origin().filter(|_| url.is_http()).map(|origin| origin.port);
+        let apart = matches!((ports(self), ports(other)), (Some(one), Some(other)) if one != other);
+        !apart && self.host() == other.host() && self.repo_path().eq_ignore_ascii_case(&other.repo_path())
     }
 }
 
@@ -301,6 +318,9 @@ mod tests {
         assert_eq!(RemoteUrl::parse("ssh://-oProxyCommand=x/y"), Err(UrlError::Option));
         assert_eq!(RemoteUrl::parse("-h:path"), Err(UrlError::Option));
         assert_eq!(RemoteUrl::parse("ext::sh -c id"), Err(UrlError::Transport("ext".into())));
+        for text in ["git@..:x/y", "ssh://git@../x", "git@.:x", "ssh://.holocron/x", "https://../x"] {
+            assert!(RemoteUrl::parse(text).is_err(), "{text}");
+        }
         assert_eq!(RemoteUrl::parse("ftp://h/x"), Err(UrlError::Transport("ftp".into())));
         assert_eq!(RemoteUrl::parse("https://h/x\ny"), Err(UrlError::Control));
     }
@@ -319,6 +339,9 @@ mod tests {
     fn two_spellings_of_one_repository_are_the_same() {
         assert!(parse("https://h/ns/x.git").same_repo(&parse("git@h:ns/X")));
         assert!(parse("ssh://git@h:22/ns/x").same_repo(&parse("https://u:p@h/ns/x.git/")));
+        assert!(parse("http://h/ns/x").same_repo(&parse("https://h/ns/x")));
+        assert!(parse("https://h:8443/ns/x").same_repo(&parse("ssh://git@h:2222/ns/x")));
+        assert!(!parse("https://h:8443/ns/x").same_repo(&parse("https://h/ns/x")));
         assert!(!parse("https://h/ns/x").same_repo(&parse("https://h.evil/ns/x")));
         assert!(!parse("https://h/ns/x").same_repo(&parse("https://h/other/x")));
     }

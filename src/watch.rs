@@ -151,6 +151,9 @@ impl Pace {
 
 /// What is done again and again. It learns of a wish to stop from its own clone of [`Signals`].
 pub trait Cycle {
+    /// How long to rest after the cycle that just ended; a reload may change it.
+    fn pace(&self) -> Pace;
+
     /// One cycle; it returns soon after [`Signals::stopping`] is cancelled.
     fn run(&mut self) -> impl Future<Output = ()>;
 
@@ -162,17 +165,18 @@ pub trait Cycle {
 ///
 /// A stop ends a rest at once and is otherwise noticed after the cycle, which sees it too. A reload happens between
 /// cycles, and the next one follows it without a rest.
-pub async fn watch<C: Cycle>(cycles: &mut C, pace: Pace, signals: &Signals) -> Stop {
+pub async fn watch<C: Cycle>(cycles: &mut C, signals: &Signals) -> Stop {
     loop {
         if let Some(why) = signals.stopped() {
             return why;
         }
         cycles.run().await;
+        let rest = cycles.pace().rest(fastrand::f64());
         tokio::select! {
             biased;
             () = signals.stopping().cancelled() => {}
             () = signals.reload_wanted() => cycles.reload().await,
-            () = tokio::time::sleep(pace.rest(fastrand::f64())) => {}
+            () = tokio::time::sleep(rest) => {}
         }
     }
 }
@@ -189,13 +193,14 @@ mod tests {
     struct Diary {
         begun: Instant,
         takes: Duration,
+        pace: Pace,
         signals: Signals,
         lines: Vec<String>,
     }
 
     impl Diary {
         fn new(takes: Duration, signals: &Signals) -> Self {
-            Diary { begun: Instant::now(), takes, signals: signals.clone(), lines: Vec::new() }
+            Diary { begun: Instant::now(), takes, pace: EXACT, signals: signals.clone(), lines: Vec::new() }
         }
 
         fn note(&mut self, what: &str) {
@@ -204,6 +209,10 @@ mod tests {
     }
 
     impl Cycle for Diary {
+        fn pace(&self) -> Pace {
+            self.pace
+        }
+
         async fn run(&mut self) {
             self.note("starts");
             tokio::select! {
@@ -217,6 +226,7 @@ mod tests {
         }
 
         async fn reload(&mut self) {
+            self.pace = Pace { interval: 2 * MINUTE, ..EXACT };
             self.note("reloads");
         }
     }
@@ -235,7 +245,7 @@ mod tests {
         let signals = Signals::default();
         later(&signals, 150, |s| s.stop(Stop::Terminated));
         let mut diary = Diary::new(Duration::from_secs(10), &signals);
-        assert_eq!(watch(&mut diary, EXACT, &signals).await, Stop::Terminated);
+        assert_eq!(watch(&mut diary, &signals).await, Stop::Terminated);
         assert_eq!(diary.lines, ["0 starts", "10 ends", "70 starts", "80 ends", "140 starts", "150 ends"]);
         assert_eq!(diary.begun.elapsed(), Duration::from_secs(150), "no rest after a stop");
     }
@@ -245,7 +255,8 @@ mod tests {
         let signals = Signals::default();
         later(&signals, 24 * 3600, |s| s.stop(Stop::Terminated));
         let mut diary = Diary::new(Duration::ZERO, &signals);
-        watch(&mut diary, Pace::new(MINUTE), &signals).await;
+        diary.pace = Pace::new(MINUTE);
+        watch(&mut diary, &signals).await;
         let cycles = diary.lines.iter().filter(|line| line.ends_with("starts")).count();
         assert!((1309..=1440).contains(&cycles), "{cycles}");
     }
@@ -267,7 +278,7 @@ mod tests {
         let signals = Signals::default();
         later(&signals, 30, |s| s.stop(Stop::Interrupted));
         let mut diary = Diary::new(Duration::ZERO, &signals);
-        assert_eq!(watch(&mut diary, EXACT, &signals).await, Stop::Interrupted);
+        assert_eq!(watch(&mut diary, &signals).await, Stop::Interrupted);
         assert_eq!(diary.begun.elapsed(), Duration::from_secs(30));
         assert_eq!(diary.lines, ["0 starts", "0 ends"]);
     }
@@ -277,7 +288,7 @@ mod tests {
         let signals = Signals::default();
         later(&signals, 5, |s| s.stop(Stop::Interrupted));
         let mut diary = Diary::new(MINUTE, &signals);
-        assert_eq!(watch(&mut diary, EXACT, &signals).await, Stop::Interrupted);
+        assert_eq!(watch(&mut diary, &signals).await, Stop::Interrupted);
         assert_eq!(diary.lines, ["0 starts", "7 tidied up"]);
     }
 
@@ -286,7 +297,7 @@ mod tests {
         let signals = Signals::default();
         signals.stop(Stop::Terminated);
         let mut diary = Diary::new(MINUTE, &signals);
-        assert_eq!(watch(&mut diary, EXACT, &signals).await, Stop::Terminated);
+        assert_eq!(watch(&mut diary, &signals).await, Stop::Terminated);
         assert!(diary.lines.is_empty());
     }
 
@@ -296,8 +307,18 @@ mod tests {
         later(&signals, 30, Signals::reload);
         later(&signals, 50, |s| s.stop(Stop::Terminated));
         let mut diary = Diary::new(Duration::ZERO, &signals);
-        watch(&mut diary, EXACT, &signals).await;
+        watch(&mut diary, &signals).await;
         assert_eq!(diary.lines, ["0 starts", "0 ends", "30 reloads", "30 starts", "30 ends"]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_reload_may_change_the_interval() {
+        let signals = Signals::default();
+        later(&signals, 30, Signals::reload);
+        later(&signals, 151, |s| s.stop(Stop::Terminated));
+        let mut diary = Diary::new(Duration::ZERO, &signals);
+        watch(&mut diary, &signals).await;
+        assert_eq!(diary.lines, ["0 starts", "0 ends", "30 reloads", "30 starts", "30 ends", "150 starts", "150 ends"]);
     }
 
     #[tokio::test(start_paused = true)]
@@ -307,7 +328,7 @@ mod tests {
         later(&signals, 4, Signals::reload);
         later(&signals, 40, |s| s.stop(Stop::Terminated));
         let mut diary = Diary::new(Duration::from_secs(10), &signals);
-        watch(&mut diary, EXACT, &signals).await;
+        watch(&mut diary, &signals).await;
         assert_eq!(diary.lines, ["0 starts", "10 ends", "10 reloads", "10 starts", "20 ends"]);
     }
 
@@ -319,7 +340,7 @@ mod tests {
             s.stop(Stop::Interrupted);
         });
         let mut diary = Diary::new(Duration::from_secs(10), &signals);
-        watch(&mut diary, EXACT, &signals).await;
+        watch(&mut diary, &signals).await;
         assert_eq!(diary.lines, ["0 starts", "5 tidied up"]);
     }
 

@@ -95,6 +95,16 @@ pub fn load_for(args: &MirrorArgs, env: &dyn Environment, purpose: Purpose) -> R
     }
 }
 
+/// The variables that hold tokens, as far as this configuration and custom know: nobody but us needs them.
+pub fn token_variables(config: &Config) -> Vec<String> {
+    let named = config.sources.iter().filter_map(|source| match &source.token {
+        Some(SecretSource::Env(name)) => Some(name.clone()),
+        _ => None,
+    });
+    let usual = ["GITHUB_TOKEN", "GITLAB_TOKEN", "GITEA_TOKEN", "FORGEJO_TOKEN"].map(str::to_owned);
+    named.chain(usual).collect()
+}
+
 /// Whether `--credits` or its variable asks for the credits; it works with a broken configuration too.
 pub fn wants_credits(args: &MirrorArgs, env: &dyn Environment) -> bool {
     args.credits || env.var(&variable("credits")).and_then(|text| values::switch(&text)).unwrap_or(false)

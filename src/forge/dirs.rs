@@ -46,7 +46,7 @@ impl DirTree {
             let repo = found.path(self.dirs.len() > 1, &taken).and_then(|path| {
                 let url = RemoteUrl::parse(&found.dir.to_string_lossy())
                     .map_err(|error| refuse_name(&found.dir.to_string_lossy(), &error.to_string()))?;
-                Ok(unknown(&self.source_id, path, url))
+                Ok(Repo { id: url.to_string(), ..unknown(&self.source_id, path, url) })
             });
             match repo {
                 Ok(repo) => {
@@ -84,7 +84,11 @@ impl Source for DirTree {
                 return Ok(None);
             }
             // Its name depends on what else there is.
-            Ok(tree.search()?.repos.into_iter().find(|repo| repo.id == id))
+            let found = tree.search()?.repos.into_iter().find(|repo| repo.id == id);
+            // It is there, only not among what is searched now: that is not gone.
+            let outside =
+                || Failure::new(Reason::RemoteNotFound, format!("{id} is not in a directory that is searched"));
+            found.map(Some).ok_or_else(outside)
         })
         .await
     }
@@ -431,6 +435,9 @@ mod tests {
         tree.working("group/a");
         let (source, id) = (super::tests::tree(vec![tree.at("")]), tree.at("group/a").display().to_string());
         assert_eq!(source.find(&id).await.unwrap().unwrap().path.to_string(), "group/a");
+        tree.working("other");
+        let elsewhere = super::tests::tree(vec![tree.at("other")]);
+        assert!(elsewhere.find(&id).await.is_err(), "it exists, whatever is searched");
         fs::remove_dir_all(tree.at("group")).unwrap();
         assert_eq!(source.find(&id).await.unwrap(), None);
     }

@@ -36,7 +36,8 @@ pub(super) fn unknown(source_id: &str, path: RepoPath, url: RemoteUrl) -> Repo {
     Repo {
         source: source_id.to_owned(),
         folder: url.folder(),
-        id: url.to_string(),
+        // However the URL is spelled today: another scheme or user is the same repository.
+        id: path.to_string().to_lowercase(),
         path,
         url,
         default_branch: None,
@@ -79,7 +80,8 @@ impl Source for UrlList {
     }
 
     async fn find(&self, id: &str) -> Result<Option<Repo>, Failure> {
-        self.urls.iter().find(|url| url.to_string() == id).map(|url| self.repo(url)).transpose()
+        let repos: Result<Vec<Repo>, Failure> = self.urls.iter().map(|url| self.repo(url)).collect();
+        Ok(repos?.into_iter().find(|repo| repo.id == id))
     }
 }
 
@@ -116,7 +118,7 @@ mod tests {
     #[tokio::test]
     async fn only_what_is_on_the_list_is_found() {
         let source = UrlList::new("mine", vec![RemoteUrl::parse("https://u:p@h/ns/x").unwrap()]);
-        assert_eq!(source.find("https://h/ns/x").await.unwrap().unwrap().path.to_string(), "ns/x");
-        assert_eq!(source.find("https://h/ns/y").await.unwrap(), None);
+        assert_eq!(source.find("ns/x").await.unwrap().unwrap().path.to_string(), "ns/x");
+        assert_eq!(source.find("ns/y").await.unwrap(), None);
     }
 }

@@ -1,6 +1,6 @@
 //! Git's one door: the program, its environment, and one method per verb.
 //!
-//! Every flag that all commands share stands in [`Git::command`] with its reason. Outputs are read by pure parsers in
+//! Every flag that all commands share stands in `Git::command` with its reason. Outputs are read by pure parsers in
 //! [`refs`] and [`progress`]; failures get their reason from [`classify`].
 
 pub mod askpass;
@@ -28,7 +28,7 @@ use crate::secret::Credential;
 use crate::url::RemoteUrl;
 
 pub use push::{PushEdit, Pushed, RefResult};
-pub use verbs::{Progress, RefEdit};
+pub use verbs::{Depth, Progress, RefEdit};
 pub use version::{OLDEST, Version};
 pub use worktree::{PathChange, WorkTree};
 
@@ -83,6 +83,8 @@ impl Remote {
 pub struct Settings {
     /// The `PATH` to look for git in, and the environment git gets.
     pub environment: Vec<(OsString, OsString)>,
+    /// Variables that hold tokens: git, and what it starts, has no use for them.
+    pub secrets: Vec<String>,
     /// This program, which git runs as its askpass.
     pub askpass: PathBuf,
     /// How long git may stay silent.
@@ -126,7 +128,9 @@ impl Git {
                 .with_evidence(error.to_string())
                 .with_hint(format!("install git {OLDEST} or newer and see that it is in PATH."))
         })?;
-        let environment = Arc::new(kept_environment(settings.environment));
+        let mut environment = kept_environment(settings.environment);
+        environment.retain(|(name, _)| !settings.secrets.iter().any(|secret| name.as_os_str() == OsStr::new(secret)));
+        let environment = Arc::new(environment);
         let limits = process::Limits { idle: settings.idle, total: settings.total, stop: settings.stop };
         let counter = Arc::new(askpass::Counter::open()?);
         Ok(Git { program, environment, askpass: settings.askpass, limits, counter, ssh_setting: Arc::default() })
@@ -245,6 +249,12 @@ impl Git {
             settings.push(("credential.username".to_owned(), credential.user.clone()));
             // Git 2.46: no request is wasted on hearing 401; older ones do not know the key and ask as ever.
             settings.push(("http.proactiveAuth".to_owned(), "basic".to_owned()));
+            // After a redirect to another host git 2.47 goes on there with the login of the first one: the requests after
+            // the first carry our token. A listing names the place where a repository is now, so nobody needs them.
+            // By URL as well: a setting of the user's for this host would win over a general one.
+            for key in ["http.followRedirects".to_owned(), format!("http.{url}.followRedirects")] {
+                settings.push((key, "false".to_owned()));
+            }
         }
         // By environment and not by argument: a URL may have `=` in it, a proxy a password.
         command.env("GIT_CONFIG_COUNT", settings.len().to_string());
@@ -264,13 +274,24 @@ fn failure_of(what: &str, finished: &process::Finished) -> Failure {
         let hint = "the server sends git to another host, which gets no token; check the URL of the source.";
         return Failure::new(Reason::Held, what).with_evidence(line).with_hint(hint);
     }
-    let (reason, evidence) = classify::classify(&stdout, &finished.stderr);
+    let (mut reason, evidence) = classify::classify(&stdout, &finished.stderr);
+    if finished.status.signal().is_some() {
+        // Killed from outside, most likely for want of memory: what it said until then is not why.
+        reason = Reason::LocalFailed;
+    }
     let how = match (finished.status.code(), finished.status.signal()) {
         (Some(code), _) => format!("git ended with exit code {code}"),
         (None, Some(signal)) => format!("git was killed by signal {signal}"),
         (None, None) => "git ended".to_owned(),
     };
-    Failure::new(reason, format!("{what}: {how}")).with_evidence(evidence.unwrap_or_default())
+    let failure = Failure::new(reason, format!("{what}: {how}")).with_evidence(evidence.unwrap_or_default());
+    // A source on this machine: whose settings run there is for its reader to decide, not for us.
+    match evidence {
+        Some(line) if line.contains("detected dubious ownership") => failure.with_hint(
+            "it belongs to another user; if you trust it, name it in `git config --global --add safe.directory <path>`.",
+        ),
+        _ => failure,
+    }
 }
 
 /// The environment that every git inherits.

@@ -139,14 +139,32 @@ async fn read(pipe: &mut (impl AsyncRead + Unpin), buffer: &mut [u8]) -> usize {
 struct Text {
     kept: Vec<u8>,
     line: Vec<u8>,
+    /// The last byte was `\r`: the next one tells whether it ended a progress update or is half of ssh's `\r\n`.
+    returned: bool,
 }
 
 impl Text {
     fn push(&mut self, bytes: &[u8], on_line: &mut impl FnMut(&str)) {
         for &byte in bytes {
+            let returned = std::mem::take(&mut self.returned);
             match byte {
-                b'\n' | b'\r' => self.end_line(byte, on_line),
-                _ => self.line.push(byte),
+                b'\n' => {
+                    if !returned {
+                        self.show(on_line);
+                    }
+                    self.kept.append(&mut self.line);
+                    self.kept.push(b'\n');
+                }
+                b'\r' => {
+                    self.show(on_line);
+                    self.returned = true;
+                }
+                _ => {
+                    if returned {
+                        self.line.clear();
+                    }
+                    self.line.push(byte);
+                }
             }
         }
         if self.kept.len() > 2 * STDERR_KEPT {
@@ -154,15 +172,9 @@ impl Text {
         }
     }
 
-    fn end_line(&mut self, end: u8, on_line: &mut impl FnMut(&str)) {
+    fn show(&self, on_line: &mut impl FnMut(&str)) {
         if !self.line.is_empty() {
             on_line(&String::from_utf8_lossy(&self.line));
-        }
-        if end == b'\n' {
-            self.kept.append(&mut self.line);
-            self.kept.push(b'\n');
-        } else {
-            self.line.clear();
         }
     }
 
@@ -172,8 +184,8 @@ impl Text {
     }
 
     fn finish(mut self, on_line: &mut impl FnMut(&str)) -> String {
-        if !self.line.is_empty() {
-            self.end_line(b'\n', on_line);
+        if !self.line.is_empty() && !self.returned {
+            self.push(b"\n", on_line);
         }
         String::from_utf8_lossy(&self.kept).into_owned()
     }
@@ -249,6 +261,13 @@ mod tests {
         let done = run(shell(script), Vec::new(), &limits(), |line| seen.push(line.to_owned())).await.unwrap();
         assert_eq!(seen, ["Receiving: 1%", "Receiving: 100%, done.", "fatal: x"]);
         assert_eq!(done.stderr, "Receiving: 100%, done.\nfatal: x\n");
+    }
+
+    #[tokio::test]
+    async fn what_ssh_ends_with_both_characters_is_a_whole_line() {
+        let script = r"printf 'Host key verification failed.\r' >&2; printf '\nfatal: x\n50%%\r' >&2";
+        let done = run(shell(script), Vec::new(), &limits(), |_| ()).await.unwrap();
+        assert_eq!(done.stderr, "Host key verification failed.\nfatal: x\n");
     }
 
     #[tokio::test]

@@ -83,6 +83,10 @@ impl Advertisement {
                 continue;
             }
             let oid = Oid::parse(left).ok_or_else(|| line.to_str_lossy().into_owned())?;
+            // Git would take a name without `refs/` for a file of its own in the mirror: `shallow`, `config`.
+            if name != b"HEAD" && !name.starts_with(b"refs/") {
+                return Err(line.to_str_lossy().into_owned());
+            }
             if name == b"HEAD" {
                 found.head_oid = Some(oid);
             } else if let Some(tag) = name.strip_suffix(b"^{}") {
@@ -100,6 +104,8 @@ impl Advertisement {
 pub struct LocalRefs {
     pub refs: RefMap,
     pub kept: RefMap,
+    /// Those of `refs` that point at no commit: annotated tags, trees, blobs.
+    pub not_commits: BTreeSet<BString>,
 }
 
 impl LocalRefs {
@@ -111,11 +117,14 @@ impl LocalRefs {
         let mut found = LocalRefs::default();
         for line in output.lines() {
             let mut parts = line.splitn_str(3, " ");
-            let (Some(oid), Some(_), Some(name)) = (parts.next().and_then(Oid::parse), parts.next(), parts.next())
+            let (Some(oid), Some(kind), Some(name)) = (parts.next().and_then(Oid::parse), parts.next(), parts.next())
             else {
                 return Err(line.to_str_lossy().into_owned());
             };
             let map = if name.starts_with(OWN.as_bytes()) { &mut found.kept } else { &mut found.refs };
+            if kind != b"commit" {
+                found.not_commits.insert(name.into());
+            }
             map.insert(name.into(), oid);
         }
         Ok(found)

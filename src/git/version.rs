@@ -10,9 +10,9 @@ use super::{Call, Git};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Version(pub u32, pub u32, pub u32);
 
-/// The oldest git that has what we use: `fetch --stdin` and `--no-write-fetch-head` (2.29) and settings by
-/// `GIT_CONFIG_COUNT` (2.31).
-pub const OLDEST: Version = Version(2, 31, 0);
+/// The oldest git that has what we use: `fetch --stdin` and `--no-write-fetch-head` (2.29), settings by
+/// `GIT_CONFIG_COUNT` (2.31) and `repack --geometric` (2.32).
+pub const OLDEST: Version = Version(2, 32, 0);
 
 impl fmt::Display for Version {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -45,8 +45,9 @@ impl Git {
         if version < OLDEST {
             let message =
                 format!("git {version} at {} is too old: {OLDEST} or newer is needed", self.program.display());
-            let hint =
-                format!("install git {OLDEST} or newer: `fetch --stdin` and GIT_CONFIG_COUNT are not in {version}.");
+            let hint = format!(
+                "install git {OLDEST} or newer: `fetch --stdin`, GIT_CONFIG_COUNT and `repack --geometric` are not all in {version}."
+            );
             return Err(Failure::new(Reason::LocalFailed, message).with_hint(hint));
         }
         Ok(version)

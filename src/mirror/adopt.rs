@@ -45,15 +45,38 @@ pub async fn relocate(git: &Git, storage: &Storage, from: &Path, to: &Path, url:
     let config = storage.path(from).join("config");
     git.set_config(&config, "remote.origin.url", Some(&url.to_string())).await?;
     git.set_config(&config, "remote.origin.pushurl", None).await?;
+    forget_secrets(git, &config).await?;
     storage.place(&storage.path(from), to)?;
     let (old_checkout, new_checkout) = (from.with_extension(""), to.with_extension(""));
     if storage.path(&old_checkout).join(".git").is_dir() {
         storage.place(&storage.path(&old_checkout), &new_checkout)?;
         let config = storage.path(&new_checkout).join(".git/config");
         git.set_config(&config, "remote.origin.url", Some(&storage.path(to).display().to_string())).await?;
+        forget_secrets(git, &config).await?;
     }
     storage.tidy(from);
     Ok(())
+}
+
+/// Takes credentials out of a repository's configuration: users and passwords in URLs, headers with a token.
+async fn forget_secrets(git: &Git, config: &Path) -> Result<(), Failure> {
+    for (key, value) in git.config_entries(config).await? {
+        let is_header = key.ends_with(".extraheader");
+        // `url.<base>.insteadof` and `http.<base>.…` have a URL in the key.
+        if is_header || has_secret(key.split_once('.').map_or("", |(_, rest)| rest)) {
+            git.set_config(config, &key, None).await?;
+        } else if has_secret(&value) {
+            let clean = RemoteUrl::parse(&value).ok().map(|url| url.to_string());
+            git.set_config(config, &key, clean.as_deref()).await?;
+        }
+    }
+    Ok(())
+}
+
+/// Whether the text is an HTTP URL with user info: over HTTP even the user may be a token.
+fn has_secret(text: &str) -> bool {
+    let authority = text.split_once("://").map(|(_, rest)| rest.split('/').next().unwrap_or_default());
+    text.starts_with("http") && authority.is_some_and(|authority| authority.contains('@'))
 }
 
 #[cfg(test)]

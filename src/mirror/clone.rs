@@ -4,7 +4,9 @@ use std::path::PathBuf;
 
 use tempfile::TempDir;
 
-use super::update::follow_head;
+use super::decide::{cliff, decide};
+use super::salvage::{Salvaged, Wreck};
+use super::update::{follow_head, is_shallow};
 use super::{Done, Job};
 use crate::failure::{Failure, Reason};
 use crate::git::RefEdit;
@@ -16,10 +18,11 @@ use crate::tools::Tools;
 /// A complete clone that is not in its place yet; dropped, it is gone.
 struct Fresh {
     /// Removes what is left of it.
-    _folder: TempDir,
+    folder: TempDir,
     dir: PathBuf,
     refs: LocalRefs,
     received: u64,
+    shallow: bool,
 }
 
 impl Fresh {
@@ -27,7 +30,7 @@ impl Fresh {
         let total = self.refs.refs.len();
         let verdict = if total == 0 { Verdict::Empty } else { Verdict::Cloned };
         let counts = RefCounts { created: total, total, ..RefCounts::default() };
-        Done { verdict, counts, received: self.received, kept: 0, held: None }
+        Done { verdict, counts, received: self.received, kept: 0, held: None, shallow: self.shallow }
     }
 }
 
@@ -52,15 +55,53 @@ pub(super) async fn replace(
         let message = format!("the mirror is damaged ({why}) and could not be cloned anew: {}", failure.message);
         Failure { message, ..failure }
     })?;
-    if fresh.refs.refs.is_empty() {
-        let message = "the mirror is damaged and the source has no refs: nothing was replaced";
-        return Err(Failure::new(Reason::Held, message).with_evidence(why));
+    let old = tools.storage.path(&job.place);
+    let wreck = Wreck::open(&tools.git, &old, &fresh.dir, fresh.folder.path()).await;
+    if let Some(held) = shrunk(job, &fresh, wreck.as_ref().ok().and_then(Option::as_ref)) {
+        let message = format!("the mirror is damaged ({why}), and its source has lost refs: nothing was replaced");
+        let hint =
+            format!("look at {}; if it is meant, run again with --accept-deletions {}.", job.remote.url, job.repo.path);
+        return Err(Failure::new(Reason::Held, message).with_evidence(held).with_hint(hint));
     }
+    let saved = match wreck {
+        Ok(Some(wreck)) => wreck.salvage(&tools.git, (&fresh.dir, &fresh.refs), &job.rules).await,
+        Ok(None) => Ok(Salvaged::default()),
+        Err(failure) => Err(failure),
+    };
     let aside = tools.storage.damaged_place(&job.place, tools.now());
-    tools.storage.place(&tools.storage.path(&job.place), &aside)?;
+    tools.storage.place(&old, &aside)?;
     tools.storage.place(&fresh.dir, &job.place)?;
     notes.push(format!("was damaged ({why}); cloned anew, the damaged copy is kept in {}.", aside.display()));
-    Ok(fresh.done())
+    let kept = saved.as_ref().map_or(0, |saved| saved.saved);
+    match saved {
+        Ok(Salvaged { saved: 0, lost: 0 }) => {}
+        Ok(Salvaged { saved, lost }) => {
+            if saved > 0 {
+                notes.push(format!("{} went from it into the new mirror.", refs(saved)));
+            }
+            if lost > 0 {
+                notes.push(format!("{} could not be read and stayed in the damaged copy.", refs(lost)));
+            }
+        }
+        Err(failure) => notes.push(format!("its kept refs stayed in the damaged copy: {failure}.")),
+    }
+    Ok(Done { kept, ..fresh.done() })
+}
+
+/// The cliff guard's word on taking `fresh` for a mirror of which only a wreck, or only its record, is left.
+fn shrunk(job: &Job<'_>, fresh: &Fresh, wreck: Option<&Wreck>) -> Option<String> {
+    if job.rules.accepted {
+        return None;
+    }
+    let now = Advertisement { refs: fresh.refs.refs.clone(), ..Advertisement::default() };
+    let by_refs = wreck.and_then(|wreck| decide(&wreck.refs, &now, &job.rules).held);
+    // Refs that are themselves what is damaged are not listed: the record counts them.
+    let has = now.refs.len();
+    by_refs.or_else(|| cliff(job.recorded, job.recorded.saturating_sub(has), has, job.rules.cliff))
+}
+
+fn refs(count: usize) -> String {
+    if count == 1 { "1 kept ref".to_owned() } else { format!("{count} kept refs") }
 }
 
 async fn fresh(job: &Job<'_>, tools: &Tools, sink: &dyn Sink) -> Result<Fresh, Failure> {
@@ -98,5 +139,6 @@ async fn once(job: &Job<'_>, tools: &Tools, sink: &dyn Sink) -> Result<Fresh, Fa
     if !born && head.starts_with("ref: ") {
         follow_head(git, &dir, &source, job.repo).await?;
     }
-    Ok(Fresh { _folder: folder, dir, refs, received })
+    let shallow = is_shallow(&dir);
+    Ok(Fresh { folder, dir, refs, received, shallow })
 }

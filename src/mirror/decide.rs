@@ -8,7 +8,7 @@ use jiff::{SignedDuration, Timestamp, civil};
 
 use crate::config::{Cliff, Keep};
 use crate::git::RefEdit;
-use crate::git::refs::{Advertisement, Change, KEPT, LocalRefs, Oid, RefUpdate, diff, is_derived};
+use crate::git::refs::{Advertisement, Change, KEPT, LocalRefs, Oid, RefMap, RefUpdate, diff, is_derived};
 
 /// What should happen to a mirror's refs.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -36,6 +36,8 @@ pub struct Rules {
     pub keep: Keep,
     /// A person has seen the mass deletion and means it.
     pub accepted: bool,
+    /// A forge stands behind the source, which computes refs of its own (see [`is_derived`]).
+    pub forge: bool,
     pub now: Timestamp,
 }
 
@@ -43,20 +45,31 @@ pub struct Rules {
 pub fn decide(local: &LocalRefs, source: &Advertisement, rules: &Rules) -> Decision {
     let (delete, take): (Vec<_>, Vec<_>) =
         diff(&local.refs, &source.refs).into_iter().partition(|update| matches!(update.change, Change::Delete { .. }));
-    let held =
-        (!rules.accepted).then(|| cliff(local.refs.len(), delete.len(), source.refs.len(), rules.cliff)).flatten();
+    let held = (!rules.accepted).then(|| veto(local, source, &delete, rules.cliff)).flatten();
     Decision { take, delete, held, expired: expired(local, rules) }
+}
+
+/// Judges all refs, and branches and tags by themselves: a forge's own refs (`refs/pull/*`) may outnumber them by far and
+/// outlive them.
+fn veto(local: &LocalRefs, source: &Advertisement, delete: &[RefUpdate], limit: Cliff) -> Option<String> {
+    let users = |name: &BString| name.starts_with(b"refs/heads/") || name.starts_with(b"refs/tags/");
+    let count = |refs: &RefMap| refs.keys().filter(|name| users(name)).count();
+    let lost = delete.iter().filter(|update| users(&update.name)).count();
+    cliff(local.refs.len(), delete.len(), source.refs.len(), limit)
+        .or_else(|| cliff(count(&local.refs), lost, count(&source.refs), limit))
 }
 
 /// The cliff guard: the reason to hold, when so many refs went that the source is more likely broken than tidied up.
 pub fn cliff(had: usize, lost: usize, has: usize, limit: Cliff) -> Option<String> {
-    if had > 0 && has == 0 {
-        return Some(format!("the source has no refs any more (the mirror has {had})"));
-    }
-    if had >= limit.min_refs && lost * 100 > had * usize::from(limit.percent) {
-        return Some(format!("{lost} of {had} refs are gone at the source (more than {} %)", limit.percent));
-    }
-    None
+    too_many(had, lost, has, limit).then(|| match has {
+        0 => format!("the source has no refs any more (the mirror has {had})"),
+        _ => format!("{lost} of {had} refs are gone at the source (more than {} %)", limit.percent),
+    })
+}
+
+/// Whether a person should see it first when `lost` of `had` things went and `has` are there.
+pub fn too_many(had: usize, lost: usize, has: usize, limit: Cliff) -> bool {
+    had > 0 && has == 0 || had >= limit.min_refs && lost * 100 > had * usize::from(limit.percent)
 }
 
 /// What a held mirror may still take: nothing that loses a ref or its place.
@@ -85,18 +98,33 @@ pub fn transactions(
     rules: &Rules,
 ) -> [Vec<RefEdit>; 2] {
     let mut first = Vec::new();
-    if rules.keep != Keep::Days(0) {
-        let stamp = free_stamp(local, rules.now);
+    if let Some(shelf) = Shelf::open(local, rules) {
         let moved = decision.take.iter().filter(|update| forced.contains(&update.name));
-        for update in decision.delete.iter().chain(moved).filter(|update| !is_derived(update.name.as_bstr())) {
+        let worth_it = |update: &&RefUpdate| !(rules.forge && is_derived(update.name.as_bstr()));
+        for update in decision.delete.iter().chain(moved).filter(worth_it) {
             if let Some(old) = update.change.before() {
-                let name = [KEPT.as_bytes(), stamp.as_bytes(), b"/", &update.name].concat().into();
-                first.push(RefEdit::Create { name, new: old });
+                first.push(RefEdit::Create { name: shelf.place(&update.name), new: old });
             }
         }
     }
     first.extend(decision.delete.iter().chain(&decision.expired).filter_map(edit));
     [first, decision.take.iter().filter_map(edit).collect()]
+}
+
+/// Where old tips go that are kept together: under one time stamp.
+#[derive(Debug)]
+pub struct Shelf(String);
+
+impl Shelf {
+    /// A place under which nothing is kept yet; `None` when nothing is to be kept.
+    pub fn open(local: &LocalRefs, rules: &Rules) -> Option<Self> {
+        (rules.keep != Keep::Days(0)).then(|| Shelf(free_stamp(local, rules.now)))
+    }
+
+    /// The kept ref for the old tip of `name`.
+    pub fn place(&self, name: &[u8]) -> BString {
+        [KEPT.as_bytes(), self.0.as_bytes(), b"/", name].concat().into()
+    }
 }
 
 fn edit(update: &RefUpdate) -> Option<RefEdit> {
@@ -112,7 +140,8 @@ const STAMP: &str = "%Y%m%dT%H%M%SZ";
 
 /// A time stamp for kept refs under which nothing is kept yet.
 fn free_stamp(local: &LocalRefs, now: Timestamp) -> String {
-    let taken = |stamp: &str| local.kept.keys().any(|name| stamp_of(name) == Some(stamp));
+    let stamps: BTreeSet<&str> = local.kept.keys().filter_map(stamp_of).collect();
+    let taken = |stamp: &str| stamps.contains(stamp);
     let mut time = now;
     loop {
         let stamp = time.strftime(STAMP).to_string();
@@ -144,7 +173,6 @@ fn expired(local: &LocalRefs, rules: &Rules) -> Vec<RefUpdate> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::git::refs::RefMap;
     use proptest::prelude::*;
 
     fn oid(digit: char) -> Oid {
@@ -157,7 +185,7 @@ mod tests {
 
     fn rules() -> Rules {
         let now = "2026-11-20T12:00:00Z".parse().unwrap();
-        Rules { cliff: Cliff::default(), keep: Keep::default(), accepted: false, now }
+        Rules { cliff: Cliff::default(), keep: Keep::default(), accepted: false, forge: true, now }
     }
 
     fn decision(have: usize, want: usize, rules: &Rules) -> Decision {
@@ -192,6 +220,7 @@ mod tests {
                 (name("refs/pull/1/merge"), oid('b')),
             ]),
             kept: RefMap::from([(name("refs/holocron/kept/20261120T120000Z/refs/heads/gone"), oid('d'))]),
+            ..LocalRefs::default()
         };
         let source =
             Advertisement { refs: RefMap::from([(name("refs/heads/main"), oid('c'))]), ..Advertisement::default() };

@@ -16,9 +16,14 @@ use crate::failure::{Failure, Reason};
 /// `corrupt`, naming what is missing or damaged; local failures of reading are told as such.
 pub fn check(dir: &Path) -> Result<(), Failure> {
     for part in ["HEAD", "config", "objects", "refs"] {
-        if !dir.join(part).exists() {
+        let there = dir.join(part).try_exists();
+        if !there.map_err(|error| Failure::local(format!("cannot look at {}", dir.join(part).display()), &error))? {
             return Err(corrupt(format!("{part} is missing")));
         }
+    }
+    // As a power cut leaves it; git takes it for a configuration that says nothing, not even that this is a mirror.
+    if fs::metadata(dir.join("config")).is_ok_and(|data| data.len() == 0) {
+        return Err(corrupt("config is empty".to_owned()));
     }
     let folder = dir.join("objects/pack");
     let entries = match fs::read_dir(&folder) {
@@ -33,18 +38,31 @@ pub fn check(dir: &Path) -> Result<(), Failure> {
         if !name.starts_with("pack-") {
             continue;
         }
-        match path.extension().and_then(|extension| extension.to_str()) {
-            Some("idx") if !path.with_extension("pack").exists() => {
+        // A pack without its index is litter: git killed between the two leaves it so. Where it is missed, refs tell.
+        if path.extension().is_some_and(|extension| extension == "idx") {
+            let pack = path.with_extension("pack").try_exists();
+            if !pack.map_err(|error| Failure::local(format!("cannot look at {}", path.display()), &error))? {
                 return Err(corrupt(format!("the pack of {name} is missing")));
             }
-            Some("idx") => check_pack(&path)?,
-            Some("pack") if !path.with_extension("idx").exists() => {
-                return Err(corrupt(format!("the index of {name} is missing")));
-            }
-            _ => {}
+            check_pack(&path)?;
         }
     }
     Ok(())
+}
+
+/// Whether there is any ref, packed or loose.
+pub fn has_refs(dir: &Path) -> bool {
+    let mut folders = vec![dir.join("refs")];
+    let mut found = dir.join("packed-refs").exists();
+    while let (false, Some(folder)) = (found, folders.pop()) {
+        for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+            match entry.file_type() {
+                Ok(kind) if kind.is_dir() => folders.push(entry.path()),
+                _ => found = true,
+            }
+        }
+    }
+    found
 }
 
 fn check_pack(index: &Path) -> Result<(), Failure> {
@@ -160,19 +178,15 @@ mod tests {
     }
 
     #[test]
-    fn a_missing_or_truncated_pack_or_index_is_noticed() {
+    fn a_missing_or_truncated_pack_is_noticed() {
         let truncate = |pack: &Path, lost: u64| {
             // Packs are read-only files; root may write them all the same, so make that the case for everybody.
             fs::set_permissions(pack, fs::Permissions::from_mode(0o644))?;
             let file = File::options().write(true).open(pack)?;
             file.set_len(file.metadata()?.len().saturating_sub(lost))
         };
-        let damages: [Damage; 4] = [
-            &|pack| fs::remove_file(pack),
-            &|pack| fs::remove_file(pack.with_extension("idx")),
-            &|pack| truncate(pack, 1),
-            &|pack| truncate(pack, u64::MAX),
-        ];
+        let damages: [Damage; 3] =
+            [&|pack| fs::remove_file(pack), &|pack| truncate(pack, 1), &|pack| truncate(pack, u64::MAX)];
         for damage in damages {
             let (_folder, dir, pack) = packed();
             damage(&pack).unwrap();

@@ -7,10 +7,12 @@ pub mod checkout;
 mod clone;
 pub mod decide;
 mod health;
+mod salvage;
 mod update;
+mod upkeep;
 
 use std::path::{Path, PathBuf};
-use std::time::{Instant, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use crate::failure::{Failure, Reason};
 use crate::git::Remote;
@@ -20,6 +22,7 @@ use crate::progress::{Event, Sink};
 use crate::tools::Tools;
 
 use self::decide::Rules;
+use self::update::Head;
 
 /// One mirror to work on.
 #[derive(Debug)]
@@ -29,9 +32,15 @@ pub struct Job<'a> {
     /// Where it lies or will lie, relative to the storage root.
     pub place: PathBuf,
     pub rules: Rules,
+    /// Refs that it had when it was last looked at, as the store remembers.
+    pub recorded: usize,
     /// Since when we are alone in the storage.
     pub alone_since: SystemTime,
 }
+
+/// No git of ours works in a mirror when its turn comes, and nobody else's holds a lock for so long: what is older was
+/// left by one that was killed while we watched.
+const ABANDONED: Duration = Duration::from_secs(10 * 60);
 
 /// What came of a mirror that did not fail.
 #[derive(Debug)]
@@ -42,7 +51,13 @@ struct Done {
     kept: usize,
     /// A guard's veto: the mirror is safe, and behind.
     held: Option<Failure>,
+    /// The source lacks a part of its history, and so does the mirror.
+    shallow: bool,
 }
+
+/// A mirror of a shallow source is better than none, and must not pass for the whole.
+const SHALLOW: &str = "its source is a shallow clone: older history is missing there, and so in the mirror; complete it \
+    with `git fetch --unshallow`, or exclude it.";
 
 /// Brings one mirror up to date; whatever happens is told by the outcome.
 pub async fn bring_up(job: &Job<'_>, tools: &Tools, sink: &dyn Sink) -> Outcome {
@@ -52,24 +67,39 @@ pub async fn bring_up(job: &Job<'_>, tools: &Tools, sink: &dyn Sink) -> Outcome 
     let result = if tools.storage.has_mirror(&job.place) {
         update_or_heal(job, tools, sink, &mut notes).await
     } else {
+        if job.recorded > 0 {
+            notes.push(format!("the mirror that was here, with {} refs, is missing; cloned anew.", job.recorded));
+        }
         clone::clone(job, tools, sink).await
     };
     let mut outcome = match result {
-        Ok(done) => Outcome {
-            verdict: if done.held.is_some() { Verdict::Held } else { done.verdict },
-            refs: done.counts,
-            received: done.received,
-            kept: Some(done.kept),
-            failure: done.held,
-            ..Outcome::new(job.repo, done.verdict)
-        },
-        Err(failure) => Outcome::failed(job.repo, failure),
+        Ok(done) => {
+            if done.shallow {
+                notes.push(SHALLOW.to_owned());
+            }
+            Outcome {
+                verdict: if done.held.is_some() { Verdict::Held } else { done.verdict },
+                refs: done.counts,
+                received: done.received,
+                kept: Some(done.kept),
+                failure: done.held,
+                degraded: done.shallow,
+                ..Outcome::new(job.repo, done.verdict)
+            }
+        }
+        Err(failure) => Outcome::failed(job.repo, tools.storage.explain(failure)),
     };
+    if outcome.verdict == Verdict::Updated
+        && let Err(failure) = upkeep::roll_up(&tools.git, &tools.storage.path(&job.place)).await
+    {
+        // The mirror is as it should be, only in many pieces; the next update tries again.
+        outcome.notes.push(format!("its many packs could not be rolled up: {failure}."));
+    }
     if matches!(outcome.verdict, Verdict::Cloned | Verdict::Updated) {
         outcome.size = size_of(&tools.storage.path(&job.place));
     }
     outcome.mirror.clone_from(&job.place);
-    outcome.notes = notes;
+    outcome.notes.splice(0..0, notes);
     outcome.duration = started.elapsed();
     outcome
 }
@@ -81,7 +111,7 @@ async fn update_or_heal(
     notes: &mut Vec<String>,
 ) -> Result<Done, Failure> {
     let dir = tools.storage.path(&job.place);
-    let locks = health::clear_litter(&dir, job.alone_since)?;
+    let locks = health::clear_litter(&dir, job.alone_since.max(SystemTime::now() - ABANDONED))?;
     if !locks.is_empty() {
         notes.push(format!("removed {} left behind by a git that was killed.", names(&locks, &dir)));
     }
@@ -96,17 +126,33 @@ async fn update_or_heal(
             result => return result,
         },
         Err(failure) if failure.reason == Reason::Corrupt => failure,
+        // What lies there was a mirror: words we do not know are damage only when the objects are damaged.
+        Err(failure) if matches!(failure.reason, Reason::RemoteNotFound | Reason::Unknown) => {
+            match tools.git.check_objects(&dir).await {
+                Err(damage) if damage.reason == Reason::Corrupt => damage,
+                Ok(()) | Err(_) => return Err(failure),
+            }
+        }
         Err(failure) => return Err(failure),
     };
     clone::replace(job, tools, sink, &damage, notes).await
 }
 
+/// Whether a mirror that had refs looks whole from outside: its parts and packs are there, and so is some ref. A few
+/// system calls, so that it can be asked of every mirror in every run.
+pub fn looks_whole(dir: &Path) -> bool {
+    health::check(dir).is_ok() && health::has_refs(dir)
+}
+
 /// Reads a mirror's refs after a look at its health; whatever makes that impossible is damage.
 async fn look(tools: &Tools, dir: &Path) -> Result<LocalRefs, Failure> {
     health::check(dir)?;
+    // The user's own configuration may be broken as well; that is no damage here.
+    let config = dir.join("config").display().to_string();
+    let is_ours = |failure: &Failure| failure.evidence.as_ref().is_some_and(|line| line.ends_with(&config));
     tools.git.local_refs(dir).await.map_err(|failure| match failure.reason {
-        // "not a git repository" and kin: what lies there was a mirror.
-        Reason::RemoteNotFound | Reason::Unknown => Failure { reason: Reason::Corrupt, ..failure },
+        // `fatal: bad config line 1 in file <config>`
+        Reason::LocalFailed if is_ours(&failure) => Failure { reason: Reason::Corrupt, ..failure },
         _ => failure,
     })
 }
@@ -145,9 +191,14 @@ pub async fn preview(
         deleted: decision.delete.len(),
         total,
     };
-    let lines = decision.take.iter().chain(&decision.delete).map(|update| format!("would {update}."));
+    let head = if decision.held.is_none() { update::head_move(&dir, &source, job.repo)? } else { None };
+    let head_line = head.as_ref().map(|head| match head {
+        Head::Branch(target) => format!("would move HEAD to {target}."),
+        Head::Commit(oid) => format!("would detach HEAD at {}.", oid.short()),
+    });
+    let lines = decision.take.iter().chain(&decision.delete).map(|update| format!("would {update}.")).chain(head_line);
     let held = decision.held.iter().map(|why| format!("would be held: {why}."));
-    let verdict = match (&decision.held, decision.is_empty()) {
+    let verdict = match (&decision.held, decision.is_empty() && head.is_none()) {
         (Some(_), _) => Verdict::Held,
         (None, true) => Verdict::Current,
         (None, false) => Verdict::Updated,

@@ -3,17 +3,18 @@
 //! Objects arrive before any ref moves, and refs move in transactions that check every old value, so whatever is cut
 //! short leaves the mirror as it was or a step further, never with less.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 use std::fs;
 use std::path::Path;
+use std::time::{Duration, SystemTime};
 
 use bstr::{BString, ByteSlice};
 
-use super::decide::{decide, transactions, without_loss};
-use super::{Done, Job};
+use super::decide::{Shelf, decide, transactions, without_loss};
+use super::{Done, Job, health};
 use crate::failure::{Failure, Reason};
-use crate::git::Git;
 use crate::git::refs::{Advertisement, Change, LocalRefs, Oid, RefUpdate, is_branch};
+use crate::git::{Depth, Git, RefEdit};
 use crate::model::{RefCounts, Repo, Verdict};
 use crate::progress::{Event, Sink};
 use crate::tools::Tools;
@@ -51,27 +52,48 @@ async fn once(job: &Job<'_>, tools: &Tools, sink: &dyn Sink, dir: &Path, local: 
     let source = git.ls_remote(&job.remote).await?;
     let mut decision = decide(&local, &source, &job.rules);
 
-    let tips: BTreeSet<Oid> = decision.take.iter().filter_map(|update| update.change.after()).collect();
+    let head = if decision.held.is_none() { head_move(dir, &source, job.repo)? } else { None };
+
+    let mut tips: BTreeSet<Oid> = decision.take.iter().filter_map(|update| update.change.after()).collect();
+    if let Some(Head::Commit(oid)) = &head {
+        tips.insert(*oid);
+    }
+    let mut depth = Depth::AsIs;
+    if is_shallow(dir) {
+        // The source may have got its whole history meanwhile, which no ref tells.
+        depth = Depth::Whole;
+        tips.extend(source.refs.values());
+    }
     let mut received = 0;
     if !tips.is_empty() {
         let mut tell = |phase: &str, percent| sink.tell(&Event::Phase { path: &job.repo.path, phase, percent });
-        received = git.fetch_objects(dir, &job.remote, &tips, &mut tell).await?;
+        let fetched = git.fetch_objects(dir, &job.remote, &tips, depth, &mut tell).await;
+        if fetched.is_err() {
+            // Half a pack stays where it was written, and may be what fills the disk. Nobody else works here.
+            health::clear_litter(dir, SystemTime::now() + Duration::from_secs(1))?;
+        }
+        received = fetched?;
     }
-    let forced = forced(git, dir, &decision.take).await;
+    let forced = forced(git, dir, &decision.take, &local).await;
     if decision.held.is_some() {
         decision.take = without_loss(decision.take, &decision.delete, &forced);
         decision.delete.clear();
         decision.expired.clear();
     }
 
-    let [make_room, take] = transactions(&decision, &forced, &local, &job.rules);
+    let [mut make_room, take] = transactions(&decision, &forced, &local, &job.rules);
+    if head.is_some() {
+        make_room.extend(kept_head(git, dir, &source, &local, job).await);
+    }
     git.move_refs(dir, &make_room).await?;
     git.move_refs(dir, &take).await.map_err(moved_on)?;
     let mut counts = count(&decision.take, &decision.delete, &forced);
-    if counts.created >= PACK_FROM {
+    if counts.created + make_room.len() >= PACK_FROM {
         git.pack_refs(dir).await?;
     }
-    let head_moved = decision.held.is_none() && follow_head(git, dir, &source, job.repo).await?;
+    if let Some(head) = &head {
+        move_head(git, dir, head).await?;
+    }
 
     let now = if make_room.is_empty() && take.is_empty() { local } else { git.local_refs(dir).await? };
     if decision.held.is_none() && now.refs != source.refs {
@@ -79,7 +101,7 @@ async fn once(job: &Job<'_>, tools: &Tools, sink: &dyn Sink, dir: &Path, local: 
     }
     counts.total = now.refs.len();
     let verdict = match () {
-        () if counts.changed() > 0 || head_moved => Verdict::Updated,
+        () if counts.changed() > 0 || head.is_some() => Verdict::Updated,
         () if now.refs.is_empty() => Verdict::Empty,
         () => Verdict::Current,
     };
@@ -89,20 +111,23 @@ async fn once(job: &Job<'_>, tools: &Tools, sink: &dyn Sink, dir: &Path, local: 
             format!("look at {}; if it is meant, run again with --accept-deletions {}.", job.remote.url, job.repo.path);
         Failure::new(Reason::Held, message).with_evidence(why).with_hint(hint)
     });
-    Ok(Done { verdict, counts, received, kept: now.kept.len(), held })
+    Ok(Done { verdict, counts, received, kept: now.kept.len(), held, shallow: is_shallow(dir) })
 }
 
 /// The moved refs whose old tip the new one does not contain.
 ///
-/// A tag that moves is always forced. What cannot be compared counts as forced, so that its old tip is kept.
-async fn forced(git: &Git, dir: &Path, take: &[RefUpdate]) -> BTreeSet<BString> {
+/// A tag that moves is always forced, and so is a ref that pointed at no commit. What cannot be compared counts as
+/// forced, so that its old tip is kept.
+async fn forced(git: &Git, dir: &Path, take: &[RefUpdate], local: &LocalRefs) -> BTreeSet<BString> {
     let moves = |update: &RefUpdate| match update.change {
         Change::Move { old, new } => Some((update.name.clone(), old, new)),
         _ => None,
     };
-    let (tags, rest): (Vec<_>, Vec<_>) =
-        take.iter().filter_map(moves).partition(|(name, ..)| name.starts_with(b"refs/tags/"));
-    let mut forced: BTreeSet<BString> = tags.into_iter().map(|(name, ..)| name).collect();
+    let (always, rest): (Vec<_>, Vec<_>) = take
+        .iter()
+        .filter_map(moves)
+        .partition(|(name, ..)| name.starts_with(b"refs/tags/") || local.not_commits.contains(name));
+    let mut forced: BTreeSet<BString> = always.into_iter().map(|(name, ..)| name).collect();
     if rest.len() <= COMPARE_SINGLY {
         for (name, old, new) in rest {
             if !git.is_ancestor(dir, old, new).await.unwrap_or(false) {
@@ -112,7 +137,7 @@ async fn forced(git: &Git, dir: &Path, take: &[RefUpdate]) -> BTreeSet<BString> 
         return forced;
     }
     let (old, new): (Vec<_>, Vec<_>) = rest.iter().map(|(_, old, new)| (*old, *new)).unzip();
-    let lost = git.unreachable(dir, &old, &new).await.unwrap_or(old);
+    let lost: HashSet<Oid> = git.unreachable(dir, &old, &new).await.unwrap_or(old).into_iter().collect();
     forced.extend(rest.into_iter().filter(|(_, old, _)| lost.contains(old)).map(|(name, ..)| name));
     forced
 }
@@ -135,19 +160,64 @@ fn count(take: &[RefUpdate], delete: &[RefUpdate], forced: &BTreeSet<BString>) -
     counts
 }
 
-/// Points the mirror's HEAD where the source's HEAD points; returns whether it had to move.
+/// Whether the repository `dir` lacks the history before some of its commits.
+pub(super) fn is_shallow(dir: &Path) -> bool {
+    fs::metadata(dir.join("shallow")).is_ok_and(|data| data.len() > 0)
+}
+
+/// Where HEAD must go.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Head {
+    Branch(BString),
+    /// HEAD is detached at the source: no branch may hold this commit.
+    Commit(Oid),
+}
+
+/// The move that the mirror's HEAD must make to be where the source's is; `None` when it is there.
 ///
-/// A HEAD that names a branch not yet born is not advertised; the forge's default branch tells then.
-pub(super) async fn follow_head(git: &Git, dir: &Path, source: &Advertisement, repo: &Repo) -> Result<bool, Failure> {
-    let said = repo.default_branch.as_ref().map(|branch| BString::from(format!("refs/heads/{branch}")));
-    let Some(target) = source.head.clone().or(said).filter(|target| is_branch(target.as_bstr())) else {
-        return Ok(false);
-    };
+/// A HEAD that names a branch not yet born is not advertised; the forge's default branch tells then. Where nothing tells
+/// a branch, HEAD is detached, or the server (git before 1.8.5) does not say what it names: then a branch with the same
+/// commit will do.
+pub(super) fn head_move(dir: &Path, source: &Advertisement, repo: &Repo) -> Result<Option<Head>, Failure> {
     let file = dir.join("HEAD");
-    let head = fs::read(&file).map_err(|error| Failure::local(format!("cannot read {}", file.display()), &error))?;
-    if head.strip_prefix(b"ref: ").map(|name| name.trim_ascii()) == Some(target.as_slice()) {
-        return Ok(false);
+    let text = fs::read(&file).map_err(|error| Failure::local(format!("cannot read {}", file.display()), &error))?;
+    let branch = text.strip_prefix(b"ref: ").map(<[u8]>::trim_ascii);
+    let said = repo.default_branch.as_ref().map(|branch| BString::from(format!("refs/heads/{branch}")));
+    let wanted = match (source.head.clone().or(said), source.head_oid) {
+        (Some(target), _) if is_branch(target.as_bstr()) => Head::Branch(target),
+        (None, Some(oid)) if branch.is_none_or(|name| source.refs.get(name.as_bstr()) != Some(&oid)) => {
+            Head::Commit(oid)
+        }
+        _ => return Ok(None),
+    };
+    let there = match &wanted {
+        Head::Branch(target) => branch == Some(target.as_slice()),
+        Head::Commit(oid) => text.trim_ascii() == oid.to_string().as_bytes(),
+    };
+    Ok((!there).then_some(wanted))
+}
+
+async fn move_head(git: &Git, dir: &Path, head: &Head) -> Result<(), Failure> {
+    match head {
+        Head::Branch(target) => git.set_head(dir, target.as_bstr()).await,
+        Head::Commit(oid) => git.detach_head(dir, *oid).await,
     }
-    git.set_head(dir, target.as_bstr()).await?;
-    Ok(true)
+}
+
+/// Points the mirror's HEAD where the source's HEAD points.
+pub(super) async fn follow_head(git: &Git, dir: &Path, source: &Advertisement, repo: &Repo) -> Result<(), Failure> {
+    match head_move(dir, source, repo)? {
+        Some(head) => move_head(git, dir, &head).await,
+        None => Ok(()),
+    }
+}
+
+/// The kept ref for a commit that only the mirror's detached HEAD holds, before that moves on.
+async fn kept_head(git: &Git, dir: &Path, source: &Advertisement, local: &LocalRefs, job: &Job<'_>) -> Option<RefEdit> {
+    let old = fs::read(dir.join("HEAD")).ok().and_then(|text| Oid::parse(text.trim_ascii()))?;
+    let tips: Vec<Oid> = source.refs.values().copied().chain(source.head_oid).collect();
+    // What cannot be compared is kept.
+    let lost = git.unreachable(dir, &[old], &tips).await.map_or(true, |lost| !lost.is_empty());
+    let name = Shelf::open(local, &job.rules).filter(|_| lost)?.place(b"HEAD");
+    Some(RefEdit::Create { name, new: old })
 }

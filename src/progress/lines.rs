@@ -1,5 +1,7 @@
 //! Progress as plain lines: one for each mirror that changed, failed or is held, one for each listing and each retry.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use super::{Event, Screen, Sink};
 use crate::failure::Failure;
 use crate::model::{Outcome, Status, Verdict};
@@ -11,17 +13,27 @@ pub struct Lines {
     screen: Screen,
     detail: Detail,
     paint: Paint,
+    /// A cycle has been planned: of later ones only what happens in them is told.
+    planned: AtomicBool,
 }
 
 impl Lines {
     /// Lines on `screen`; with [`Detail::Everything`] also of mirrors that stayed as they were.
     pub fn new(screen: Screen, detail: Detail, paint: Paint) -> Self {
-        Lines { screen, detail, paint }
+        Lines { screen, detail, paint, planned: AtomicBool::new(false) }
     }
 }
 
 impl Sink for Lines {
     fn tell(&self, event: &Event<'_>) {
+        let is_routine = match event {
+            Event::Listing { .. } => self.planned.load(Ordering::Relaxed),
+            Event::Planned { .. } => self.planned.swap(true, Ordering::Relaxed),
+            _ => false,
+        };
+        if is_routine && self.detail == Detail::Changes {
+            return;
+        }
         for line in lines(event, self.detail, self.paint) {
             self.screen.line(&line);
         }
@@ -63,9 +75,12 @@ pub(super) fn lasting(event: &Event<'_>, detail: Detail, paint: Paint) -> Vec<St
 }
 
 /// Whether a finished mirror is worth a line: it changed, failed, is held or degraded, or something was noted.
+///
+/// Skipped ones share a cause that was told before; the report lists them together.
 fn is_news(outcome: &Outcome) -> bool {
     let changed = matches!(outcome.verdict, Verdict::Cloned | Verdict::Updated | Verdict::Failed | Verdict::Held);
-    changed || outcome.needs_attention() || !outcome.notes.is_empty()
+    let attention = outcome.needs_attention() && outcome.verdict != Verdict::Skipped;
+    changed || attention || !outcome.notes.is_empty()
 }
 
 fn finished(outcome: &Outcome, paint: Paint) -> Vec<String> {
@@ -210,6 +225,25 @@ pub(super) mod tests {
         ns/behind: updated, degraded: 0.4 s: local_failed: the checkout was edited.
         ns/current: current: 0.4 s.
         warning: the store was rebuilt.
+        ");
+    }
+
+    #[test]
+    fn of_later_cycles_only_what_happens_is_told() {
+        let (updated, current) = (outcome("updated", Verdict::Updated), outcome("current", Verdict::Current));
+        let mut waiting = outcome("waiting", Verdict::Skipped);
+        waiting.failure = Some(Failure::new(Reason::NetworkFailed, "no connection"));
+        let quiet = [
+            Event::Listing { source: "github" },
+            Event::Planned { mirrors: 3, to_do: 2 },
+            Event::Finished { outcome: &current },
+            Event::Finished { outcome: &waiting },
+        ];
+        let events = [quiet.as_slice(), &quiet, &[Event::Finished { outcome: &updated }]].concat();
+        insta::assert_snapshot!(told(Detail::Changes, Paint::Plain, &events), @"
+        github: listing.
+        3 mirrors, 2 to look at.
+        ns/updated: updated: 0.4 s.
         ");
     }
 

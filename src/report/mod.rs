@@ -7,6 +7,7 @@ mod failures;
 pub mod status;
 mod table;
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -122,10 +123,23 @@ impl Report {
         if failed { 3 } else { 0 }
     }
 
-    /// Whether anything is worth a word: under `--watch` a cycle in which nothing happened is silent.
+    /// Whether anything happened that is worth a word; trouble that lasts is [`Report::troubles`].
     pub fn is_news(&self) -> bool {
         let told = |outcome: &Outcome| outcome.refs.changed() > 0 || !outcome.notes.is_empty();
-        self.exit_code() != 0 || !self.warnings.is_empty() || self.outcomes.iter().any(told)
+        self.interrupted.is_some() || !self.warnings.is_empty() || self.outcomes.iter().any(told)
+    }
+
+    /// What needs a person, and for which reason: a mirror that waits for its next try is in the trouble of the last.
+    ///
+    /// Under `--watch` it is told when it changes, not in every cycle that it lasts.
+    pub fn troubles(&self) -> BTreeSet<(String, Reason)> {
+        let mirrors = self.outcomes.iter().filter(|outcome| self.needs_attention(outcome)).map(|outcome| {
+            let reason = outcome.failure.as_ref().map_or(Reason::Unknown, |failure| failure.reason);
+            (outcome.mirror.display().to_string(), reason)
+        });
+        let sources = self.source_failures.iter().map(|failed| (failed.source.clone(), failed.failure.reason));
+        let refused = self.refused.iter().map(|part| (format!("{} {}", part.source, part.what), part.failure.reason));
+        mirrors.chain(sources).chain(refused).collect()
     }
 
     /// Returns the table for people: rows for what changed or needs attention, failures with their way out, and a
@@ -273,6 +287,18 @@ pub(crate) mod tests {
         assert_eq!(code(|report| *report = Report { source_failures: vec![source], ..self::report(vec![]) }), 3);
         let part = RefusedPart { source: "github".into(), what: "acme".into(), failure: failure() };
         assert_eq!(code(|report| report.refused = vec![part]), 3);
+    }
+
+    #[test]
+    fn lasting_trouble_is_the_same_while_a_mirror_waits_for_its_next_try() {
+        let failure = || Failure::new(Reason::NetworkFailed, "x");
+        let tried = report(vec![failed("ns/a", Verdict::Failed, failure())]);
+        let waiting = report(vec![failed("ns/a", Verdict::Skipped, failure())]);
+        assert!(!tried.is_news() && !tried.troubles().is_empty());
+        assert_eq!(tried.troubles(), waiting.troubles());
+        let other = report(vec![failed("ns/a", Verdict::Failed, Failure::new(Reason::DiskFull, "x"))]);
+        assert_ne!(tried.troubles(), other.troubles());
+        assert!(report(vec![outcome("ns/a", Verdict::Current)]).troubles().is_empty());
     }
 
     #[test]

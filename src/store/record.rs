@@ -92,6 +92,11 @@ impl MirrorRecord {
         }
     }
 
+    /// The same, when its refs were looked at no later than `time`.
+    pub fn looked_at(self, time: Timestamp) -> Self {
+        MirrorRecord { last_full: self.last_full.map(|last| last.min(time)), ..self }
+    }
+
     /// Whether the last result was a success in every respect and covers what the listing shows now.
     ///
     /// A listing that tells no time of the last push is never covered.

@@ -2,5 +2,19 @@
 //!
 //! [`support`] is the harness and has the examples; every other module is about one behaviour of the product.
 
+mod bad_days;
+mod command_line;
+mod crashes;
+mod credentials;
+mod damage;
+mod disk_kit;
+mod dry_run;
 mod forge_itself;
+mod freshness;
+mod keep;
+mod mirroring;
+mod net;
+mod on_disk;
+mod reports;
 mod support;
+mod watching;

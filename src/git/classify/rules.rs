@@ -301,10 +301,14 @@ pub(super) static VAGUE: &[Rule] = &[
     // --- not git's protocol ---
     // git 2.47, a web page: `fatal: http://h/x.git/info/refs not valid: is this a git repository?`
     row("info/refs not valid: ", ServerError),
-    // git 2.47: `fatal: protocol error: bad line length character: Welc`, a shell start file that prints
-    row("protocol error: ", ServerError),
     // --- connections cut in the middle; the line with the cause first ---
     row("error: RPC failed; curl ", NetworkFailed),
+    // git 2.47: `fatal: protocol error: bad line length character: Welc`, a shell start file that prints. Below the row
+    // above: of a pack cut early git says `protocol error: bad pack header` as well.
+    row("protocol error: ", ServerError),
+    // curl 7.88, in the answer to git's first request: `fatal: unable to access '<url>': transfer closed with …`
+    row("transfer closed with outstanding read data remaining", NetworkFailed),
+    row("transfer closed with * bytes remaining to read", NetworkFailed),
     row("Connection reset by peer", NetworkFailed),
     row("Connection closed by ", NetworkFailed),
     row("Broken pipe", NetworkFailed),
@@ -319,6 +323,10 @@ pub(super) static VAGUE: &[Rule] = &[
     row("unexpected disconnect while reading sideband packet", NetworkFailed),
     row("fatal: early EOF", NetworkFailed),
     row("fatal: expected flush after ref listing", ServerError),
+    // git 2.47, fetch-pack.c: the answer to the request for objects is something else, or ended before it began.
+    row("fatal: expected '*', received '", ServerError),
+    row("fatal: expected 'acknowledgments'", NetworkFailed),
+    row("fatal: expected 'packfile'", NetworkFailed),
     // git 2.47: index-pack ended without a word, e.g. killed for its memory or file size
     row("fatal: fetch-pack: invalid index-pack output", LocalFailed),
     // git asks on a terminal and nobody is there

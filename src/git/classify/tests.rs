@@ -47,6 +47,24 @@ fn samples() -> Vec<Sample> {
 
 /// Lines no sample holds, each with the rule's reason and where the words were found.
 const QUOTED: &[(&str, Reason, &str)] = &[
+    (
+        "fatal: unable to access 'http://h/x.git/': The requested URL returned error: 301",
+        Reason::RemoteNotFound,
+        "git 2.47 with http.followRedirects=false",
+    ),
+    (
+        "fatal: unable to access 'http://h/x.git/': transfer closed with outstanding read data remaining",
+        Reason::NetworkFailed,
+        "git 2.47 with curl 7.88, cut in a chunked answer",
+    ),
+    (
+        "fatal: unable to access 'http://h/x.git/': transfer closed with 12 bytes remaining to read",
+        Reason::NetworkFailed,
+        "git 2.47 with curl 7.88, cut in an answer with its length",
+    ),
+    ("fatal: expected 'packfile', received 'ERR x'", Reason::ServerError, "git 2.47, fetch-pack.c"),
+    ("fatal: expected 'acknowledgments'", Reason::NetworkFailed, "git 2.47, cut within the headers"),
+    ("fatal: expected 'packfile'", Reason::NetworkFailed, "git 2.47, cut within the headers"),
     ("fatal: unable to write loose object file: Disk quota exceeded", Reason::DiskFull, "glibc, strerror(EDQUOT)"),
     ("fatal: write error: File too large", Reason::DiskFull, "glibc, strerror(EFBIG)"),
     (

@@ -27,6 +27,7 @@ fn find(config: &Path, path: &OsStr) -> Git {
         ("GIT_CONFIG_GLOBAL".into(), config.into()),
     ];
     Git::find(Settings {
+        secrets: Vec::new(),
         environment: environment.into(),
         askpass: "/nonexistent".into(),
         idle: Duration::from_secs(60),

@@ -64,6 +64,14 @@ impl Program {
         self
     }
 
+    /// Hands it as arguments to another program, which runs it in its own way; environment and directory stay its own.
+    pub fn under(self, wrapper: Program) -> Self {
+        let mut args = wrapper.args;
+        args.push(self.program);
+        args.extend(self.args);
+        Program { program: wrapper.program, args, ..self }
+    }
+
     /// Adds `--source github`, `GITHUB_API_URL` and `GITHUB_TOKEN` (of [`Forge::token`]).
     pub fn github(self, forge: &Forge) -> Self {
         let this = self.args(["--source", "github"]).env("GITHUB_API_URL", forge.github_api());
@@ -149,6 +157,30 @@ pub struct Running {
 }
 
 impl Running {
+    /// Its process id.
+    pub fn pid(&self) -> Pid {
+        self.pid
+    }
+
+    /// Waits for its end and leaves it to [`Running::wait`] to collect it: until then its id stays its own.
+    pub async fn until_end(&self) {
+        use rustix::process::{WaitId, WaitIdOptions, waitid};
+        let pid = self.pid;
+        let ended = move || {
+            let _ = waitid(WaitId::Pid(pid), WaitIdOptions::EXITED | WaitIdOptions::NOWAIT);
+        };
+        tokio::task::spawn_blocking(ended).await.expect("waiting does not panic");
+    }
+
+    /// The children it has now; each git that Holocron starts leads a process group of its own.
+    pub fn children(&self) -> Vec<Pid> {
+        let threads = std::fs::read_dir(format!("/proc/{}/task", self.pid.as_raw_pid()));
+        let files = threads.into_iter().flatten().flatten().map(|thread| thread.path().join("children"));
+        let texts = files.filter_map(|file| std::fs::read_to_string(file).ok()).collect::<Vec<_>>();
+        let ids = texts.iter().flat_map(|text| text.split_whitespace());
+        ids.filter_map(|id| id.parse().ok().and_then(Pid::from_raw)).collect()
+    }
+
     /// Sends a signal to the program itself, not to its children.
     pub fn signal(&self, signal: Signal) {
         kill_process(self.pid, signal).expect("it has not been waited for, so its id is still its own");
@@ -164,10 +196,18 @@ impl Running {
     /// # Panics
     /// When that does not happen within the guard against hanging, or the program ended without it.
     pub async fn until_output(&mut self, text: &str) {
+        self.until_said(text, 1).await;
+    }
+
+    /// Waits until stdout or stderr contains `text` that many times.
+    ///
+    /// # Panics
+    /// As [`Running::until_output`].
+    pub async fn until_said(&mut self, text: &str, times: usize) {
         let output = self.output.clone();
         let seen = || {
             let (stdout, stderr) = output.texts();
-            stdout.contains(text) || stderr.contains(text)
+            stdout.matches(text).count().max(stderr.matches(text).count()) >= times
         };
         let waiting = async {
             loop {

@@ -120,14 +120,14 @@ pub(super) fn encode_path(path: &str) -> String {
 }
 
 /// The part of a listing that was asked for.
-pub(super) struct Page<'a> {
-    pub(super) items: Vec<&'a Record>,
+pub(super) struct Page<T> {
+    pub(super) items: Vec<T>,
     pub(super) number: usize,
     pub(super) size: usize,
     pub(super) total: usize,
 }
 
-impl Page<'_> {
+impl<T> Page<T> {
     pub(super) fn last(&self) -> usize {
         self.total.div_ceil(self.size).max(1)
     }
@@ -151,7 +151,7 @@ impl<'a> Ask<'a> {
     }
 
     /// Cuts the page out of a listing that the query's `page` names.
-    pub(super) fn page(&self, all: Vec<&'a Record>, size: usize) -> Page<'a> {
+    pub(super) fn page<T>(&self, all: Vec<T>, size: usize) -> Page<T> {
         let number = self.number("page").filter(|page| *page > 0).unwrap_or(1);
         let total = all.len();
         Page { items: all.into_iter().skip((number - 1) * size).take(size).collect(), number, size, total }
@@ -170,7 +170,7 @@ impl<'a> Ask<'a> {
     }
 
     /// The `Link` header of a page in GitHub's order, entries joined by `separator`; `None` when there is one page only.
-    pub(super) fn links(&self, page: &Page, order: &[&str], separator: &str) -> Option<String> {
+    pub(super) fn links<T>(&self, page: &Page<T>, order: &[&str], separator: &str) -> Option<String> {
         let (number, last) = (page.number, page.last());
         let target = |relation: &str| match relation {
             "prev" | "first" if number == 1 => None,

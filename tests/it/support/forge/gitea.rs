@@ -30,7 +30,7 @@ pub(super) fn answer(ask: &Ask) -> Reply {
         ["user", "orgs"] => match ask.viewer.as_deref() {
             Some(user) => {
                 let mine = |a: &&Account| a.kind == AccountKind::Organisation && a.members.contains(user);
-                Reply::ok(ask.model.accounts.iter().filter(mine).map(|account| organisation(ask, account)).collect())
+                page(ask, ask.model.accounts.iter().filter(mine).collect(), |account| organisation(ask, account))
             }
             None => token_required(ask),
         },
@@ -83,9 +83,14 @@ fn find_organisation<'a>(ask: &Ask<'a>, name: &str) -> Option<&'a Account> {
     ask.model.find_account(name).filter(|account| account.kind == AccountKind::Organisation)
 }
 
-fn list<'a>(ask: &Ask<'a>, all: Vec<&'a Record>) -> Reply {
+fn list(ask: &Ask, all: Vec<&Record>) -> Reply {
+    page(ask, all, |record| repository(ask, record))
+}
+
+/// The page that was asked for, with its `Link` and the total.
+fn page<T>(ask: &Ask, all: Vec<T>, json: impl Fn(&T) -> Value) -> Reply {
     let page = ask.page(all, ask.page_size("limit", 30, 50));
-    let reply = Reply::ok(page.items.iter().map(|record| repository(ask, record)).collect());
+    let reply = Reply::ok(page.items.iter().map(json).collect());
     let reply =
         reply.header("x-total-count", page.total).header("access-control-expose-headers", "Link, X-Total-Count");
     match ask.links(&page, &["next", "last", "first", "prev"], ",") {

@@ -127,9 +127,14 @@ fn mine<'a>(ask: &Ask<'a>, user: &str) -> Vec<&'a Record> {
     })
 }
 
-fn list<'a>(ask: &Ask<'a>, all: Vec<&'a Record>) -> Reply {
+fn list(ask: &Ask, all: Vec<&Record>) -> Reply {
+    page(ask, all, |record| repository(ask, record))
+}
+
+/// The page that was asked for, with its `Link`.
+fn page<T>(ask: &Ask, all: Vec<T>, json: impl Fn(&T) -> Value) -> Reply {
     let page = ask.page(all, ask.page_size("per_page", 30, 100));
-    let reply = Reply::ok(page.items.iter().map(|record| repository(ask, record)).collect());
+    let reply = Reply::ok(page.items.iter().map(json).collect());
     match ask.links(&page, &["prev", "next", "last", "first"], ", ") {
         Some(links) => reply.header("link", links),
         None => reply,
@@ -139,7 +144,7 @@ fn list<'a>(ask: &Ask<'a>, all: Vec<&'a Record>) -> Reply {
 fn organisations(ask: &Ask) -> Reply {
     let Some(user) = ask.viewer.as_deref() else { return message(401, "Requires authentication") };
     let is_mine = |account: &&Account| account.kind == AccountKind::Organisation && account.members.contains(user);
-    Reply::ok(ask.model.accounts.iter().filter(is_mine).map(|account| short_organisation(ask, account)).collect())
+    page(ask, ask.model.accounts.iter().filter(is_mine).collect(), |account| short_organisation(ask, account))
 }
 
 fn kind(account: &Account) -> &'static str {

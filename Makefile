@@ -1,0 +1,31 @@
+# `make check` is all of CI: what it accepts can be merged.
+# The tests need git, ssh and sshd (Debian: git openssh-client openssh-server).
+
+.PHONY: help check fmt lint test docs build install
+
+help:
+	@echo 'make check    formatting, lints, tests and documentation: all of CI'
+	@echo 'make test     the tests alone'
+	@echo 'make build    the program, as target/release/holocron'
+	@echo 'make install  the program, into ~/.cargo/bin'
+
+# What fails fast stands first.
+check: fmt lint test docs
+
+fmt:
+	cargo fmt --check
+
+lint:
+	cargo clippy --locked --all-targets -- -D warnings
+
+test:
+	cargo test --locked
+
+docs:
+	RUSTDOCFLAGS='-D warnings' cargo doc --locked --no-deps
+
+build:
+	cargo build --locked --release
+
+install:
+	cargo install --locked --path .

@@ -1,0 +1,105 @@
+//! One run at a time on one storage, and what is left of killed ones.
+
+use rustix::process::{Signal, kill_process_group};
+
+use crate::disk_kit::{backup, reason, verdict};
+use crate::support::{Fault, Forge, Kind, Repo, Running, Service, TestEnv};
+
+/// A run in the middle of a clone that never ends.
+async fn at_work(env: &TestEnv, forge: &Forge) -> Running {
+    forge.fault(Fault::hang().on_git("acme/alpha").service(Service::FetchPack).once());
+    let running = backup(env, forge).spawn();
+    let fits = |kind: &Kind| matches!(kind, Kind::Git { service: Service::FetchPack, .. });
+    forge.until(|request| fits(&request.kind)).await;
+    running
+}
+
+async fn world() -> (TestEnv, Forge, Repo) {
+    let (env, forge) = (TestEnv::new(), Forge::start().await);
+    let alpha = forge.repo("acme/alpha").branch("main").tag("v1");
+    (env, forge, alpha)
+}
+
+#[tokio::test]
+async fn a_second_run_ends_at_once_and_names_the_first() {
+    let (env, forge, _) = world().await;
+    let first = at_work(&env, &forge).await;
+    let second = backup(&env, &forge).run().await;
+    second.assert_code(1);
+    assert!(second.stderr.contains(&format!("process {}", first.pid().as_raw_pid())), "{second}");
+    assert!(second.stderr.contains("--wait"), "{second}");
+    first.signal(Signal::TERM);
+    first.wait().await;
+}
+
+#[tokio::test]
+async fn with_wait_the_second_run_begins_when_the_first_has_ended() {
+    let (env, forge, alpha) = world().await;
+    let first = at_work(&env, &forge).await;
+    let mut second = backup(&env, &forge).arg("--wait").spawn();
+    second.until_output("waiting for process").await;
+    first.signal(Signal::TERM);
+    first.wait().await;
+    let second = second.wait().await;
+    second.assert_code(0);
+    env.assert_mirrored(&alpha);
+}
+
+#[tokio::test]
+async fn the_gits_of_a_killed_run_are_waited_for() {
+    let (env, forge, alpha) = world().await;
+    let first = at_work(&env, &forge).await;
+    let orphans = first.children();
+    first.signal(Signal::KILL);
+    assert_eq!(first.wait().await.code, -9);
+    assert!(!orphans.is_empty());
+    let mut second = backup(&env, &forge).spawn();
+    second.until_output("waiting for the git processes of a run that was killed").await;
+    orphans.iter().for_each(|group| kill_process_group(*group, Signal::KILL).unwrap());
+    second.wait().await.assert_code(0);
+    env.assert_mirrored(&alpha);
+}
+
+#[tokio::test]
+async fn another_storage_needs_no_waiting() {
+    let (env, forge, _) = world().await;
+    let first = at_work(&env, &forge).await;
+    backup(&env, &forge).args(["--storage", "elsewhere"]).run().await.assert_code(0);
+    first.signal(Signal::TERM);
+    first.wait().await;
+}
+
+#[tokio::test]
+async fn looking_needs_no_lock() {
+    let (env, forge, _) = world().await;
+    backup(&env, &forge).run().await.assert_code(0);
+    forge.repo("acme/beta").branch("main");
+    forge.fault(Fault::hang().on_git("acme/beta").service(Service::FetchPack).once());
+    let first = backup(&env, &forge).spawn();
+    forge.until(|request| matches!(&request.kind, Kind::Git { repo, .. } if repo == "acme/beta")).await;
+    env.holocron(["status"]).run().await.assert_code(0);
+    first.signal(Signal::TERM);
+    first.wait().await;
+}
+
+#[tokio::test]
+async fn a_git_that_something_else_kills_is_one_mirrors_failure() {
+    let (env, forge, alpha) = world().await;
+    let beta = forge.repo("acme/beta").branch("main");
+    let running = at_work(&env, &forge).await;
+    // Until only the git that hangs is left.
+    let mut groups = running.children();
+    while groups.len() != 1 {
+        tokio::task::yield_now().await;
+        groups = running.children();
+    }
+    groups.iter().for_each(|group| kill_process_group(*group, Signal::TERM).unwrap());
+    let run = running.wait().await;
+    run.assert_code(3);
+    assert_eq!(verdict(&run, "acme/alpha"), "failed");
+    assert!(!reason(&run, "acme/alpha").is_empty());
+    assert!(!env.mirror_of(&alpha).exists(), "half a clone is none");
+    env.assert_mirrored(&beta);
+    backup(&env, &forge).run().await.assert_code(0);
+    env.assert_mirrored(&alpha);
+}

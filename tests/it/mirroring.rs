@@ -1,0 +1,6 @@
+//! The main job by examples: what users have on their forges arrives on disk and follows its source.
+
+mod changes;
+mod forges;
+mod names;
+mod states;

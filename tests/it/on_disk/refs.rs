@@ -1,0 +1,143 @@
+//! Refs that are hard to keep: names in each other's way, thousands of them, names that git itself stumbles over.
+
+use std::ffi::OsStr;
+use std::fs;
+use std::os::unix::ffi::OsStrExt;
+
+use crate::disk_kit::{assert_whole, backup, backup_dir, git, outcome, verdict};
+use crate::support::{Forge, TestEnv};
+
+#[tokio::test]
+async fn a_branch_may_become_a_folder_of_branches_and_a_branch_again() {
+    let (env, forge) = (TestEnv::new(), Forge::start().await);
+    let alpha = forge.repo("acme/alpha").branch("main").branch("a");
+    backup(&env, &forge).run().await.assert_code(0);
+    alpha.delete("a").branch("a/b").branch("a/c");
+    backup(&env, &forge).run().await.assert_code(0);
+    env.assert_mirrored(&alpha);
+    alpha.batch(|batch| batch.delete("a/b").delete("a/c")).branch("a");
+    backup(&env, &forge).run().await.assert_code(0);
+    env.assert_mirrored(&alpha);
+}
+
+#[tokio::test]
+async fn five_thousand_refs_come_move_and_go() {
+    let (env, forge) = (TestEnv::new(), Forge::start().await);
+    let alpha = forge.repo("acme/alpha").branch("main").many_refs(5000);
+    let run = backup(&env, &forge).run().await;
+    assert_eq!(outcome(&run, "acme/alpha")["refs"]["created"], 5001, "{run}");
+    env.assert_mirrored(&alpha);
+    let mirror = env.mirror_of(&alpha);
+    assert!(!mirror.join("refs/heads/many").exists(), "thousands of refs are packed");
+
+    alpha.commit("main", "all move").many_refs(5000);
+    let run = backup(&env, &forge).run().await;
+    assert_eq!(outcome(&run, "acme/alpha")["refs"]["forwarded"], 5001, "{run}");
+    env.assert_mirrored(&alpha);
+
+    alpha.batch(|batch| (1..=2000).fold(batch, |batch, number| batch.delete(&format!("many/{number:05}"))));
+    let run = backup(&env, &forge).run().await;
+    assert_eq!(outcome(&run, "acme/alpha")["refs"]["deleted"], 2000, "{run}");
+    env.assert_mirrored(&alpha);
+}
+
+#[tokio::test]
+async fn names_that_git_could_mistake_for_something_else_are_kept() {
+    let (env, forge) = (TestEnv::new(), Forge::start().await);
+    let odd = [
+        "refs/heads/HEAD",
+        "refs/heads/-dash",
+        "refs/heads/refs/heads/main",
+        "refs/heads/heads/main",
+        "refs/heads/@",
+        "refs/heads/ü",
+        "refs/notes/commits",
+    ];
+    let alpha = forge.repo("acme/alpha").branch("main");
+    odd.iter().for_each(|name| drop(alpha.reference(name)));
+    backup(&env, &forge).run().await.assert_code(0);
+    env.assert_mirrored(&alpha);
+    odd.iter().for_each(|name| drop(alpha.commit(name, "more")));
+    alpha.force("refs/heads/HEAD").delete("refs/heads/-dash");
+    let run = backup(&env, &forge).run().await;
+    run.assert_code(0);
+    env.assert_mirrored(&alpha);
+    assert_eq!(outcome(&run, "acme/alpha")["refs"]["forced"], 1);
+    // New ones in an update take another way than those of a clone.
+    alpha.branch("-dash").branch("-f").reference("refs/heads/refs/tags/v1").reference("refs/pull/1/head");
+    backup(&env, &forge).run().await.assert_code(0);
+    env.assert_mirrored(&alpha);
+}
+
+#[tokio::test]
+async fn a_ref_name_that_is_not_utf8_is_kept_moved_and_deleted() {
+    let env = TestEnv::new();
+    let alpha = env.bare_repo("src/alpha.git").branch("main").branch("other");
+    let odd = alpha.git_dir().join("refs/heads").join(OsStr::from_bytes(b"caf\xe9"));
+    let mirrored = env.storage().join("local/alpha.git");
+    let names = |listing: &str| listing.lines().count();
+    fs::write(&odd, format!("{}\n", alpha.tip("main"))).unwrap();
+    backup_dir(&env, "src").run().await.assert_code(0);
+    assert_eq!(names(&git(&env, &mirrored, &["for-each-ref"]).await), 3);
+
+    fs::write(&odd, format!("{}\n", alpha.tip("other"))).unwrap();
+    let run = backup_dir(&env, "src").run().await;
+    assert_eq!(outcome(&run, "alpha")["refs"]["forwarded"], 1, "{run}");
+    let source = git(&env, alpha.git_dir(), &["for-each-ref"]).await;
+    assert_eq!(git(&env, &mirrored, &["for-each-ref"]).await, source);
+
+    fs::remove_file(&odd).unwrap();
+    let run = backup_dir(&env, "src").run().await;
+    assert_eq!(outcome(&run, "alpha")["refs"]["deleted"], 1, "{run}");
+    let left = git(&env, &mirrored, &["for-each-ref", "refs/heads"]).await;
+    assert_eq!(names(&left), 2);
+}
+
+#[tokio::test]
+async fn a_tag_and_a_branch_of_one_name_stay_two() {
+    let (env, forge) = (TestEnv::new(), Forge::start().await);
+    let alpha = forge.repo("acme/alpha").branch("main").branch("v1").tag("v1").commit("v1", "apart");
+    backup(&env, &forge).run().await.assert_code(0);
+    env.assert_mirrored(&alpha);
+    alpha.commit("v1", "further").point("refs/tags/v1", "v1").commit("v1", "and further");
+    backup(&env, &forge).run().await.assert_code(0);
+    env.assert_mirrored(&alpha);
+    alpha.delete("refs/tags/v1");
+    backup(&env, &forge).run().await.assert_code(0);
+    env.assert_mirrored(&alpha);
+}
+
+#[tokio::test]
+async fn tags_of_trees_and_blobs_and_refs_in_any_namespace_are_kept() {
+    let env = TestEnv::new();
+    let alpha = env.bare_repo("src/alpha.git").branch("main");
+    let tree = git(&env, alpha.git_dir(), &["rev-parse", "main^{tree}"]).await;
+    let blob = git(&env, alpha.git_dir(), &["rev-parse", "main:README"]).await;
+    for (name, object) in [("refs/tags/tree", &tree), ("refs/tags/blob", &blob), ("refs/odd/place", &alpha.tip("main"))]
+    {
+        git(&env, alpha.git_dir(), &["update-ref", name, object]).await;
+    }
+    backup_dir(&env, "src").run().await.assert_code(0);
+    let mirror = env.storage().join("local/alpha.git");
+    env.assert_same_refs(&alpha, &mirror);
+    // They move to what is no descendant of anything.
+    git(&env, alpha.git_dir(), &["update-ref", "refs/tags/tree", &blob]).await;
+    git(&env, alpha.git_dir(), &["update-ref", "refs/odd/place", &tree]).await;
+    let run = backup_dir(&env, "src").run().await;
+    run.assert_code(0);
+    env.assert_same_refs(&alpha, &mirror);
+    assert_eq!(outcome(&run, "alpha")["refs"]["forced"], 2);
+    assert_whole(&env, &mirror).await;
+}
+
+#[tokio::test]
+async fn an_empty_repository_is_a_success_and_filled_later() {
+    let (env, forge) = (TestEnv::new(), Forge::start().await);
+    let alpha = forge.repo("acme/alpha");
+    let run = backup(&env, &forge).run().await;
+    assert_eq!((run.code, verdict(&run, "acme/alpha").as_str()), (0, "empty"));
+    alpha.branch("trunk").tag("v1");
+    let run = backup(&env, &forge).run().await;
+    assert_eq!((run.code, verdict(&run, "acme/alpha").as_str()), (0, "updated"));
+    env.assert_mirrored(&alpha);
+}
