@@ -4,6 +4,7 @@
 //! in `layers.rs`; `settings.rs` and `sources.rs` check the values; `show.rs` prints what came out.
 
 pub mod destination;
+mod entry;
 mod environment;
 mod file;
 mod flags;
@@ -11,6 +12,7 @@ mod interpolate;
 mod layers;
 mod problem;
 mod raw;
+mod server;
 mod settings;
 mod show;
 mod sources;
