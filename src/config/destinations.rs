@@ -91,17 +91,18 @@ pub(super) fn resolve(
                 .hint("it goes with `--destination KIND`; a destination of the file has a `namespace` of its own"),
         );
     }
-    let mut destinations = Vec::new();
+    let mut checked = Vec::new();
     for draft in from_file.into_iter().chain(made) {
         let is_chosen = draft.at.is_none() || chosen.contains(&draft.id);
-        let asks = if is_chosen { purpose } else { Purpose::Look };
-        let checked = check::check(layers, draft, asks);
-        destinations.extend(checked.filter(|_| is_chosen));
+        let purpose = if is_chosen { purpose } else { Purpose::Look };
+        checked.extend(check::check(layers, draft, purpose).map(|destination| (destination, is_chosen)));
     }
+    place::each_its_own(layers, &checked.iter().map(|(destination, _)| destination).collect::<Vec<_>>());
+    let destinations: Vec<_> =
+        checked.into_iter().filter_map(|(destination, is_chosen)| is_chosen.then_some(destination)).collect();
     if purpose == Purpose::Mirror {
         place::not_the_source(layers, &destinations, sources);
     }
-    place::each_its_own(layers, &destinations);
     destinations
 }
 

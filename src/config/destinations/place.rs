@@ -42,7 +42,7 @@ pub(super) fn not_the_source(layers: &mut Layers<'_>, destinations: &[Destinatio
 }
 
 /// Refuses two destinations that are one.
-pub(super) fn each_its_own(layers: &mut Layers<'_>, destinations: &[DestinationConfig]) {
+pub(super) fn each_its_own(layers: &mut Layers<'_>, destinations: &[&DestinationConfig]) {
     let same = |one: &DestinationConfig, other: &DestinationConfig| {
         let place = |it: &DestinationConfig| (it.api_url.clone(), it.url.clone(), it.name.to_ascii_lowercase());
         let repos = |it: &DestinationConfig| (it.include.clone(), it.exclude.clone());
