@@ -42,7 +42,8 @@ pub(super) fn choice(layers: &mut Layers<'_>) -> Choice {
     let flags = layers.flags;
     let local_only = layers.switch("backup_only", flags.backup_only, None);
     let by_variable = matches!(layers.origins.get("backup_only"), SetBy::Variable { .. });
-    if local_only && !(by_variable && !flags.destination.is_empty()) {
+    // What is typed wins over the environment.
+    if local_only && (!by_variable || flags.destination.is_empty()) {
         return Choice::Local;
     }
     let names = match named(layers, "destination") {

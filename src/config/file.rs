@@ -276,11 +276,11 @@ fn is_secret(path: &[Step]) -> bool {
 
 /// The key of the secret that a path leads to or into; elsewhere it is a token that is meant.
 fn secret_name(path: &[Step]) -> &str {
-    let name = |step| match step {
-        &Step::Key(ref key) if SECRETS.contains(&key.as_str()) => Some(key.as_str()),
-        _ => None,
-    };
-    path.iter().rev().find_map(name).unwrap_or("token")
+    let mut keys = path.iter().rev().filter_map(|step| match step {
+        Step::Key(key) | Step::Repeated(key, _) => Some(key.as_str()),
+        Step::Item(_) => None,
+    });
+    keys.find(|key| SECRETS.contains(key)).unwrap_or("token")
 }
 
 fn secret_hint(path: &[Step]) -> String {

@@ -2,7 +2,7 @@
 
 use super::DestinationDraft;
 use super::template::{TemplateError, fill};
-use crate::config::destination::{DestinationConfig, DestinationVisibility, KnownHosts, RefScope, SshConfig};
+use crate::config::destination::{DestinationConfig, DestinationVisibility, RefScope, SshConfig};
 use crate::config::entry::Checker;
 use crate::config::layers::Layers;
 use crate::config::raw::{RawDestination, RawDestinationKind};
@@ -193,7 +193,8 @@ impl Checker<'_, '_, RawDestination> {
 
     /// The URL or directory of plain git.
     fn url(&mut self, given: Option<String>) -> Option<String> {
-        let example = "`ssh://git@host/srv/{namespace}/{name}.git` or `/srv/mirrors/{namespace}/{name}.git`";
+        // A user before the host would be masked in what is printed.
+        let example = "`ssh://host/srv/{namespace}/{name}.git` or `/srv/mirrors/{namespace}/{name}.git`";
         let Some(text) = self.value("url", given) else {
             self.problem("kind", "a destination of kind `git` needs a `url`", format!("write {example}"));
             return None;
@@ -274,7 +275,7 @@ impl Checker<'_, '_, RawDestination> {
         }
         let passphrase = self.value("ssh.passphrase", raw.passphrase);
         SshConfig {
-            known_hosts: self.value("ssh.known_hosts", raw.known_hosts).unwrap_or(KnownHosts::default()),
+            known_hosts: self.value("ssh.known_hosts", raw.known_hosts).unwrap_or_default(),
             key_file: self.value("ssh.key_file", raw.key_file).map(|path| self.absolute(&path)),
             passphrase: passphrase.and_then(|raw| self.secret("ssh.passphrase", raw)),
         }
