@@ -6,8 +6,8 @@ use std::path::PathBuf;
 use clap::error::ErrorKind;
 use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueHint};
 
-pub use crate::config::MirrorArgs;
-use crate::config::{ColorChoice, variable};
+use crate::config::{ColorChoice, PUSH_WITHOUT_VARIABLE, variable};
+pub use crate::config::{MirrorArgs, PushArgs};
 use crate::error::exit;
 use crate::secret::redact;
 
@@ -27,6 +27,9 @@ pub enum Command {
     /// Bring every mirror up to date (this is what holocron does without a command)
     #[command(after_help = EXAMPLES)]
     Mirror(Box<MirrorArgs>),
+    /// Mirror one repository, that of this checkout's origin, to other forges (made for CI)
+    #[command(after_help = PUSH_EXAMPLES)]
+    Push(Box<PushArgs>),
     /// Tell what the store knows: per mirror its last success, freshness, size, last failure and kept refs
     Status(StatusArgs),
     /// Check the configuration, show what applies, or print the file's JSON schema
@@ -80,6 +83,9 @@ impl From<StatusArgs> for MirrorArgs {
 
 const EXAMPLES: &str = "\
 Examples:
+  holocron --source github --destination gitlab  GITHUB_TOKEN's repositories to GITLAB_TOKEN's user
+  holocron --destination gitlab --gitlab-namespace team
+                                                 the same, to a group
   GITHUB_TOKEN=… holocron --backup-only          everything the token can see, into ./mirror-data
   holocron --backup-only --owner torvalds        public repositories of an owner, no token needed
   holocron --backup-only --dir ~/src             the repositories on this machine
@@ -88,12 +94,30 @@ Examples:
   holocron --config holocron.yaml                several forges, filters and tokens from a file
 
 Environment (also read from ./.env):
-  GITHUB_TOKEN, GITLAB_TOKEN, GITEA_TOKEN or FORGEJO_TOKEN       the token of each kind of source
+  GITHUB_TOKEN, GITLAB_TOKEN, GITEA_TOKEN or FORGEJO_TOKEN       the token of each kind of forge
+  <ID>_TOKEN, <ID>_USER                                          those of the file's destination `id`
   GITHUB_API_URL, GITLAB_API_URL, GITEA_API_URL                  servers of your own
   HOLOCRON_<FLAG>                                                every flag, as named beside it
 
 Exit codes: 0 all current or updated, 1 the run could not go on, 2 wrong usage or configuration,
 3 some mirrors failed or are held, 130 interrupted.";
+
+const PUSH_EXAMPLES: &str = "\
+Examples:
+  holocron push                                  this checkout's origin, to every destination of ./holocron.yaml
+  holocron push --to backup --to codeberg        to two of them
+  GITLAB_TOKEN=… holocron push --to gitlab --destination-namespace team
+                                                 without a file
+  holocron push --dry-run                        what would happen
+
+Environment (also read from ./.env):
+  <ID>_TOKEN, <ID>_PASS or <ID>_PASSWORD         the token of the destination `id`: of `my-lab` MY_LAB_TOKEN
+  <ID>_USER                                      the user name that goes with it
+  SOURCE_TOKEN, SOURCE_USER                      those of the origin, when it is not public
+  HOLOCRON_<FLAG>                                every flag, as named beside it
+
+Exit codes: 0 all destinations are in step, 1 the run could not go on, 2 wrong usage or configuration,
+3 a destination is behind, 130 interrupted.";
 
 /// What `--credits` prints.
 pub fn credits() -> String {
@@ -137,7 +161,11 @@ pub fn command() -> clap::Command {
     command.mut_subcommands(|sub| {
         let sub =
             if sub.get_name() == "config" { sub.mut_subcommands(|action| action.mut_args(name_variable)) } else { sub };
-        sub.mut_args(name_variable)
+        let is_push = sub.get_name() == "push";
+        sub.mut_args(|arg| match arg.get_long() {
+            Some(flag) if is_push && PUSH_WITHOUT_VARIABLE.contains(&flag) => arg,
+            _ => name_variable(arg),
+        })
     })
 }
 

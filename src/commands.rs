@@ -52,6 +52,10 @@ pub fn main() -> ExitCode {
 fn dispatch(cli: Cli) -> Result<u8, Error> {
     match cli.command.unwrap_or(Command::Mirror(Box::new(cli.mirror))) {
         Command::Mirror(args) => mirror(*args),
+        Command::Push(args) => {
+            config::load_push(&args, &ProcessEnvironment::read()?)?;
+            Err(Error::usage("`holocron push` is not there yet"))
+        }
         Command::Status(args) => show_status(args),
         Command::Config { action } => show_config(&action),
         Command::Completions { shell } => {

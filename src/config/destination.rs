@@ -12,7 +12,7 @@ use crate::secret::SecretSource;
 /// One place to push mirrors to.
 #[derive(Debug, Clone, PartialEq)]
 pub struct DestinationConfig {
-    /// Unique among the destinations; shown in reports.
+    /// Unique among sources and destinations; shown in reports.
     pub id: String,
     pub kind: DestinationKind,
     /// The API's base URL; `None` for plain git.
@@ -97,6 +97,29 @@ pub enum ProtectedBranches {
     Restore,
     /// Nothing is touched.
     Fail,
+}
+
+/// The primary forge: a pipeline that runs elsewhere, on a mirror, must not mirror back.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RunFrom {
+    /// As it was written: the id of a source or destination, or a host.
+    pub forge: String,
+    /// The host that git knows the forge by, lower case, without a port.
+    pub host: String,
+    pub otherwise: Otherwise,
+}
+
+/// What a pipeline does that does not run on the primary forge.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Otherwise {
+    /// It tells what would be pushed, and pushes nothing.
+    #[default]
+    ReadOnly,
+    /// It ends at once.
+    Exit,
+    /// It pushes all the same.
+    Ignore,
 }
 
 /// How ssh reaches a destination.

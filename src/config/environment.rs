@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use clap::{Args, FromArgMatches};
+use clap::Args;
 
 use super::flags::{MirrorArgs, variable};
 use super::problem::{ConfigError, Problem};
@@ -112,54 +112,67 @@ pub(crate) struct EnvironmentLayer {
 }
 
 impl EnvironmentLayer {
-    /// Reads every flag's variable through the parser of the flag itself.
-    pub fn read(env: &dyn Environment, problems: &mut Vec<Problem>) -> Self {
-        let command = MirrorArgs::augment_args(clap::Command::new("environment").no_binary_name(true));
-        let mut words = Vec::new();
-        let mut switches = BTreeMap::new();
-        for arg in command.get_arguments() {
-            let Some(flag) = arg.get_long() else { continue };
-            let name = variable(flag);
-            let Some(text) = env.var(&name) else { continue };
-            if !arg.get_action().takes_values() {
-                match values::switch(&text) {
-                    Some(on) => drop(switches.insert(flag.to_owned(), on)),
-                    None => problems.push(
-                        Problem::new(name, format!("`{text}` is neither yes nor no")).hint("write `true` or `false`"),
-                    ),
-                }
-                continue;
-            }
-            if text.trim().is_empty() {
-                continue;
-            }
-            let parts = match arg.get_action() {
-                clap::ArgAction::Append if flag == "dir" => {
-                    // Paths have spaces in them.
-                    text.split(',').map(|path| path.trim().to_owned()).filter(|path| !path.is_empty()).collect()
-                }
-                clap::ArgAction::Append => values::list(&text),
-                _ => vec![text.trim().to_owned()],
-            };
-            let given: Vec<String> = parts.iter().map(|part| format!("--{flag}={part}")).collect();
-            match command.clone().try_get_matches_from(&given) {
-                Ok(_) => words.extend(given),
-                Err(error) => problems.push(value_problem(&name, &text, &error)),
-            }
-        }
-        let parsed = command.try_get_matches_from(words).and_then(|found| MirrorArgs::from_arg_matches(&found));
-        match parsed {
-            Ok(args) => EnvironmentLayer { args, switches },
-            Err(error) => {
-                problems.push(Problem::new("environment", first_line(&error)));
-                EnvironmentLayer::default()
-            }
-        }
+    /// Reads every flag's variable through the parser of the flag itself; `without` are flags that have none.
+    pub fn read<A>(env: &dyn Environment, without: &[&str], problems: &mut Vec<Problem>) -> Self
+    where
+        A: Args + Default + Into<MirrorArgs>,
+    {
+        let (args, switches) = read_flags::<A>(env, without, problems);
+        EnvironmentLayer { args: args.into(), switches }
     }
 
     /// What the environment says about a switch; `None` when it says nothing.
     pub fn switch(&self, flag: &str) -> Option<bool> {
         self.switches.get(flag).copied()
+    }
+}
+
+/// The flags of a command as their variables set them, and what these say about its switches.
+pub(crate) fn read_flags<A: Args + Default>(
+    env: &dyn Environment,
+    without: &[&str],
+    problems: &mut Vec<Problem>,
+) -> (A, BTreeMap<String, bool>) {
+    let command = A::augment_args(clap::Command::new("environment").no_binary_name(true));
+    let mut words = Vec::new();
+    let mut switches = BTreeMap::new();
+    for arg in command.get_arguments() {
+        let Some(flag) = arg.get_long().filter(|flag| !without.contains(flag)) else { continue };
+        let name = variable(flag);
+        let Some(text) = env.var(&name) else { continue };
+        if !arg.get_action().takes_values() {
+            match values::switch(&text) {
+                Some(on) => drop(switches.insert(flag.to_owned(), on)),
+                None => problems.push(
+                    Problem::new(name, format!("`{text}` is neither yes nor no")).hint("write `true` or `false`"),
+                ),
+            }
+            continue;
+        }
+        if text.trim().is_empty() {
+            continue;
+        }
+        let parts = match arg.get_action() {
+            clap::ArgAction::Append if flag == "dir" => {
+                // Paths have spaces in them.
+                text.split(',').map(|path| path.trim().to_owned()).filter(|path| !path.is_empty()).collect()
+            }
+            clap::ArgAction::Append => values::list(&text),
+            _ => vec![text.trim().to_owned()],
+        };
+        let given: Vec<String> = parts.iter().map(|part| format!("--{flag}={part}")).collect();
+        match command.clone().try_get_matches_from(&given) {
+            Ok(_) => words.extend(given),
+            Err(error) => problems.push(value_problem(&name, &text, &error)),
+        }
+    }
+    let parsed = command.try_get_matches_from(words).and_then(|found| A::from_arg_matches(&found));
+    match parsed {
+        Ok(args) => (args, switches),
+        Err(error) => {
+            problems.push(Problem::new("environment", first_line(&error)));
+            (A::default(), BTreeMap::new())
+        }
     }
 }
 
@@ -216,7 +229,7 @@ mod tests {
 
     fn layer(variables: &[(&str, &str)]) -> (EnvironmentLayer, Vec<Problem>) {
         let mut problems = Vec::new();
-        let layer = EnvironmentLayer::read(&Fake::new(variables), &mut problems);
+        let layer = EnvironmentLayer::read::<MirrorArgs>(&Fake::new(variables), &[], &mut problems);
         (layer, problems)
     }
 

@@ -121,7 +121,7 @@ impl Shape<'_> {
     /// Returns the value of a node, without what is wrong in it.
     fn check(&mut self, node: &Node, schema: &Value, path: &mut Path) -> Value {
         match node {
-            Node::Plain(value) if is_token(path) && !value.is_null() => {
+            Node::Plain(value) if is_secret(path) && !value.is_null() => {
                 self.literal_token("", path);
                 Value::Null
             }
@@ -183,14 +183,14 @@ impl Shape<'_> {
     }
 
     fn text_value(&mut self, text: &str, path: &[Step]) -> Value {
-        if is_token(path) {
+        if is_secret(path) {
             self.literal_token(text, path);
             return Value::Null;
         }
         // URLs have a check of their own, that tells the user of ssh from a password.
         if !text.contains("://") && redact(text) != text {
             let message = format!("`{}` has a secret written in it", path_text(path));
-            self.problem(path, message, Some(TOKEN_HINT.to_owned()));
+            self.problem(path, message, Some(secret_hint(path)));
             return Value::Null;
         }
         match interpolate(text, self.env) {
@@ -213,13 +213,13 @@ impl Shape<'_> {
         match variable.filter(|name| name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')) {
             Some(name) => self.problem(
                 path,
-                format!("`{}` must say where the token is read from", path_text(path)),
-                Some(format!("write `token: {{env: {name}}}`")),
+                format!("`{}` must say where the {} is read from", path_text(path), secret_name(path)),
+                Some(format!("write `{}: {{env: {name}}}`", secret_name(path))),
             ),
             None => self.problem(
                 path,
                 format!("`{}` is written in the file itself", path_text(path)),
-                Some(TOKEN_HINT.to_owned()),
+                Some(secret_hint(path)),
             ),
         }
     }
@@ -267,11 +267,25 @@ impl Shape<'_> {
     }
 }
 
-const TOKEN_HINT: &str = "say where it is read from: `token: {env: NAME}`, `token: {file: PATH}` or \
-                          `token: {command: CMD}`";
+/// The keys that say where a secret is read from; none of them is ever a text.
+const SECRETS: [&str; 2] = ["token", "passphrase"];
 
-fn is_token(path: &[Step]) -> bool {
-    matches!(path.last(), Some(Step::Key(key)) if key == "token")
+fn is_secret(path: &[Step]) -> bool {
+    matches!(path.last(), Some(Step::Key(key)) if SECRETS.contains(&key.as_str()))
+}
+
+/// The key of the secret that a path leads to or into; elsewhere it is a token that is meant.
+fn secret_name(path: &[Step]) -> &str {
+    let mut keys = path.iter().rev().filter_map(|step| match step {
+        Step::Key(key) | Step::Repeated(key, _) => Some(key.as_str()),
+        Step::Item(_) => None,
+    });
+    keys.find(|key| SECRETS.contains(key)).unwrap_or("token")
+}
+
+fn secret_hint(path: &[Step]) -> String {
+    let key = secret_name(path);
+    format!("say where it is read from: `{key}: {{env: NAME}}`, `{key}: {{file: PATH}}` or `{key}: {{command: CMD}}`")
 }
 
 fn redact_owned(text: String) -> String {
@@ -303,7 +317,7 @@ fn type_message(path: &[Step], message: &str) -> (String, Option<String>) {
         let (wanted, hint) = wanted(expected);
         let found = match found.split_once(' ') {
             // Within a token it may be the token itself.
-            Some((kind, _)) if path.iter().any(|step| step == &Step::Key("token".into())) => {
+            Some((kind, _)) if SECRETS.iter().any(|key| path.contains(&Step::Key((*key).into()))) => {
                 (if kind == "string" { "a text" } else { "a number" }).to_owned()
             }
             Some(("string", text)) => format!("the text {text}"),
@@ -312,6 +326,8 @@ fn type_message(path: &[Step], message: &str) -> (String, Option<String>) {
             _ if found == "sequence" => "a list".to_owned(),
             _ => format!("a {found}"),
         };
+        // `namespace: {namespace}` is a map to YAML.
+        let hint = if found == "a map" && expected == "a string" { Some("put it in quotes") } else { hint };
         return (format!("{key} takes {wanted}, not {found}"), hint.map(str::to_owned));
     }
     if let Some((found, known)) =

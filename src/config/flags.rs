@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, ValueEnum, ValueHint};
+use clap::{Args, ValueHint};
 
 use super::values::{Hours, Minutes, Seconds};
 use super::{ColorChoice, Keep};
@@ -44,9 +44,16 @@ pub struct MirrorArgs {
     #[arg(long, help_heading = "Where to")]
     pub backup_only: bool,
 
-    /// Where to push; only `local` exists so far [default: gitlab, or local when a configuration file names sources]
-    #[arg(long, value_name = "KIND", help_heading = "Where to")]
-    pub destination: Option<Destination>,
+    /// Where to push: github, gitlab, gitea (also codeberg, forgejo), local, or the id of a destination in the
+    /// configuration file; several are separated by commas [default: the file's destinations; gitlab when there is no
+    /// file that names sources or destinations]
+    #[arg(long, value_name = "DESTINATION", value_delimiter = ',', help_heading = "Where to")]
+    pub destination: Vec<String>,
+
+    /// The user, organisation or group that --destination KIND pushes to; `{namespace}` and `{name}` in it are the
+    /// source's [default: the token's own user]
+    #[arg(long, value_name = "NAMESPACE", help_heading = "Where to")]
+    pub destination_namespace: Option<String>,
 
     /// The directory that holds the mirrors [default: ./mirror-data]
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath, help_heading = "Where to")]
@@ -56,7 +63,7 @@ pub struct MirrorArgs {
     #[arg(long, help_heading = "Where to")]
     pub checkout: bool,
 
-    /// The user or group that a GitLab destination pushes to; no effect on local backups
+    /// The user or group that --destination gitlab pushes to; it wins over --destination-namespace
     #[arg(long, value_name = "NAMESPACE", help_heading = "Where to")]
     pub gitlab_namespace: Option<String>,
 
@@ -136,19 +143,6 @@ pub struct MirrorArgs {
     /// Show who made Holocron, and exit
     #[arg(long, help_heading = "Output")]
     pub credits: bool,
-}
-
-/// Where mirrors go, as the Python Holocron named it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Destination {
-    /// This machine only
-    Local,
-    /// Not there yet
-    Github,
-    /// Not there yet
-    Gitlab,
-    /// Not there yet
-    Gitea,
 }
 
 /// The environment variable of a flag: `full-every` is `HOLOCRON_FULL_EVERY`.

@@ -1,16 +1,21 @@
 //! What Holocron was asked to do, checked: flags over environment over file over defaults.
 //!
-//! [`load`] is the way in. The layers are `flags.rs`, `environment.rs` and `file.rs` (its shape in `raw.rs`); they meet
-//! in `layers.rs`; `settings.rs` and `sources.rs` check the values; `show.rs` prints what came out.
+//! [`load`] is the way in, [`load_push`] that of `holocron push`. The layers are `flags.rs`, `environment.rs` and `file.rs` (its shape in `raw.rs`); they meet
+//! in `layers.rs`; `settings.rs`, `sources.rs` and `destinations.rs` check the values; `show.rs` prints what came out.
 
 pub mod destination;
+mod destinations;
+mod entry;
 mod environment;
 mod file;
 mod flags;
 mod interpolate;
 mod layers;
 mod problem;
+mod push;
 mod raw;
+mod run_from;
+mod server;
 mod settings;
 mod show;
 mod sources;
@@ -24,14 +29,18 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 pub use self::environment::{Environment, ProcessEnvironment};
+pub use self::flags::MirrorArgs;
 pub(crate) use self::flags::variable;
-pub use self::flags::{Destination, MirrorArgs};
 pub use self::layers::{Origins, SetBy};
 pub use self::problem::{ConfigError, Problem};
+pub(crate) use self::push::WITHOUT_VARIABLE as PUSH_WITHOUT_VARIABLE;
+pub use self::push::{PushArgs, PushLoaded, SourceCredential, load_push};
 pub use self::show::{check, schema, show};
 pub use self::values::{Hours, Minutes, Seconds};
 
+use self::destination::{DestinationConfig, RunFrom};
 use self::environment::EnvironmentLayer;
+use self::file::ConfigFile;
 use self::layers::Layers;
 use crate::model::{ForgeKind, Visibility};
 use crate::secret::SecretSource;
@@ -41,18 +50,16 @@ use crate::url::RemoteUrl;
 #[derive(Debug, Clone)]
 pub struct Loaded {
     pub config: Config,
-    /// Where each value was set, by its key (`keep`, `sources[0].owners`).
+    /// Where each value was set, by its key (`keep`, `sources[0].owners`, `destinations.ID.namespace`).
     pub origins: Origins,
     /// The configuration file that was read, as it was named.
     pub file: Option<PathBuf>,
-    /// Where a GitLab destination pushes to; read by nothing as long as backups are local.
-    pub gitlab_namespace: Option<String>,
 }
 
 /// What the configuration is loaded for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Purpose {
-    /// To mirror: a destination must be chosen that exists, and tokens must be there.
+    /// To mirror: tokens must be there.
     Mirror,
     /// To look at it, or at the store.
     Look,
@@ -72,25 +79,17 @@ pub fn load(args: &MirrorArgs, env: &dyn Environment) -> Result<Loaded, ConfigEr
 /// As [`load`]; to look, neither a token nor a destination is needed.
 pub fn load_for(args: &MirrorArgs, env: &dyn Environment, purpose: Purpose) -> Result<Loaded, ConfigError> {
     let mut problems = Vec::new();
-    let environment = EnvironmentLayer::read(env, &mut problems);
-    let path = file::find(args.config.as_deref(), environment.args.config.as_deref(), env);
-    let file = match path.as_deref().map(|path| file::read(path, env)) {
-        Some(Ok(file)) => Some(file),
-        Some(Err(error)) => {
-            problems.extend(error.problems);
-            return Err(ConfigError::new(problems));
-        }
-        None => None,
-    };
+    let environment = EnvironmentLayer::read::<MirrorArgs>(env, &[], &mut problems);
+    let (file, problems) = open(args, &environment, env, problems)?;
     let mut layers = Layers::new(args, &environment, file.as_ref(), env, problems);
-    if purpose == Purpose::Mirror {
-        settings::destination(&mut layers);
-    }
+    let choice = destinations::choice(&mut layers);
     let sources = sources::resolve(&mut layers, purpose);
-    let config = settings::resolve(&mut layers, sources);
-    let gitlab_namespace = settings::gitlab_namespace(&mut layers);
+    let destinations = destinations::resolve(&mut layers, &choice, &sources, purpose);
+    let run_from = run_from::resolve(&mut layers);
+    let config = settings::resolve(&mut layers, sources, destinations, run_from);
+    destinations::outside_of_storage(&mut layers, &config.destinations, &config.storage);
     match layers.problems.is_empty() {
-        true => Ok(Loaded { config, origins: layers.origins, file: path, gitlab_namespace }),
+        true => Ok(Loaded { config, origins: layers.origins, file: file.map(|file| file.path) }),
         false => Err(ConfigError::new(layers.problems)),
     }
 }
@@ -103,6 +102,23 @@ pub fn token_variables(config: &Config) -> Vec<String> {
     });
     let usual = ["GITHUB_TOKEN", "GITLAB_TOKEN", "GITEA_TOKEN", "FORGEJO_TOKEN"].map(str::to_owned);
     named.chain(usual).collect()
+}
+
+/// Finds and reads the configuration file; hands on what was wrong before it.
+fn open(
+    args: &MirrorArgs,
+    environment: &EnvironmentLayer,
+    env: &dyn Environment,
+    mut problems: Vec<Problem>,
+) -> Result<(Option<ConfigFile>, Vec<Problem>), ConfigError> {
+    let path = file::find(args.config.as_deref(), environment.args.config.as_deref(), env);
+    match path.map(|path| file::read(&path, env)).transpose() {
+        Ok(file) => Ok((file, problems)),
+        Err(error) => {
+            problems.extend(error.problems);
+            Err(ConfigError::new(problems))
+        }
+    }
 }
 
 /// Whether `--credits` or its variable asks for the credits; it works with a broken configuration too.
@@ -125,6 +141,10 @@ fn absolute(path: &Path, base: &Path, env: &dyn Environment) -> PathBuf {
 #[derive(Debug, Clone)]
 pub struct Config {
     pub sources: Vec<SourceConfig>,
+    /// Where mirrors are pushed to; empty keeps them on this machine only.
+    pub destinations: Vec<DestinationConfig>,
+    /// The primary forge, for `holocron push`.
+    pub run_from: Option<RunFrom>,
     /// The storage root; made absolute.
     pub storage: PathBuf,
     /// Mirrors worked on at the same time.

@@ -6,8 +6,10 @@ use schemars::JsonSchema;
 use schemars::generate::SchemaSettings;
 use serde::Deserialize;
 
+use super::destination::{DestinationVisibility, Divergence, KnownHosts, Otherwise, ProtectedBranches, RefScope};
 use super::values::{Hours, Minutes, Seconds, Size};
 use super::{ColorChoice, Keep, Transport};
+use crate::model::destination::DestinationKind;
 use crate::model::{ForgeKind, Visibility};
 
 /// The configuration of Holocron. Flags and environment variables win over it.
@@ -49,6 +51,10 @@ pub(crate) struct RawConfig {
     pub filters: RawFilters,
     /// Where repositories are read from.
     pub sources: Option<Vec<RawSource>>,
+    /// Where mirrors are pushed to; without it they stay on this machine.
+    pub destinations: Option<Vec<RawDestination>>,
+    /// Where `holocron push` belongs: a pipeline that runs elsewhere, on a mirror, must not mirror back.
+    pub run_from: Option<RawRunFrom>,
 }
 
 /// The guard against believing a bad day.
@@ -129,6 +135,83 @@ pub(crate) struct RawSource {
     pub urls_file: Option<PathBuf>,
 }
 
+/// One place to push mirrors to.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct RawDestination {
+    /// A name for it, unique among sources and destinations; its kind when not given.
+    pub id: Option<String>,
+    /// What it is.
+    #[schemars(required)]
+    pub kind: Option<RawDestinationKind>,
+    /// The forge's host, such as `git.example.org`; the API's URL is derived from it.
+    pub host: Option<String>,
+    /// The API's base URL, instead of `host`.
+    pub api_url: Option<String>,
+    /// Where the token is read from; never the token itself.
+    pub token: Option<RawToken>,
+    /// The user name that goes with the token.
+    pub user: Option<String>,
+    /// The user, organisation or group there; `{namespace}` and `{name}` are the source's. The token's own user when
+    /// not given.
+    pub namespace: Option<String>,
+    /// The repository's name there; `{namespace}` and `{name}` are the source's.
+    pub name: Option<String>,
+    /// URL or absolute directory (kind `git`), with `{name}` and usually `{namespace}` in it.
+    pub url: Option<String>,
+    /// Who may see what is created.
+    pub visibility: Option<DestinationVisibility>,
+    /// Make repositories that are missing.
+    pub create: Option<bool>,
+    /// Which refs are pushed: a list of `heads`, `tags` and `notes`, or `all`.
+    pub refs: Option<RefScope>,
+    /// What happens to a ref there that has commits the source lacks.
+    pub divergence: Option<Divergence>,
+    /// Globs on refs there that are foreign: never moved, never deleted.
+    pub protect: Option<Vec<String>>,
+    /// Globs on tags that may move under `divergence: keep`.
+    pub rolling: Option<Vec<String>>,
+    /// Delete there what the source no longer has.
+    pub prune: Option<bool>,
+    /// What happens when a branch rule there refuses what must be forced or deleted.
+    pub protected_branches: Option<ProtectedBranches>,
+    /// Globs on the source's `namespace/name`; only what matches one is pushed.
+    pub include: Option<Vec<String>>,
+    /// Globs on the source's `namespace/name`; what matches one is not pushed.
+    pub exclude: Option<Vec<String>>,
+    /// How git reaches the repositories there.
+    pub transport: Option<Transport>,
+    /// PEM file with the CAs to trust beside the system's, relative to this file.
+    pub ca_file: Option<PathBuf>,
+    /// Proxy for API and git: `http://`, `https://` or `socks5://`.
+    pub proxy: Option<String>,
+    /// How ssh reaches it.
+    pub ssh: Option<RawSsh>,
+}
+
+/// How ssh reaches a destination; your ssh configuration and agent are used as well.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct RawSsh {
+    /// What is done about a host key never seen before.
+    pub known_hosts: Option<KnownHosts>,
+    /// The private key, relative to this file.
+    pub key_file: Option<PathBuf>,
+    /// Where the key's passphrase is read from; never the passphrase itself.
+    pub passphrase: Option<RawToken>,
+}
+
+/// The primary forge, where `holocron push` may run.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct RawRunFrom {
+    /// The `id` of a source or destination, or a host such as `github.com`.
+    #[schemars(required)]
+    pub forge: Option<String>,
+    /// What a pipeline does that runs elsewhere.
+    pub otherwise: Option<Otherwise>,
+}
+
 /// Where a token is read from: exactly one of these.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
@@ -178,6 +261,63 @@ impl RawKind {
             RawKind::Gitea | RawKind::Forgejo | RawKind::Codeberg => ForgeKind::Gitea,
             RawKind::Dir => ForgeKind::Dir,
             RawKind::Urls => ForgeKind::Urls,
+        }
+    }
+}
+
+/// A destination's kind as people call it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum RawDestinationKind {
+    Github,
+    Gitlab,
+    Gitea,
+    Forgejo,
+    Codeberg,
+    Git,
+}
+
+impl RawDestinationKind {
+    pub const NAMES: [&str; 6] = ["github", "gitlab", "gitea", "forgejo", "codeberg", "git"];
+
+    /// The kind of a name typed on the command line.
+    pub fn of(name: &str) -> Option<Self> {
+        Some(match name.to_ascii_lowercase().as_str() {
+            "github" => RawDestinationKind::Github,
+            "gitlab" => RawDestinationKind::Gitlab,
+            "gitea" => RawDestinationKind::Gitea,
+            "forgejo" => RawDestinationKind::Forgejo,
+            "codeberg" => RawDestinationKind::Codeberg,
+            "git" => RawDestinationKind::Git,
+            _ => return None,
+        })
+    }
+
+    /// The name as it is written.
+    pub fn as_str(self) -> &'static str {
+        Self::NAMES[self as usize]
+    }
+
+    pub fn kind(self) -> DestinationKind {
+        match self {
+            RawDestinationKind::Github => DestinationKind::Github,
+            RawDestinationKind::Gitlab => DestinationKind::Gitlab,
+            RawDestinationKind::Gitea | RawDestinationKind::Forgejo | RawDestinationKind::Codeberg => {
+                DestinationKind::Gitea
+            }
+            RawDestinationKind::Git => DestinationKind::Git,
+        }
+    }
+
+    /// The kind of server behind it; plain git is one without an API.
+    pub fn server(self) -> RawKind {
+        match self {
+            RawDestinationKind::Github => RawKind::Github,
+            RawDestinationKind::Gitlab => RawKind::Gitlab,
+            RawDestinationKind::Gitea => RawKind::Gitea,
+            RawDestinationKind::Forgejo => RawKind::Forgejo,
+            RawDestinationKind::Codeberg => RawKind::Codeberg,
+            RawDestinationKind::Git => RawKind::Urls,
         }
     }
 }

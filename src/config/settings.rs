@@ -3,11 +3,13 @@
 use std::path::Path;
 use std::time::Duration;
 
-use super::flags::Destination;
+use super::destination::{DestinationConfig, RunFrom};
+use super::destinations::origin_key;
+use super::flags::{MirrorArgs, variable};
 use super::layers::{Layers, SetBy};
-use super::problem::Problem;
 use super::raw::RawConfig;
 use super::{Cliff, ColorChoice, Config, Keep, Output, SourceConfig};
+use crate::model::destination::DestinationKind;
 
 const STORAGE: &str = "mirror-data";
 const CONCURRENCY: u32 = 5;
@@ -20,7 +22,12 @@ const TIMEOUT: Duration = Duration::from_secs(300);
 const MOST_AT_ONCE: u64 = 1000;
 
 /// Puts the configuration together and checks the ranges of its numbers.
-pub(crate) fn resolve(layers: &mut Layers<'_>, sources: Vec<SourceConfig>) -> Config {
+pub(crate) fn resolve(
+    layers: &mut Layers<'_>,
+    sources: Vec<SourceConfig>,
+    destinations: Vec<DestinationConfig>,
+    run_from: Option<RunFrom>,
+) -> Config {
     let none = RawConfig::default();
     let file = layers.file.map_or(&none, |file| &file.raw);
     let (flags, env) = (layers.flags, &layers.environment.args);
@@ -51,6 +58,8 @@ pub(crate) fn resolve(layers: &mut Layers<'_>, sources: Vec<SourceConfig>) -> Co
 
     let config = Config {
         sources,
+        destinations,
+        run_from,
         storage: storage.unwrap_or_else(|| layers.env.directory().join(STORAGE)),
         concurrency: concurrency as usize,
         per_host: per_host as usize,
@@ -121,35 +130,21 @@ pub(crate) fn check_globs(layers: &mut Layers<'_>, key: &str, globs: &[String]) 
     }
 }
 
-/// Adds a problem when something other than local backups is asked for.
-pub(crate) fn destination(layers: &mut Layers<'_>) {
-    let (flags, env) = (layers.flags, &layers.environment.args);
-    let only_local = layers.switch("backup_only", flags.backup_only, None);
-    let has_sources = layers.file.is_some_and(|file| file.raw.sources.as_ref().is_some_and(|list| !list.is_empty()));
-    let standard = if has_sources { Destination::Local } else { Destination::Gitlab };
-    let destination = layers.pick("destination", [flags.destination, env.destination, None], standard);
-    if only_local || destination == Destination::Local {
-        return;
-    }
-    let asked = match layers.origins.get("destination") {
-        SetBy::Default => "no destination was given, and the usual one is gitlab".to_owned(),
-        set_by => format!("{set_by} asks for {}", format!("{destination:?}").to_lowercase()),
+/// The namespace of a destination that the file does not have: for GitLab `--gitlab-namespace`, for all kinds
+/// `--destination-namespace`, then their variables, then `GITLAB_NAMESPACE` as in the Python Holocron.
+pub(crate) fn destination_namespace(layers: &mut Layers<'_>, id: &str, kind: DestinationKind) -> Option<String> {
+    let of = |args: &MirrorArgs| {
+        let gitlab = args.gitlab_namespace.clone().filter(|_| kind == DestinationKind::Gitlab);
+        let any = args.destination_namespace.clone();
+        gitlab.map(|name| ("gitlab-namespace", name)).or(any.map(|name| ("destination-namespace", name)))
     };
-    layers.problems.push(
-        Problem::new("", format!("only local backups are there yet: {asked}"))
-            .hint("add `--backup-only` (or HOLOCRON_BACKUP_ONLY=true) to keep the mirrors on this machine"),
-    );
-}
-
-/// The namespace of a GitLab destination: the flag, its variable, or `GITLAB_NAMESPACE` as in the Python Holocron.
-pub(crate) fn gitlab_namespace(layers: &mut Layers<'_>) -> Option<String> {
-    let (flag, env) = (layers.flags.gitlab_namespace.clone(), layers.environment.args.gitlab_namespace.clone());
-    let plain = layers.env.var("GITLAB_NAMESPACE").filter(|value| !value.is_empty());
-    let named = flag.is_some() || env.is_some();
-    let set_by = layers.set_by_variable("GITLAB_NAMESPACE");
-    let value = layers.pick("gitlab_namespace", [flag.map(Some), env.map(Some), None], plain.clone());
-    if !named && plain.is_some() {
-        layers.origins.set("gitlab_namespace", set_by);
-    }
-    value
+    let typed = of(layers.flags).map(|(flag, name)| (SetBy::Flag(format!("--{flag}")), name));
+    let set = || of(&layers.environment.args).map(|(flag, name)| (layers.set_by_variable(&variable(flag)), name));
+    let plain = || {
+        let name = layers.env.var("GITLAB_NAMESPACE").filter(|_| kind == DestinationKind::Gitlab)?;
+        Some((layers.set_by_variable("GITLAB_NAMESPACE"), name)).filter(|(_, name)| !name.trim().is_empty())
+    };
+    let (set_by, name) = typed.or_else(set).or_else(plain)?;
+    layers.origins.set(origin_key(id, "namespace"), set_by);
+    Some(name)
 }

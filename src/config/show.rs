@@ -3,6 +3,8 @@
 use std::fmt::{Display, Write as _};
 use std::path::Path;
 
+use super::destination::{DestinationConfig, SshConfig};
+use super::destinations::origin_key;
 use super::environment::Environment;
 use super::values::span_text;
 use super::{ColorChoice, Loaded, SetBy, SourceConfig, Transport, raw};
@@ -33,6 +35,22 @@ pub fn check(loaded: &Loaded, env: &dyn Environment) -> String {
             None => String::new(),
         };
         line(&mut text, format!("  {}: {} {place}{token}", source.id, source.kind));
+    }
+    match loaded.config.destinations.len() {
+        0 => line(&mut text, "destinations: none, the mirrors stay on this machine"),
+        count => line(&mut text, format!("destinations: {count}")),
+    }
+    for destination in &loaded.config.destinations {
+        let place = destination.api_url.as_ref().map(url::Url::as_str).or(destination.url.as_deref());
+        let namespace = match destination.namespace.as_str() {
+            _ if destination.url.is_some() => String::new(),
+            "" => ", the token's own user".to_owned(),
+            namespace => format!(", {namespace}"),
+        };
+        let token = destination.token.as_ref().map(|token| format!(", token from {}", token_text(token, env)));
+        let (id, kind) = (&destination.id, destination.kind);
+        let (place, token) = (place.unwrap_or_default(), token.unwrap_or_default());
+        line(&mut text, format!("  {id}: {kind} {place}{namespace}{token}"));
     }
     redact(&text)
 }
@@ -69,6 +87,16 @@ pub fn show(loaded: &Loaded, env: &dyn Environment) -> String {
     for (index, one) in config.sources.iter().enumerate() {
         source(&mut text, loaded, index, one, env);
     }
+    line(&mut text, if config.destinations.is_empty() { "destinations: []" } else { "destinations:" });
+    for one in &config.destinations {
+        destination(&mut text, loaded, one, env);
+    }
+    if let Some(run_from) = &config.run_from {
+        line(&mut text, "run_from:");
+        let mut lines = Lines { loaded, prefix: "run_from.", indent: "  ", text: &mut text };
+        lines.value("forge", scalar(&run_from.forge));
+        lines.value("otherwise", word(run_from.otherwise));
+    }
     run_settings(&mut text, loaded);
     redact(&text)
 }
@@ -82,15 +110,7 @@ fn source(text: &mut String, loaded: &Loaded, index: usize, source: &SourceConfi
         lines.value("api_url", scalar(api.as_str()));
     }
     if source.kind != crate::model::ForgeKind::Dir {
-        if let Some(token) = &source.token {
-            let masked = match token {
-                SecretSource::Env(name) => format!("{{env: {name}}}"),
-                SecretSource::File(file) => format!("{{file: {}}}", path(file)),
-                SecretSource::Command(_) => "{command: \"***\"}".to_owned(),
-            };
-            let set_by = loaded.origins.get(&format!("{prefix}token"));
-            lines.commented("token", &masked, format!("{set_by}; {}", token_text(token, env)));
-        }
+        lines.secret("token", source.token.as_ref(), env);
         lines.value("user", scalar(&source.user));
     }
     if source.kind.is_forge() {
@@ -121,6 +141,55 @@ fn source(text: &mut String, loaded: &Loaded, index: usize, source: &SourceConfi
     }
 }
 
+fn destination(text: &mut String, loaded: &Loaded, destination: &DestinationConfig, env: &dyn Environment) {
+    line(text, format!("  - id: {}", scalar(&destination.id)));
+    let prefix = origin_key(&destination.id, "");
+    let mut lines = Lines { loaded, prefix: &prefix, indent: "    ", text };
+    lines.value("kind", destination.kind);
+    if let Some(api) = &destination.api_url {
+        lines.value("api_url", scalar(api.as_str()));
+    }
+    if let Some(url) = &destination.url {
+        lines.value("url", scalar(url));
+    }
+    lines.secret("token", destination.token.as_ref(), env);
+    lines.value("user", scalar(&destination.user));
+    if destination.url.is_none() {
+        match destination.namespace.as_str() {
+            "" => lines.value("namespace", "null"),
+            namespace => lines.value("namespace", scalar(namespace)),
+        }
+        lines.value("name", scalar(&destination.name));
+        lines.value("visibility", word(destination.visibility));
+        lines.value("protected_branches", word(destination.protected_branches));
+        lines.value("transport", if destination.transport == Transport::Ssh { "ssh" } else { "https" });
+    }
+    lines.value("create", destination.create);
+    lines.value("refs", destination.refs);
+    lines.value("divergence", word(destination.divergence));
+    lines.value("protect", destination.protect.as_deref().map_or("null".to_owned(), list));
+    lines.value("rolling", list(&destination.rolling));
+    lines.value("prune", destination.prune);
+    lines.value("include", list(&destination.include));
+    lines.value("exclude", list(&destination.exclude));
+    if let Some(file) = &destination.ca_file {
+        lines.value("ca_file", path(file));
+    }
+    if let Some(proxy) = &destination.proxy {
+        lines.value("proxy", scalar(proxy.as_str()));
+    }
+    if destination.ssh != SshConfig::default() {
+        line(lines.text, "    ssh:");
+        let prefix = origin_key(&destination.id, "ssh.");
+        let mut lines = Lines { loaded, prefix: &prefix, indent: "      ", text: lines.text };
+        lines.value("known_hosts", word(destination.ssh.known_hosts));
+        if let Some(file) = &destination.ssh.key_file {
+            lines.value("key_file", path(file));
+        }
+        lines.secret("passphrase", destination.ssh.passphrase.as_ref(), env);
+    }
+}
+
 /// What only flags and environment can say; it has no place in a file and is shown as comments.
 fn run_settings(text: &mut String, loaded: &Loaded) {
     let config = &loaded.config;
@@ -133,9 +202,6 @@ fn run_settings(text: &mut String, loaded: &Loaded) {
     lines.value("json", config.output.json);
     lines.value("quiet", config.output.quiet);
     lines.value("verbose", config.output.verbose);
-    if let Some(namespace) = &loaded.gitlab_namespace {
-        lines.value("gitlab_namespace", scalar(namespace));
-    }
 }
 
 /// Writes `key: value  # origin` lines of one map.
@@ -150,6 +216,18 @@ impl Lines<'_> {
     fn value(&mut self, key: &str, value: impl Display) {
         let set_by: &SetBy = self.loaded.origins.get(&format!("{}{key}", self.prefix));
         self.commented(key, &value.to_string(), set_by);
+    }
+
+    /// Where a secret is read from; a command is masked, for it may have the secret in it.
+    fn secret(&mut self, key: &str, secret: Option<&SecretSource>, env: &dyn Environment) {
+        let Some(secret) = secret else { return };
+        let masked = match secret {
+            SecretSource::Env(name) => format!("{{env: {name}}}"),
+            SecretSource::File(file) => format!("{{file: {}}}", path(file)),
+            SecretSource::Command(_) => "{command: \"***\"}".to_owned(),
+        };
+        let set_by = self.loaded.origins.get(&format!("{}{key}", self.prefix));
+        self.commented(key, &masked, format!("{set_by}; {}", token_text(secret, env)));
     }
 
     fn commented(&mut self, key: &str, value: &str, comment: impl Display) {
@@ -174,6 +252,14 @@ fn token_text(token: &SecretSource, env: &dyn Environment) -> String {
             format!("{token} ({})", if set { "set" } else { "not set" })
         }
         SecretSource::File(_) | SecretSource::Command(_) => token.to_string(),
+    }
+}
+
+/// A choice as it is written in the file.
+fn word(choice: impl serde::Serialize) -> String {
+    match serde_json::to_value(choice) {
+        Ok(serde_json::Value::String(word)) => word,
+        Ok(_) | Err(_) => "null".to_owned(),
     }
 }
 

@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 
+use super::entry::{Draft, List, RawServer, check_id};
 use super::flags::MirrorArgs;
 use super::layers::{Layers, SetBy};
 use super::problem::{Problem, nearest};
@@ -12,19 +13,10 @@ use super::{Purpose, SourceConfig};
 use crate::model::ForgeKind;
 
 mod check;
-mod forge;
 mod plain;
 
 /// A source before it is checked.
-pub(super) struct Draft {
-    pub raw: RawSource,
-    pub kind: RawKind,
-    pub id: String,
-    /// Its place in the file's list; `None` when flags and environment made it.
-    pub at: Option<usize>,
-    /// Who asked for it, when it is not the file's.
-    pub set_by: SetBy,
-}
+pub(super) type SourceDraft = Draft<RawSource>;
 
 /// The selection of one layer: names of sources, or kinds that other flags imply.
 struct Selection {
@@ -48,7 +40,13 @@ pub(crate) fn resolve(layers: &mut Layers<'_>, purpose: Purpose) -> Vec<SourceCo
     sources
 }
 
-fn drafts(layers: &mut Layers<'_>) -> Vec<Draft> {
+/// Returns the checked sources of the file, whatever is selected and whether or not their tokens are there.
+pub(crate) fn of_file(layers: &mut Layers<'_>) -> Vec<SourceConfig> {
+    let drafts = file_drafts(layers);
+    drafts.into_iter().enumerate().filter_map(|(at, draft)| check::check(layers, draft, at, Purpose::Look)).collect()
+}
+
+fn drafts(layers: &mut Layers<'_>) -> Vec<SourceDraft> {
     let from_file = file_drafts(layers);
     let selection = selection(layers);
     let Some(selection) = selection else {
@@ -58,7 +56,7 @@ fn drafts(layers: &mut Layers<'_>) -> Vec<Draft> {
         return from_file;
     };
     if from_file.is_empty() || selection.implied {
-        let mut drafts: Vec<Draft> = Vec::new();
+        let mut drafts: Vec<SourceDraft> = Vec::new();
         for name in &selection.names {
             match RawKind::of(name) {
                 Some(kind) if drafts.iter().all(|draft| draft.kind != kind) => {
@@ -74,7 +72,7 @@ fn drafts(layers: &mut Layers<'_>) -> Vec<Draft> {
 }
 
 /// The file's sources, each with an id of its own.
-fn file_drafts(layers: &mut Layers<'_>) -> Vec<Draft> {
+fn file_drafts(layers: &mut Layers<'_>) -> Vec<SourceDraft> {
     let Some(file) = layers.file else { return Vec::new() };
     let mut drafts = Vec::new();
     let mut lines: HashMap<String, String> = HashMap::new();
@@ -88,13 +86,7 @@ fn file_drafts(layers: &mut Layers<'_>) -> Vec<Draft> {
             continue;
         };
         let id = raw.id.clone().unwrap_or_else(|| kind.forge().to_string());
-        let allowed = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
-        if id.is_empty() || !id.chars().all(allowed) {
-            layers.problems.push(
-                Problem::new(file.place(&at("id")), format!("`sources[{index}].id` cannot be `{id}`"))
-                    .hint("write letters, digits, `.`, `_` and `-` only"),
-            );
-        }
+        check_id(layers, &file.place(&at("id")), &format!("sources[{index}].id"), &id);
         let place = file.place(&at("id"));
         if let Some(first) = lines.get(&id.to_ascii_lowercase()) {
             layers.problems.push(
@@ -103,13 +95,19 @@ fn file_drafts(layers: &mut Layers<'_>) -> Vec<Draft> {
             );
         }
         lines.entry(id.to_ascii_lowercase()).or_insert_with(|| file.place(&at("id")));
-        drafts.push(Draft { raw: raw.clone(), kind, id, at: Some(index), set_by: SetBy::Default });
+        drafts.push(draft(raw.clone(), kind, id, Some(index), SetBy::Default));
     }
     drafts
 }
 
-fn ad_hoc(kind: RawKind, set_by: SetBy) -> Draft {
-    Draft { raw: RawSource::default(), kind, id: kind.forge().to_string(), at: None, set_by }
+fn ad_hoc(kind: RawKind, set_by: SetBy) -> SourceDraft {
+    draft(RawSource::default(), kind, kind.forge().to_string(), None, set_by)
+}
+
+fn draft(raw: RawSource, kind: RawKind, id: String, at: Option<usize>, set_by: SetBy) -> SourceDraft {
+    let RawSource { host, api_url, token, user, proxy, .. } = raw.clone();
+    let server = RawServer { host, api_url, token, user, proxy };
+    Draft { raw, server, list: List::Sources, kind, id, at, set_by }
 }
 
 /// What the flags select, else what the environment selects.
@@ -135,8 +133,8 @@ fn select_by(args: &MirrorArgs, set_by: &dyn Fn(&str) -> SetBy) -> Option<Select
 }
 
 /// The file's sources that are named by id or kind; `dir` and `urls` may be made on the spot when flags fill them.
-fn select(layers: &mut Layers<'_>, from_file: Vec<Draft>, selection: &Selection) -> Vec<Draft> {
-    let means = |draft: &Draft, name: &str| {
+fn select(layers: &mut Layers<'_>, from_file: Vec<SourceDraft>, selection: &Selection) -> Vec<SourceDraft> {
+    let means = |draft: &SourceDraft, name: &str| {
         draft.id.eq_ignore_ascii_case(name) || RawKind::of(name).is_some_and(|kind| kind.forge() == draft.kind.forge())
     };
     let mut added = Vec::new();
@@ -176,7 +174,7 @@ fn unknown(name: &str, known: &[&str], set_by: &SetBy) -> Problem {
 }
 
 /// A flag that changes nothing was typed for a reason: it is refused, not ignored.
-fn useless_flags(layers: &mut Layers<'_>, drafts: &[Draft]) {
+fn useless_flags(layers: &mut Layers<'_>, drafts: &[SourceDraft]) {
     let has = |kind: ForgeKind| drafts.iter().any(|draft| draft.kind.forge() == kind);
     let flags = layers.flags;
     let useless = [

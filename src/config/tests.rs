@@ -1,5 +1,8 @@
 //! The configuration as a whole: layers, example, test data, documentation.
 
+mod destinations;
+mod push;
+
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -90,28 +93,6 @@ fn without_a_token_an_owner_must_be_named() {
     assert_eq!(loaded.config.sources[0].token, None);
     assert_eq!(loaded.config.sources[0].owners, ["acme"]);
     assert!(message(plain(&["--backup-only", "--source", "gitlab"], &[])).contains("GITLAB_TOKEN is not set"));
-}
-
-#[test]
-fn only_local_backups_are_there_yet() {
-    let token = ("GITHUB_TOKEN", "x");
-    for (words, variables) in [
-        (vec![], vec![token]),
-        (vec!["--destination", "gitlab"], vec![token]),
-        (vec![], vec![token, ("HOLOCRON_DESTINATION", "github")]),
-    ] {
-        let error = message(plain(&words, &variables));
-        assert!(error.contains("only local backups") && error.contains("--backup-only"), "{error}");
-    }
-    for (words, variables) in [
-        (vec!["--destination", "local"], vec![token]),
-        (vec!["--destination", "gitlab", "--backup-only"], vec![token]),
-        (vec![], vec![token, ("HOLOCRON_BACKUP_ONLY", "yes")]),
-    ] {
-        plain(&words, &variables).unwrap();
-    }
-    with_file("sources: [{kind: dir}]\n", &[], &[]).unwrap();
-    assert!(message(with_file("sources: [{kind: dir}]\n", &["--destination=gitea"], &[])).contains("only local"));
 }
 
 #[test]
@@ -303,23 +284,12 @@ fn looking_needs_neither_destination_nor_token() {
 }
 
 #[test]
-fn the_namespace_of_a_gitlab_destination_is_kept() {
-    let given = |words: &[&str], variables: &[(&str, &str)]| {
-        let words = [&["--backup-only", "--dir", "x"], words].concat();
-        plain(&words, variables).unwrap().gitlab_namespace
-    };
-    assert_eq!(given(&[], &[]), None);
-    assert_eq!(given(&[], &[("GITLAB_NAMESPACE", "a")]).as_deref(), Some("a"));
-    assert_eq!(given(&["--gitlab-namespace", "b"], &[("GITLAB_NAMESPACE", "a")]).as_deref(), Some("b"));
-}
-
-#[test]
 fn the_example_is_valid_and_uses_every_key() {
     let example = root().join("holocron.example.yaml");
-    let loaded =
-        load_in(root(), &["--config", example.to_str().unwrap()], &[("HOME", "/home/me"), ("GITHUB_TOKEN", "x")]);
+    let variables = [("HOME", "/home/me"), ("GITHUB_TOKEN", "x")];
+    let loaded = load_in(root(), &["--config", example.to_str().unwrap()], &variables);
     let loaded = loaded.unwrap_or_else(|error| panic!("{error}"));
-    assert_eq!(loaded.config.sources.len(), 6);
+    assert_eq!((loaded.config.sources.len(), loaded.config.destinations.len()), (6, 4));
     let text = std::fs::read_to_string(example).unwrap();
     for key in keys(&raw::schema()) {
         let written = |line: &str| line.trim_start_matches([' ', '-', '#']).starts_with(&format!("{key}:"));
@@ -373,8 +343,9 @@ fn every_invalid_file_is_refused_in_the_words_beside_it() {
 fn the_documentation_names_every_flag_variable_and_key() {
     let text = std::fs::read_to_string(root().join("docs/configuration.md")).unwrap();
     let command = cli::command();
-    let flags = command.get_arguments().filter_map(|arg| arg.get_long()).filter(|flag| *flag != "help");
-    for flag in flags {
+    let push = command.find_subcommand("push").unwrap();
+    let flags = command.get_arguments().chain(push.get_arguments()).filter_map(|arg| arg.get_long());
+    for flag in flags.filter(|flag| *flag != "help") {
         assert!(text.contains(&format!("`--{flag}")), "--{flag} is not in docs/configuration.md");
         let variable = variable(flag);
         assert!(

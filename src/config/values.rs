@@ -10,6 +10,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::{self, Deserialize, Deserializer, Visitor};
 
 use super::Keep;
+use super::destination::RefScope;
 
 /// A duration whose bare number counts `UNIT` seconds; a suffix (`s`, `m`, `h`, `d`, `w`) says otherwise.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -204,6 +205,74 @@ impl JsonSchema for Size {
 
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
         number_or_text_schema(SIZE_FORM)
+    }
+}
+
+/// A kind of refs, as `refs` lists them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+enum RefKind {
+    Heads,
+    Tags,
+    Notes,
+}
+
+const REFS_FORM: &str = "a list of `heads`, `tags` and `notes`, or `all`";
+
+impl<'de> Deserialize<'de> for RefScope {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(RefScopeVisitor)
+    }
+}
+
+struct RefScopeVisitor;
+
+impl<'de> Visitor<'de> for RefScopeVisitor {
+    type Value = RefScope;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(REFS_FORM)
+    }
+
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<RefScope, E> {
+        match text {
+            "all" => Ok(RefScope::All),
+            _ => Err(E::invalid_value(de::Unexpected::Str(text), &REFS_FORM)),
+        }
+    }
+
+    fn visit_seq<A: de::SeqAccess<'de>>(self, mut items: A) -> Result<RefScope, A::Error> {
+        let mut kinds = Vec::new();
+        while let Some(kind) = items.next_element::<RefKind>()? {
+            kinds.push(kind);
+        }
+        let has = |kind| kinds.contains(&kind);
+        Ok(RefScope::Some { heads: has(RefKind::Heads), tags: has(RefKind::Tags), notes: has(RefKind::Notes) })
+    }
+}
+
+/// How [`RefScope`] is written in the file and shown.
+impl fmt::Display for RefScope {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let RefScope::Some { heads, tags, notes } = *self else { return f.write_str("all") };
+        let kinds = [("heads", heads), ("tags", tags), ("notes", notes)];
+        let kinds: Vec<&str> = kinds.into_iter().filter(|(_, wanted)| *wanted).map(|(name, _)| name).collect();
+        write!(f, "[{}]", kinds.join(", "))
+    }
+}
+
+impl JsonSchema for RefScope {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        "Refs".into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let list = generator.subschema_for::<Vec<RefKind>>();
+        json_schema!({ "anyOf": [list, { "type": "string", "const": "all" }], "description": REFS_FORM })
     }
 }
 

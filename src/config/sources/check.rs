@@ -1,33 +1,22 @@
-//! One source, checked: what is common to all kinds. `forge.rs` and `plain.rs` check what is not.
+//! One source, checked: what is common to all kinds. `plain.rs` checks what is not.
 
-use std::path::{Path, PathBuf};
-
-use super::Draft;
-use crate::config::layers::{Layers, SetBy};
-use crate::config::problem::Problem;
-use crate::config::raw::RawFilters;
+use super::SourceDraft;
+use crate::config::entry::Checker;
+use crate::config::layers::Layers;
+use crate::config::raw::{RawFilters, RawSource};
 use crate::config::settings::check_globs;
 use crate::config::tree::Step;
-use crate::config::{Filters, Purpose, SourceConfig, absolute};
+use crate::config::{Filters, Purpose, SourceConfig};
 use crate::model::ForgeKind;
 
-/// What has to be known of a source to check it.
-pub(super) struct Checker<'l, 'a> {
-    pub layers: &'l mut Layers<'a>,
-    pub draft: Draft,
-    /// The place in the list of this run's sources, for the keys of the origins.
-    index: usize,
-    /// Relative paths of the file start here.
-    pub base: PathBuf,
-}
-
 /// Checks a source; `None` when it is of no use, and then there is a problem that says why.
-pub(super) fn check(layers: &mut Layers<'_>, draft: Draft, index: usize, purpose: Purpose) -> Option<SourceConfig> {
-    let base = match (draft.at, layers.file) {
-        (Some(_), Some(file)) => file.directory.clone(),
-        _ => layers.env.directory().to_owned(),
-    };
-    let mut checker = Checker { layers, draft, index, base };
+pub(super) fn check(
+    layers: &mut Layers<'_>,
+    draft: SourceDraft,
+    index: usize,
+    purpose: Purpose,
+) -> Option<SourceConfig> {
+    let mut checker = Checker::new(layers, draft, format!("sources[{index}]"));
     checker.refuse_other_kinds_keys();
     let kind = checker.draft.kind.forge();
     let api = checker.api_url();
@@ -50,7 +39,7 @@ pub(super) fn check(layers: &mut Layers<'_>, draft: Draft, index: usize, purpose
         id: checker.draft.id.clone(),
         kind,
         api_url: api,
-        user: checker.user(kind),
+        user: checker.user(None),
         owners,
         filters: checker.filters(),
         transport: checker.value("transport", checker.draft.raw.transport).unwrap_or_default(),
@@ -62,63 +51,7 @@ pub(super) fn check(layers: &mut Layers<'_>, draft: Draft, index: usize, purpose
     })
 }
 
-impl Checker<'_, '_> {
-    pub fn key(&self, key: &str) -> String {
-        format!("sources[{}].{key}", self.index)
-    }
-
-    pub fn in_file(&self, key: &str) -> Option<Vec<Step>> {
-        Some(vec![Step::Key("sources".into()), Step::Item(self.draft.at?), Step::Key(key.into())])
-    }
-
-    /// Where a key of this source stands, for messages.
-    pub fn place(&self, key: &str) -> String {
-        match (self.in_file(key), self.layers.file, &self.draft.set_by) {
-            (Some(path), Some(file), _) => file.place(&path),
-            (_, _, SetBy::Default) => String::new(),
-            (_, _, set_by) => set_by.to_string(),
-        }
-    }
-
-    pub fn problem(&mut self, key: &str, message: impl AsRef<str>, hint: impl AsRef<str>) {
-        let problem = Problem::new(self.place(key), message).hint(hint);
-        self.layers.problems.push(problem);
-    }
-
-    pub fn absolute(&self, path: &Path) -> PathBuf {
-        absolute(path, &self.base, self.layers.env)
-    }
-
-    pub fn origin(&mut self, key: &str, set_by: SetBy) {
-        self.layers.origins.set(self.key(key), set_by);
-    }
-
-    /// Notes that a key's value is the file's, when it is.
-    pub fn value<T>(&mut self, key: &str, value: Option<T>) -> Option<T> {
-        if value.is_some()
-            && let Some(path) = self.in_file(key)
-        {
-            let set_by = self.layers.set_by_file(&path);
-            self.origin(key, set_by);
-        }
-        value
-    }
-
-    /// A list that a flag or a variable replaces in every source.
-    pub fn list<T: Clone>(&mut self, key: &str, flag: &str, typed: [&[T]; 2], own: Option<Vec<T>>) -> Option<Vec<T>> {
-        let [flags, env] = typed;
-        if !flags.is_empty() {
-            self.origin(key, SetBy::Flag(format!("--{flag}")));
-            return Some(flags.to_vec());
-        }
-        if !env.is_empty() {
-            let set_by = self.layers.set_by_variable(&crate::config::variable(flag));
-            self.origin(key, set_by);
-            return Some(env.to_vec());
-        }
-        self.value(key, own)
-    }
-
+impl Checker<'_, '_, RawSource> {
     /// Keys that belong to another kind of source would do nothing: they are refused.
     fn refuse_other_kinds_keys(&mut self) {
         let raw = &self.draft.raw;
@@ -154,21 +87,6 @@ impl Checker<'_, '_> {
                 "take the key out, or correct the `kind`",
             );
         }
-    }
-
-    fn user(&mut self, kind: ForgeKind) -> String {
-        if let Some(user) = self.value("user", self.draft.raw.user.clone()) {
-            if user.is_empty() || user.contains(':') {
-                self.problem("user", format!("`user` cannot be `{user}`"), "write the user name only");
-            }
-            return user;
-        }
-        match kind {
-            ForgeKind::Github => "x-access-token",
-            ForgeKind::Gitlab => "oauth2",
-            ForgeKind::Gitea | ForgeKind::Dir | ForgeKind::Urls => "git",
-        }
-        .to_owned()
     }
 
     fn owners(&mut self, kind: ForgeKind) -> Vec<String> {
@@ -228,27 +146,25 @@ impl Checker<'_, '_> {
         shared
     }
 
-    fn proxy(&mut self) -> Option<url::Url> {
-        let text = self.value("proxy", self.draft.raw.proxy.clone())?;
-        let hint = "write `http://host:port` or `socks5://host:port`";
-        match url::Url::parse(&text) {
-            Ok(url) if url.password().is_some() || !url.username().is_empty() => {
-                self.problem(
-                    "proxy",
-                    "`proxy` has a user or password in it",
-                    "leave `proxy` out and set HTTPS_PROXY in the environment: API and git read it",
-                );
-                None
-            }
-            Ok(url) if matches!(url.scheme(), "http" | "https" | "socks5" | "socks5h") && url.has_host() => Some(url),
-            Ok(_) => {
-                self.problem("proxy", "`proxy` is not the URL of a proxy", hint);
-                None
-            }
-            Err(error) => {
-                self.problem("proxy", format!("`proxy` is not a URL: {error}"), hint);
-                None
-            }
+    fn missing_token(&mut self) {
+        let variable = match self.draft.kind.forge() {
+            ForgeKind::Gitlab => "GITLAB_TOKEN",
+            ForgeKind::Gitea => "GITEA_TOKEN",
+            _ => "GITHUB_TOKEN",
+        };
+        let id = self.draft.id.clone();
+        if self.draft.at.is_some() {
+            self.problem(
+                "kind",
+                format!("the source `{id}` has no token, and names no owner whose public repositories are meant"),
+                format!("add `token: {{env: {variable}}}`, or `owners: [NAME]` (`--owner NAME`)"),
+            );
+        } else {
+            self.problem(
+                "kind",
+                format!("{variable} is not set: without a token only an owner's public repositories can be listed"),
+                format!("set {variable}, or name an owner with `--owner NAME`"),
+            );
         }
     }
 }

@@ -2,15 +2,16 @@
 
 use std::path::{Path, PathBuf};
 
-use super::check::Checker;
 use crate::config::absolute;
+use crate::config::entry::Checker;
 use crate::config::layers::SetBy;
 use crate::config::problem::Problem;
+use crate::config::raw::RawSource;
 use crate::config::tree::Step;
 use crate::secret::SecretSource;
 use crate::url::RemoteUrl;
 
-impl Checker<'_, '_> {
+impl Checker<'_, '_, RawSource> {
     pub fn dirs(&mut self) -> Vec<PathBuf> {
         let (flags, env) = (self.layers.flags, &self.layers.environment.args);
         let here = self.layers.env.directory().to_owned();
