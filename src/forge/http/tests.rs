@@ -100,7 +100,7 @@ async fn a_post_is_not_turned_into_a_get_by_a_redirect_and_not_repeated_after_a_
     let server = in_turn(vec![Reply::new(301, "").with("location", "/new"), Reply::new(502, "")]).await;
     let api = Api::new(&connection(&server.url), Auth::Bearer).unwrap();
     let body = serde_json::json!({"name": "x"});
-    let ask = Ask { method: Method::POST, body: Some(&body), ..Ask::get(api.url(&["x"], &[])) };
+    let ask = Ask::change(Method::POST, api.url(&["x"], &[]), Some(&body));
     assert_eq!(api.send(&ask).await.unwrap_err().reason, Reason::RemoteNotFound);
     assert_eq!(api.send(&ask).await.unwrap_err().reason, Reason::ServerError);
     assert_eq!(server.asked().len(), 2);
