@@ -14,6 +14,8 @@ mod gitea;
 mod github;
 mod gitlab;
 mod site;
+#[cfg(test)]
+mod testing;
 
 /// What a branch rule must allow for a push to go through.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
