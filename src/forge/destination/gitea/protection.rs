@@ -85,11 +85,8 @@ impl Gitea {
         let ask = Ask::change(Method::POST, self.endpoint(&undo.path, None), Some(&body)).repeatable();
         match self.site.api.attempt(&ask).await {
             Ok(_) => Ok(()),
-            // Ours, of a try that broke off, or somebody else's of this moment: 1.21 says 403, later ones 409 or 422.
-            Err(refusal)
-                if refusal.says("already exist")
-                    || matches!(refusal.status, Some(StatusCode::CONFLICT | StatusCode::UNPROCESSABLE_ENTITY)) =>
-            {
+            // Ours, of a try that broke off, or somebody else's of this moment: 1.21 says 403.
+            Err(refusal) if refusal.says("already exist") || refusal.status == Some(StatusCode::CONFLICT) => {
                 self.site.change(Method::PATCH, edit, Some(&body)).await?;
                 Ok(())
             }
