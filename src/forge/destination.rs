@@ -103,3 +103,20 @@ pub fn open_destination(kind: DestinationKind, connection: Connection) -> Result
         }
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::forge::testing::connection;
+
+    #[test]
+    fn a_destination_needs_an_api_and_a_token() {
+        let connection = connection(&url::Url::parse("https://git.example.org/api").unwrap());
+        assert!(open_destination(DestinationKind::Git, connection.clone()).is_err());
+        for kind in [DestinationKind::Github, DestinationKind::Gitlab, DestinationKind::Gitea] {
+            assert!(open_destination(kind, connection.clone()).is_ok());
+            let failure = open_destination(kind, Connection { token: None, ..connection.clone() }).err().unwrap();
+            assert_eq!(failure.reason, Reason::AuthFailed);
+        }
+    }
+}

@@ -110,8 +110,7 @@ impl Destination for Gitea {
         if let Some(branch) = &wish.default_branch {
             body["default_branch"] = json!(branch);
         }
-        let own = self.site.me().await?.login.eq_ignore_ascii_case(&namespace);
-        let url = match own {
+        let url = match self.site.is_own(&namespace).await? {
             true => self.site.api.url(&["user", "repos"], &[]),
             false => self.site.api.url(&["orgs", &namespace, "repos"], &[]),
         };

@@ -6,9 +6,9 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::{Value, json};
 
-use super::site::{Me, Site, description, is_private};
+use super::site::{Site, description, is_private};
 use super::{Destination, Need, Undo};
-use crate::failure::{Failure, Reason};
+use crate::failure::Failure;
 use crate::forge::Connection;
 use crate::forge::gather::{Raw, visibility};
 use crate::forge::http::{Answer, Auth, Refusal};
@@ -67,15 +67,6 @@ impl Github {
         self.site.target(asked, raw, json.mirror_url.is_some())
     }
 
-    /// The token's user; `None` for an app's installation, which has none.
-    async fn user(&self) -> Result<Option<&Me>, Failure> {
-        match self.site.me().await {
-            Ok(me) => Ok(Some(me)),
-            Err(failure) if failure.reason == Reason::Forbidden => Ok(None),
-            Err(failure) => Err(failure),
-        }
-    }
-
     async fn post(&self, namespace: &str, wish: &Wish, internal: bool) -> Result<Answer, Refusal> {
         let mut body = json!({
             "name": wish.path.name(),
@@ -89,8 +80,7 @@ impl Github {
         if internal {
             body["visibility"] = json!("internal");
         }
-        let own = self.user().await?.is_some_and(|me| me.login.eq_ignore_ascii_case(namespace));
-        let url = match own {
+        let url = match self.site.is_own(namespace).await? {
             true => self.site.api.url(&["user", "repos"], &[]),
             false => self.site.api.url(&["orgs", namespace, "repos"], &[]),
         };

@@ -139,8 +139,7 @@ impl Destination for Gitlab {
 
     async fn create(&self, wish: &Wish) -> Result<Target, Failure> {
         let namespace = wish.path.namespace();
-        let own = self.site.me().await?.login.eq_ignore_ascii_case(&namespace);
-        let group = match own {
+        let group = match self.site.is_own(&namespace).await? {
             true => None,
             false => Some(self.group(&wish.path, wish.visibility).await?.id),
         };

@@ -58,6 +58,20 @@ impl Site {
         self.me.get_or_try_init(ask).await
     }
 
+    /// As [`Site::me`]; `None` for a token that may not ask who it belongs to, or that belongs to an app.
+    pub(super) async fn user(&self) -> Result<Option<&Me>, Failure> {
+        match self.me().await {
+            Ok(me) => Ok(Some(me)),
+            Err(failure) if failure.reason == Reason::Forbidden => Ok(None),
+            Err(failure) => Err(failure),
+        }
+    }
+
+    /// Whether `namespace` is that of the token's user.
+    pub(super) async fn is_own(&self, namespace: &str) -> Result<bool, Failure> {
+        Ok(self.user().await?.is_some_and(|me| me.login.eq_ignore_ascii_case(namespace)))
+    }
+
     /// A GET; `None` when the API itself says that there is no such thing.
     ///
     /// # Errors
@@ -192,6 +206,16 @@ impl Site {
     /// Says once that a repository is private although more was wished for.
     pub(super) fn warn_private(&self, path: &RepoPath) {
         tracing::warn!("{path} is private on {}: it has no internal repositories there.", self.web);
+    }
+
+    /// A rule that was put back tighter than it was, because it could not be put back as it was.
+    pub(super) fn not_put_back(&self, rule: &str, refusal: Refusal) -> Failure {
+        let text = format!("the rule {} on {} could not be put back as it was", shown(rule), self.web);
+        Failure::new(refusal.failure.reason, format!("{text}: {}", refusal.failure.message))
+            .with_evidence(refusal.failure.evidence.unwrap_or_default())
+            .with_hint(
+                "somebody it names may be gone; it is closed as far as the forge allows: set it up again by hand.",
+            )
     }
 
     /// A rule that stands in the way and that we cannot open.

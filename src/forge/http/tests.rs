@@ -262,3 +262,31 @@ async fn a_private_ca_is_trusted_only_when_its_file_is_given() {
     connection.ca_file = Some(file.path().to_owned());
     assert_eq!(get(&connection, "x").await.unwrap(), 1);
 }
+
+#[tokio::test]
+async fn what_sets_something_to_a_value_is_sent_again_and_a_creation_is_not() {
+    let body = serde_json::json!({"a": 1});
+    for (method, tries) in [(Method::PUT, 2), (Method::PATCH, 2), (Method::DELETE, 2), (Method::POST, 1)] {
+        let server = in_turn(vec![Reply::new(502, "{}"), Reply::new(200, "{}")]).await;
+        let api = Api::new(&connection(&server.url), Auth::Bearer).unwrap();
+        let sent = api.attempt(&Ask::change(method.clone(), api.url(&["x"], &[]), Some(&body))).await;
+        assert_eq!((sent.is_ok(), server.asked().len()), (tries == 2, tries), "{method}");
+        assert!(server.asked().iter().all(|asked| asked.method == method.as_str() && asked.body == body));
+    }
+    let server = in_turn(vec![Reply::new(502, "{}"), Reply::new(200, "{}")]).await;
+    let api = Api::new(&connection(&server.url), Auth::Bearer).unwrap();
+    api.send(&Ask::change(Method::POST, api.url(&["x"], &[]), None).repeatable()).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_refusal_keeps_its_status_and_all_its_words() {
+    let words = format!(r#"{{"message":"{} Already TAKEN"}}"#, "x".repeat(300));
+    let server = in_turn(vec![Reply::new(409, words), Reply::new(404, "<html>"), Reply::new(404, "{}")]).await;
+    let api = Api::new(&connection(&server.url), Auth::Bearer).unwrap();
+    let ask = || Ask::get(api.url(&["x"], &[]));
+    let taken = api.attempt(&ask()).await.unwrap_err();
+    assert_eq!(taken.status, Some(StatusCode::CONFLICT));
+    assert!(taken.says("already taken") && !taken.says("reserved"));
+    assert!(!api.attempt(&ask()).await.unwrap_err().is_missing(), "a proxy's page");
+    assert!(api.attempt(&ask()).await.unwrap_err().is_missing());
+}

@@ -11,7 +11,7 @@ use url::Url;
 use super::{Gitea, glob};
 use crate::failure::{Failure, Reason};
 use crate::forge::destination::{Need, Undo};
-use crate::forge::http::Ask;
+use crate::forge::http::{Ask, Refusal};
 use crate::model::RepoPath;
 use crate::model::destination::Target;
 
@@ -65,7 +65,14 @@ impl Gitea {
     pub(super) async fn restore_protection(&self, undo: &Undo) -> Result<(), Failure> {
         let before = read(undo)?;
         if self.differs(undo, &before).await?.is_some() {
-            self.write(undo, &before).await?;
+            if let Err(refusal) = self.write(undo, &before).await {
+                if !refusal.status.is_some_and(|status| status.is_client_error()) {
+                    return Err(refusal.failure);
+                }
+                // Better with nobody on its lists than not protected at all.
+                self.write(undo, &without_names(&before)).await?;
+                return Err(self.site.not_put_back(&undo.rule, refusal));
+            }
             if let Some(field) = self.differs(undo, &before).await? {
                 let why = format!("its rule could not be put back exactly: `{field}` differs");
                 return Err(self.site.closed(&undo.rule, why));
@@ -74,13 +81,13 @@ impl Gitea {
         Ok(())
     }
 
-    async fn write(&self, undo: &Undo, before: &Rule) -> Result<(), Failure> {
+    async fn write(&self, undo: &Undo, before: &Rule) -> Result<(), Refusal> {
         let edit = self.endpoint(&undo.path, Some(&undo.rule));
         let body = body(before);
         match self.site.change(Method::PATCH, edit.clone(), Some(&body)).await {
             Ok(_) => return Ok(()),
             Err(refusal) if refusal.is_missing() => {}
-            Err(refusal) => return Err(refusal.failure),
+            Err(refusal) => return Err(refusal),
         }
         let ask = Ask::change(Method::POST, self.endpoint(&undo.path, None), Some(&body)).repeatable();
         match self.site.api.attempt(&ask).await {
@@ -90,7 +97,7 @@ impl Gitea {
                 self.site.change(Method::PATCH, edit, Some(&body)).await?;
                 Ok(())
             }
-            Err(refusal) => Err(refusal.failure),
+            Err(refusal) => Err(refusal),
         }
     }
 
@@ -176,6 +183,17 @@ fn admit(rule: &mut Rule, switch: &str, list: &str, login: &str) {
     rule.insert(names, Value::Array(admitted));
 }
 
+/// A rule whose lists have nobody on them.
+fn without_names(rule: &Rule) -> Rule {
+    let is_names =
+        |field: &str| field.ends_with("_teams") || field.ends_with("_usernames") || field.ends_with("_username");
+    let emptied = |(field, value): (&String, &Value)| match is_names(field) {
+        true => (field.clone(), json!([])),
+        false => (field.clone(), value.clone()),
+    };
+    rule.iter().map(emptied).collect()
+}
+
 /// What a POST or a PATCH takes of a rule; a list that is shown as null is an empty one.
 fn body(rule: &Rule) -> Value {
     let list = |field: &str, value: &Value| match value {
@@ -204,3 +222,6 @@ fn same(before: Option<&Value>, now: Option<&Value>) -> bool {
     };
     plain(before) == plain(now)
 }
+
+#[cfg(test)]
+mod tests;

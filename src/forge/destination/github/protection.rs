@@ -57,7 +57,7 @@ impl Github {
             (Found::Protected(shown), _) => (as_put(&shown), enabled(&shown, "required_signatures")),
             (Found::Open | Found::NoBranch, _) => return Ok(Vec::new()),
         };
-        let app = self.user().await?.is_none();
+        let app = self.site.user().await?.is_none();
         let rule = rule.map(|(rule, _)| rule);
         let before = Before { branch: branch.to_owned(), rule, protection, signatures, app };
         if opened(&before, need) == before {
@@ -102,6 +102,13 @@ impl Github {
             Err(refusal) if refusal.is_missing() => {
                 let rule = before.rule.as_ref().ok_or_else(|| self.unreachable(undo, refusal.failure))?;
                 return self.switch(rule, &Switches::of(&before.protection)).await;
+            }
+            // Better without its switches open than as it is now.
+            Err(refusal) if is_refused(&refusal) => {
+                if let Some(rule) = &before.rule {
+                    self.switch(rule, &Switches::of(&before.protection)).await?;
+                }
+                return Err(self.site.not_put_back(&undo.rule, refusal));
             }
             Err(refusal) => return Err(refusal.failure),
         }
@@ -166,6 +173,11 @@ impl Github {
             Err(refusal) => Err(refusal.failure),
         }
     }
+}
+
+/// Whether the server does not want it as it is.
+fn is_refused(refusal: &Refusal) -> bool {
+    refusal.status == Some(StatusCode::UNPROCESSABLE_ENTITY)
 }
 
 fn read(undo: &Undo) -> Result<Before, Failure> {
@@ -300,3 +312,6 @@ fn sorted(value: &Value) -> Value {
         other => other.clone(),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -41,6 +41,11 @@ impl Level {
         }
     }
 
+    /// Whether it is a role, not somebody by id.
+    pub(super) fn is_role(&self) -> bool {
+        self.one().is_none()
+    }
+
     /// Whom it names by id; a role has nobody.
     fn one(&self) -> Option<(&'static str, u64)> {
         let ids = [
@@ -77,7 +82,7 @@ pub(super) fn ask(body: &mut Map<String, Value>, what: &str, levels: &[Level]) {
         [] => {
             body.insert(format!("{what}_access_level"), json!(0));
         }
-        [level] if level.one().is_none() => {
+        [level] if level.is_role() => {
             body.insert(format!("{what}_access_level"), json!(level.access_level));
         }
         levels => {

@@ -15,7 +15,7 @@ use super::Gitlab;
 use super::levels::{Level, ask};
 use crate::failure::{Failure, Reason};
 use crate::forge::destination::{Need, Undo};
-use crate::forge::http::Ask;
+use crate::forge::http::{Ask, Refusal};
 use crate::model::destination::Target;
 
 /// A rule: all that it says, without the ids that GitLab gives anew each time.
@@ -76,6 +76,17 @@ impl Rule {
             after.allow_force_push = Some(true);
         }
         after
+    }
+
+    /// It, with the people, groups and keys left out that may be gone.
+    fn with_roles_only(&self) -> Rule {
+        let mut narrow = self.clone();
+        for levels in [&mut narrow.push_access_levels, &mut narrow.merge_access_levels] {
+            levels.retain(Level::is_role);
+        }
+        narrow.unprotect_access_levels.clear();
+        narrow.code_owner_approval_required = None;
+        narrow
     }
 
     /// The body of the POST that makes it.
@@ -179,19 +190,27 @@ impl Gitlab {
     pub(super) async fn open_protection(&self, undo: &Undo, need: Need) -> Result<(), Failure> {
         let before = read(undo)?;
         if need == Need::Delete {
-            return self.unprotect(undo).await;
+            return Ok(self.unprotect(undo).await?);
         }
         let after = before.opened(need, self.site.me().await?.id);
-        self.write(undo, &before, &after).await
+        Ok(self.write(undo, &before, &after).await?)
     }
 
     /// Puts one rule back, and looks whether it is what it was.
     pub(super) async fn restore_protection(&self, undo: &Undo) -> Result<(), Failure> {
         let before = read(undo)?;
-        match self.now(undo).await? {
+        let written = match self.now(undo).await? {
             Some(now) if before.first_difference(&now).is_none() => return Ok(()),
-            Some(now) => self.write(undo, &now, &before).await?,
-            None => self.protect(undo, &before).await?,
+            Some(now) => self.write(undo, &now, &before).await,
+            None => self.protect(undo, &before).await,
+        };
+        if let Err(refusal) = written {
+            if !refusal.status.is_some_and(|status| status.is_client_error()) {
+                return Err(refusal.failure);
+            }
+            // Better with its roles only than not protected at all.
+            self.protect(undo, &before.with_roles_only()).await?;
+            return Err(self.site.not_put_back(&undo.rule, refusal));
         }
         let field = match self.now(undo).await? {
             Some(now) => before.first_difference(&now),
@@ -207,36 +226,36 @@ impl Gitlab {
     }
 
     /// Makes the rule that is `now` into `wanted`: in place where that is possible.
-    async fn write(&self, undo: &Undo, now: &Rule, wanted: &Rule) -> Result<(), Failure> {
+    async fn write(&self, undo: &Undo, now: &Rule, wanted: &Rule) -> Result<(), Refusal> {
         if let Some(switches) = wanted.switches_unlike(now) {
             match self.site.change(Method::PATCH, self.endpoint(undo, Some(&undo.rule)), Some(&switches)).await {
                 Ok(_) => return Ok(()),
                 // Servers before 15.6 have no such request.
                 Err(refusal)
                     if matches!(refusal.status, Some(StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED)) => {}
-                Err(refusal) => return Err(refusal.failure),
+                Err(refusal) => return Err(refusal),
             }
         }
         self.unprotect(undo).await?;
         self.protect(undo, wanted).await
     }
 
-    async fn unprotect(&self, undo: &Undo) -> Result<(), Failure> {
+    async fn unprotect(&self, undo: &Undo) -> Result<(), Refusal> {
         match self.site.change(Method::DELETE, self.endpoint(undo, Some(&undo.rule)), None).await {
             Ok(_) => Ok(()),
             Err(refusal) if refusal.is_missing() => Ok(()),
-            Err(refusal) => Err(refusal.failure),
+            Err(refusal) => Err(refusal),
         }
     }
 
-    async fn protect(&self, undo: &Undo, rule: &Rule) -> Result<(), Failure> {
+    async fn protect(&self, undo: &Undo, rule: &Rule) -> Result<(), Refusal> {
         let body = rule.body();
         let ask = Ask::change(Method::POST, self.endpoint(undo, None), Some(&body)).repeatable();
         match self.site.api.attempt(&ask).await {
             Ok(_) => Ok(()),
             // A try that broke off had done its work.
             Err(refusal) if refusal.status == Some(StatusCode::CONFLICT) => Ok(()),
-            Err(refusal) => Err(refusal.failure),
+            Err(refusal) => Err(refusal),
         }
     }
 
@@ -275,3 +294,6 @@ fn unreadable(error: &serde_json::Error) -> Failure {
     Failure::new(Reason::Unknown, "what is recorded about a branch rule cannot be read")
         .with_evidence(error.to_string())
 }
+
+#[cfg(test)]
+mod tests;
