@@ -241,12 +241,13 @@ fn as_put(shown: &Value) -> Value {
     ] {
         body.insert(field.to_owned(), json!(enabled(shown, field)));
     }
-    let parts: [(&str, fn(&Value) -> Value); 3] =
-        [("required_status_checks", checks), ("required_pull_request_reviews", reviews), ("restrictions", actors)];
-    for (field, convert) in parts {
-        let part = shown.get(field).filter(|value| value.is_object());
-        body.insert(field.to_owned(), part.map_or(Value::Null, convert));
-    }
+    let part = |field: &str, convert: &dyn Fn(&Value) -> Value| {
+        shown.get(field).filter(|value| value.is_object()).map_or(Value::Null, convert)
+    };
+    let reviewed = part("required_pull_request_reviews", &reviews);
+    body.insert("required_status_checks".to_owned(), part("required_status_checks", &checks));
+    body.insert("required_pull_request_reviews".to_owned(), reviewed);
+    body.insert("restrictions".to_owned(), part("restrictions", &actors));
     Value::Object(body)
 }
 

@@ -20,7 +20,7 @@ struct Rules {
 
 impl Rules {
     /// Every field of 1.21 with a value that is not its default, as recorded otherwise.
-    fn old(name: &str) -> Value {
+    fn older(name: &str) -> Value {
         let mut rule = sample("gitea/protection-list.json")["response"]["body"][0].clone();
         rule["rule_name"] = json!(name);
         rule["branch_name"] = json!(if name.contains('*') { "" } else { name });
@@ -51,8 +51,8 @@ impl Rules {
     }
 
     /// The same with what 1.23 added.
-    fn new(name: &str) -> Value {
-        let mut rule = Rules::old(name);
+    fn newer(name: &str) -> Value {
+        let mut rule = Rules::older(name);
         for (field, value) in [
             ("enable_push", json!(true)),
             ("enable_push_whitelist", json!(true)),
@@ -101,7 +101,7 @@ impl Rules {
                 if self.rules.iter().any(|rule| rule["rule_name"] == name) {
                     return recorded(asked, "protection-create-again");
                 }
-                let mut rule = if self.forces { Rules::new(name) } else { Rules::old(name) };
+                let mut rule = if self.forces { Rules::newer(name) } else { Rules::older(name) };
                 for value in rule.as_object_mut().unwrap().values_mut() {
                     match value {
                         Value::Array(list) => list.clear(),
@@ -162,7 +162,7 @@ async fn round_trip(rules: Vec<Value>, forces: bool, branch: &str, need: Need, o
 
 #[tokio::test]
 async fn a_push_lets_us_in_alone_and_the_rule_comes_back_field_by_field() {
-    for (rule, forces) in [(Rules::old("main"), false), (Rules::new("main"), true)] {
+    for (rule, forces) in [(Rules::older("main"), false), (Rules::newer("main"), true)] {
         let was_on = rule["enable_push"] == true;
         round_trip(vec![rule], forces, "main", Need::Push, |rules| {
             assert_eq!((&rules[0]["enable_push"], &rules[0]["enable_push_whitelist"]), (&json!(true), &json!(true)));
@@ -179,7 +179,7 @@ async fn a_push_lets_us_in_alone_and_the_rule_comes_back_field_by_field() {
 
 #[tokio::test]
 async fn a_forced_push_is_let_in_where_the_server_can_and_else_its_rules_are_made_anew() {
-    let new = vec![Rules::new("main"), Rules::new("ma*")];
+    let new = vec![Rules::newer("main"), Rules::newer("ma*")];
     let server = round_trip(new, true, "main", Need::Force, |rules| {
         assert_eq!(rules[0]["enable_force_push"], true);
         assert_eq!(rules[0]["force_push_allowlist_usernames"], json!(["tester"]));
@@ -189,15 +189,15 @@ async fn a_forced_push_is_let_in_where_the_server_can_and_else_its_rules_are_mad
     })
     .await;
     assert!(server.changes().iter().all(|change| change.starts_with("PATCH")), "{:?}", server.changes());
-    let old = vec![Rules::old("main"), Rules::old("other"), Rules::old("ma*")];
+    let old = vec![Rules::older("main"), Rules::older("other"), Rules::older("ma*")];
     round_trip(old, false, "main", Need::Force, |rules| assert_eq!(rules.len(), 1)).await;
 }
 
 #[tokio::test]
 async fn a_deletion_takes_every_rule_that_matches_away_for_a_while() {
     for (rules, forces) in [
-        (vec![Rules::old("rel/*"), Rules::old("main")], false),
-        (vec![Rules::new("main"), Rules::new("rel/*"), Rules::new("rel/**")], true),
+        (vec![Rules::older("rel/*"), Rules::older("main")], false),
+        (vec![Rules::newer("main"), Rules::newer("rel/*"), Rules::newer("rel/**")], true),
     ] {
         round_trip(rules, forces, "rel/1", Need::Delete, |rules| {
             assert!(rules.len() == 1 && rules[0]["rule_name"] == "main");
@@ -208,20 +208,20 @@ async fn a_deletion_takes_every_rule_that_matches_away_for_a_while() {
 
 #[tokio::test]
 async fn a_rule_that_somebody_made_meanwhile_is_made_into_what_it_was() {
-    let (server, state) = Rules::serve(vec![Rules::old("main")], false).await;
+    let (server, state) = Rules::serve(vec![Rules::older("main")], false).await;
     let gitea = destination(KIND, &server);
     let undo = gitea.rules(&target("5", "acme/tool"), "main", Need::Force).await.unwrap().remove(0);
-    let mut other = Rules::old("main");
+    let mut other = Rules::older("main");
     other["required_approvals"] = json!(7);
     other["merge_whitelist_usernames"] = json!(["eve"]);
     state.lock().unwrap().rules = vec![other];
     gitea.restore_rule(&undo).await.unwrap();
-    assert_eq!(essence(&state.lock().unwrap().rules[0]), essence(&Rules::old("main")));
+    assert_eq!(essence(&state.lock().unwrap().rules[0]), essence(&Rules::older("main")));
 }
 
 #[tokio::test]
 async fn what_is_open_already_needs_no_undo() {
-    let mut free = Rules::new("main");
+    let mut free = Rules::newer("main");
     free["enable_push_whitelist"] = json!(false);
     free["require_signed_commits"] = json!(false);
     free["protected_file_patterns"] = json!("");
@@ -234,7 +234,7 @@ async fn what_is_open_already_needs_no_undo() {
 
 #[tokio::test]
 async fn a_rule_that_does_not_come_back_whole_is_told() {
-    let (server, state) = Rules::serve(vec![Rules::new("main")], true).await;
+    let (server, state) = Rules::serve(vec![Rules::newer("main")], true).await;
     let gitea = destination(KIND, &server);
     let mut undo = gitea.rules(&target("5", "acme/tool"), "main", Need::Push).await.unwrap().remove(0);
     // The server switches the keys off with the list, whatever is asked for.
@@ -247,7 +247,7 @@ async fn a_rule_that_does_not_come_back_whole_is_told() {
 
 #[tokio::test]
 async fn a_rule_that_names_somebody_who_is_gone_is_still_put_back_with_nobody() {
-    let state = Arc::new(Mutex::new(Rules { rules: vec![Rules::old("main")], forces: false, writes: 0 }));
+    let state = Arc::new(Mutex::new(Rules { rules: vec![Rules::older("main")], forces: false, writes: 0 }));
     let shared = state.clone();
     let server = Server::start(move |asked| match &asked.body["merge_whitelist_usernames"] {
         Value::Array(names) if !names.is_empty() && asked.method == "POST" => {
