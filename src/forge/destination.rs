@@ -1,11 +1,21 @@
 //! Where repositories are written to: one trait, one implementation per kind of forge.
+//!
+//! [`open_destination`] gives the destination behind a forge's API. What they share stands in `site`.
 
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
-use crate::failure::Failure;
+use super::Connection;
+use crate::failure::{Failure, Reason};
 use crate::model::RepoPath;
-use crate::model::destination::{Target, Wish};
+use crate::model::destination::{DestinationKind, Target, Wish};
+
+mod gitea;
+mod github;
+mod gitlab;
+mod site;
+#[cfg(test)]
+mod testing;
 
 /// What a branch rule must allow for a push to go through.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -76,4 +86,37 @@ pub trait Destination: Send + Sync {
     /// # Errors
     /// What the forge says.
     async fn restore_rule(&self, undo: &Undo) -> Result<(), Failure>;
+}
+
+/// Opens the destination behind a forge's API; nothing is sent yet.
+///
+/// # Errors
+/// `auth_failed` when there is no token or it cannot be sent in a header, `local_failed` or `tls_failed` when the CA file
+/// is of no use, `unknown` for plain git, which has no API.
+pub fn open_destination(kind: DestinationKind, connection: Connection) -> Result<Box<dyn Destination>, Failure> {
+    Ok(match kind {
+        DestinationKind::Github => Box::new(github::Github::open(&connection)?),
+        DestinationKind::Gitlab => Box::new(gitlab::Gitlab::open(&connection)?),
+        DestinationKind::Gitea => Box::new(gitea::Gitea::open(&connection)?),
+        DestinationKind::Git => {
+            return Err(Failure::new(Reason::Unknown, format!("a destination of kind {kind} has no API to open")));
+        }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::forge::testing::connection;
+
+    #[test]
+    fn a_destination_needs_an_api_and_a_token() {
+        let connection = connection(&url::Url::parse("https://git.example.org/api").unwrap());
+        assert!(open_destination(DestinationKind::Git, connection.clone()).is_err());
+        for kind in [DestinationKind::Github, DestinationKind::Gitlab, DestinationKind::Gitea] {
+            assert!(open_destination(kind, connection.clone()).is_ok());
+            let failure = open_destination(kind, Connection { token: None, ..connection.clone() }).err().unwrap();
+            assert_eq!(failure.reason, Reason::AuthFailed);
+        }
+    }
 }

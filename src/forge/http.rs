@@ -61,12 +61,25 @@ pub(super) struct Ask<'a> {
     pub(super) body: Option<&'a Value>,
     /// The ETag of what we have already; the answer may then be 304.
     pub(super) etag: Option<&'a str>,
+    /// Doing it twice is doing it once, so that it may be sent again after it broke off.
+    pub(super) repeatable: bool,
 }
 
-impl Ask<'_> {
+impl<'a> Ask<'a> {
     /// A plain GET.
     pub(super) fn get(url: Url) -> Self {
-        Ask { method: Method::GET, url, body: None, etag: None }
+        Ask { method: Method::GET, url, body: None, etag: None, repeatable: true }
+    }
+
+    /// A request that changes something: all but POST are taken to set what they name to a value.
+    pub(super) fn change(method: Method, url: Url, body: Option<&'a Value>) -> Self {
+        let repeatable = method != Method::POST;
+        Ask { method, url, body, etag: None, repeatable }
+    }
+
+    /// The same, for a POST that does no harm when it is sent twice.
+    pub(super) fn repeatable(self) -> Self {
+        Ask { repeatable: true, ..self }
     }
 
     /// How failures name it.
@@ -82,6 +95,40 @@ pub(super) struct Answer {
     pub(super) status: StatusCode,
     pub(super) headers: HeaderMap,
     body: Vec<u8>,
+}
+
+/// A request that came to nothing, with what the server answered, where it did.
+#[derive(Debug)]
+pub(super) struct Refusal {
+    pub(super) failure: Failure,
+    /// Of the server's last answer; `None` where there was none.
+    pub(super) status: Option<StatusCode>,
+    /// All that the server said in JSON, for recognising; `None` when it was no JSON.
+    pub(super) words: Option<String>,
+}
+
+impl Refusal {
+    /// Whether the API itself says that there is no such thing: a proxy's 404 page does not count.
+    pub(super) fn is_missing(&self) -> bool {
+        self.status == Some(StatusCode::NOT_FOUND) && self.words.is_some()
+    }
+
+    /// Whether the server's words, whatever their case, have `part` (lower case) in them.
+    pub(super) fn says(&self, part: &str) -> bool {
+        self.words.as_ref().is_some_and(|words| words.to_lowercase().contains(part))
+    }
+}
+
+impl From<Failure> for Refusal {
+    fn from(failure: Failure) -> Self {
+        Refusal { failure, status: None, words: None }
+    }
+}
+
+impl From<Refusal> for Failure {
+    fn from(refusal: Refusal) -> Self {
+        refusal.failure
+    }
 }
 
 impl Answer {
@@ -173,26 +220,31 @@ impl Api {
     /// # Errors
     /// Every other answer, and everything below HTTP; `cancelled` when the run was stopped meanwhile.
     pub(super) async fn send(&self, ask: &Ask<'_>) -> Result<Answer, Failure> {
+        self.attempt(ask).await.map_err(Failure::from)
+    }
+
+    /// As [`Api::send`], for a caller to whom the server's refusal says something.
+    pub(super) async fn attempt(&self, ask: &Ask<'_>) -> Result<Answer, Refusal> {
         let mut schedule = self.policy.start();
         loop {
             self.wait_for_reset().await?;
-            let failure = match self.follow(ask).await {
+            let refusal = match self.follow(ask).await {
                 Ok(answer) => return Ok(answer),
-                Err(failure) => failure,
+                Err(refusal) => refusal,
             };
-            // A POST that broke off may have done its work; one that was refused has not.
-            if !ask.method.is_idempotent() && failure.reason != Reason::RateLimited {
-                return Err(failure);
+            // What broke off may have done its work; what was refused has not.
+            if !ask.repeatable && refusal.failure.reason != Reason::RateLimited {
+                return Err(refusal);
             }
-            match schedule.next(&failure) {
-                Some(wait) => self.pause(&failure, wait).await?,
-                None => return Err(failure),
+            match schedule.next(&refusal.failure) {
+                Some(wait) => self.pause(&refusal.failure, wait).await?,
+                None => return Err(refusal),
             }
         }
     }
 
     /// Sends a request once and follows redirects within our origin.
-    async fn follow(&self, ask: &Ask<'_>) -> Result<Answer, Failure> {
+    async fn follow(&self, ask: &Ask<'_>) -> Result<Answer, Refusal> {
         let what = ask.name();
         let (mut url, mut said_by) = (ask.url.clone(), "a link");
         for _ in 0..=MOST_REDIRECTS {
@@ -204,7 +256,7 @@ impl Api {
             }
             (url, said_by) = (redirected(&what, &ask.method, &url, &response)?, "a redirect");
         }
-        Err(Failure::new(Reason::ServerError, format!("{what}: more than {MOST_REDIRECTS} redirects")))
+        Err(Failure::new(Reason::ServerError, format!("{what}: more than {MOST_REDIRECTS} redirects")).into())
     }
 
     async fn request(&self, ask: &Ask<'_>, url: &Url) -> Result<Response, reqwest::Error> {
@@ -223,14 +275,14 @@ impl Api {
     }
 
     /// Reads the body and judges the whole.
-    async fn answer(&self, what: String, mut response: Response, asked_with_etag: bool) -> Result<Answer, Failure> {
+    async fn answer(&self, what: String, mut response: Response, asked_with_etag: bool) -> Result<Answer, Refusal> {
         let (status, headers) = (response.status(), response.headers().clone());
         let mut body = Vec::new();
         while let Some(chunk) = self.cancellable(response.chunk()).await?.map_err(|error| self.broken(&what, error))? {
             body.extend_from_slice(&chunk);
             if body.len() > LONGEST_BODY {
                 let text = format!("{what}: the answer is longer than {} MiB", LONGEST_BODY >> 20);
-                return Err(Failure::new(Reason::ServerError, text));
+                return Err(Failure::new(Reason::ServerError, text).into());
             }
         }
         if limits::used_up(&headers) {
@@ -239,15 +291,18 @@ impl Api {
         match status {
             StatusCode::NOT_MODIFIED if asked_with_etag => {}
             StatusCode::NOT_MODIFIED => {
-                return Err(status::nonsense(&what, "a 304 that was not asked for", &headers, &body));
+                return Err(status::nonsense(&what, "a 304 that was not asked for", &headers, &body).into());
             }
             // Not JSON may be a proxy's or a login page, or a server that is just starting: worth another try.
             status if status.is_success() => {
                 if !body.is_empty() && serde_json::from_slice::<IgnoredAny>(&body).is_err() {
-                    return Err(status::nonsense(&what, "the answer is not JSON", &headers, &body));
+                    return Err(status::nonsense(&what, "the answer is not JSON", &headers, &body).into());
                 }
             }
-            _ => return Err(status::failure(&what, status, &headers, &body, self.has_token())),
+            _ => {
+                let failure = status::failure(&what, status, &headers, &body, self.has_token());
+                return Err(Refusal { failure, status: Some(status), words: status::words(&body) });
+            }
         }
         Ok(Answer { what, status, headers, body })
     }

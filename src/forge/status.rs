@@ -73,10 +73,45 @@ pub(super) fn nonsense(what: &str, why: &str, headers: &HeaderMap, body: &[u8]) 
         .with_hint("see whether `api_url` is the API's base, and whether something stands between here and the server.")
 }
 
-/// The server's own words in a JSON body: `message` (all), `error` and `error_description` (GitLab's OAuth).
+/// The server's own words in a JSON body, on one line and short enough to be shown.
 fn message(body: &Value) -> Option<String> {
-    let text = ["message", "error_description", "error"].iter().find_map(|key| body.get(key)?.as_str())?;
-    Some(quote(text.as_bytes()))
+    let words = gathered(body);
+    (!words.is_empty()).then(|| quote(words.as_bytes()))
+}
+
+/// All that a JSON body says about an error; `None` when it is no JSON object.
+pub(super) fn words(body: &[u8]) -> Option<String> {
+    let body: Value = serde_json::from_slice(body).ok()?;
+    body.is_object().then(|| gathered(&body))
+}
+
+/// `message` (all; GitLab's may be an object of lists), `error` and `error_description` (GitLab), `errors` (GitHub's are
+/// objects, Gitea's and some of GitHub's are texts).
+fn gathered(body: &Value) -> String {
+    let main = ["message", "error_description", "error"].iter().find_map(|key| body.get(key).filter(|v| !v.is_null()));
+    let mut said = Vec::new();
+    main.iter().for_each(|value| texts(value, "", &mut said));
+    body.get("errors").iter().for_each(|value| texts(value, "", &mut said));
+    said.join("; ")
+}
+
+/// Collects the texts in `value`; those below a key are shown with it (`name has already been taken`).
+fn texts(value: &Value, key: &str, said: &mut Vec<String>) {
+    match value {
+        Value::String(text) if key.is_empty() => said.push(text.clone()),
+        Value::String(text) => said.push(format!("{key} {text}")),
+        Value::Array(values) => values.iter().for_each(|value| texts(value, key, said)),
+        // One of GitHub's: its text where it has one, else what is wrong with which field.
+        Value::Object(error) if error.contains_key("code") => match error.get("message").and_then(Value::as_str) {
+            Some(text) => said.push(text.to_owned()),
+            None => {
+                let part = |name| error.get(name).and_then(Value::as_str).unwrap_or_default();
+                said.push(format!("{} {} {}", part("resource"), part("field"), part("code")));
+            }
+        },
+        Value::Object(fields) => fields.iter().for_each(|(key, value)| texts(value, key, said)),
+        _ => {}
+    }
 }
 
 /// The beginning of a text on one line, without anything a terminal would obey.
@@ -138,6 +173,34 @@ mod tests {
         assert_eq!(refused.reason, Reason::Forbidden);
         let sso = told(403, &[("x-github-sso", "required; url=https://github.com/orgs/a/sso?x=1")], "{}");
         assert!(sso.reason == Reason::Forbidden && sso.hint.unwrap().contains("single sign-on"));
+    }
+
+    #[test]
+    fn the_words_of_each_forge_are_found_wherever_it_puts_them() {
+        for (body, words) in [
+            (r#"{"message":"Not Found","documentation_url":"x"}"#, "Not Found"),
+            (
+                r#"{"message":"Repository creation failed.","errors":[{"resource":"Repository","code":"custom",
+                    "field":"name","message":"name already exists on this account"}]}"#,
+                "Repository creation failed.; name already exists on this account",
+            ),
+            (
+                r#"{"message":"Validation Failed","errors":[{"resource":"Ref","field":"x","code":"invalid"}]}"#,
+                "Validation Failed; Ref x invalid",
+            ),
+            (r#"{"message":"Invalid","errors":["No team"]}"#, "Invalid; No team"),
+            (
+                r#"{"message":{"name":["has already been taken"],"path":["is bad","is long"]}}"#,
+                "name has already been taken; path is bad; path is long",
+            ),
+            (r#"{"error":"404 Not Found"}"#, "404 Not Found"),
+            (r#"{"errors":["no org"],"message":"GetOrgByName","url":"u"}"#, "GetOrgByName; no org"),
+            (r#"{"errors":null,"message":"gone"}"#, "gone"),
+        ] {
+            assert_eq!(super::words(body.as_bytes()).as_deref(), Some(words));
+            assert_eq!(told(422, &[], body).evidence.as_deref(), Some(words));
+        }
+        assert_eq!(super::words(b"<html>"), None);
     }
 
     #[test]

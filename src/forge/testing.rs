@@ -24,9 +24,12 @@ pub const TOKEN: &str = "canary-token-0123456789";
 /// One request as it arrived.
 #[derive(Debug, Clone)]
 pub struct Asked {
+    pub method: String,
     /// Path and query.
     pub target: String,
     pub headers: HeaderMap,
+    /// The body as JSON; null when there was none.
+    pub body: Value,
     /// Where we are, `http://127.0.0.1:PORT`, for links.
     pub base: String,
 }
@@ -108,6 +111,12 @@ impl Server {
         self.asked.lock().unwrap().clone()
     }
 
+    /// What it was asked to change so far: method and path.
+    pub fn changes(&self) -> Vec<String> {
+        let changes = self.asked().into_iter().filter(|asked| asked.method != "GET");
+        changes.map(|asked| format!("{} {}", asked.method, asked.path())).collect()
+    }
+
     /// Path and query of what it was asked so far.
     pub fn targets(&self) -> Vec<String> {
         self.asked().into_iter().map(|asked| asked.target).collect()
@@ -122,14 +131,19 @@ pub fn router(
     let asked = Arc::new(Mutex::new(Vec::new()));
     let (log, reply) = (asked.clone(), Arc::new(reply));
     let router = Router::new().fallback(move |request: Request| {
-        let asked = Asked {
-            target: request.uri().path_and_query().unwrap().to_string(),
-            headers: request.headers().clone(),
-            base: base.clone(),
-        };
-        let answer = reply(&asked);
-        log.lock().unwrap().push(asked);
+        let (base, log, reply) = (base.clone(), log.clone(), reply.clone());
         async move {
+            let (head, body) = request.into_parts();
+            let body = axum::body::to_bytes(body, 1 << 20).await.unwrap();
+            let asked = Asked {
+                method: head.method.to_string(),
+                target: head.uri.path_and_query().unwrap().to_string(),
+                headers: head.headers,
+                body: if body.is_empty() { Value::Null } else { serde_json::from_slice(&body).unwrap() },
+                base,
+            };
+            let answer = reply(&asked);
+            log.lock().unwrap().push(asked);
             let mut response = Response::builder().status(answer.status);
             for (name, value) in &answer.headers {
                 response = response.header(name, value);

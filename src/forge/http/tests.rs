@@ -100,7 +100,7 @@ async fn a_post_is_not_turned_into_a_get_by_a_redirect_and_not_repeated_after_a_
     let server = in_turn(vec![Reply::new(301, "").with("location", "/new"), Reply::new(502, "")]).await;
     let api = Api::new(&connection(&server.url), Auth::Bearer).unwrap();
     let body = serde_json::json!({"name": "x"});
-    let ask = Ask { method: Method::POST, body: Some(&body), ..Ask::get(api.url(&["x"], &[])) };
+    let ask = Ask::change(Method::POST, api.url(&["x"], &[]), Some(&body));
     assert_eq!(api.send(&ask).await.unwrap_err().reason, Reason::RemoteNotFound);
     assert_eq!(api.send(&ask).await.unwrap_err().reason, Reason::ServerError);
     assert_eq!(server.asked().len(), 2);
@@ -261,4 +261,32 @@ async fn a_private_ca_is_trusted_only_when_its_file_is_given() {
     std::fs::write(file.path(), cert).unwrap();
     connection.ca_file = Some(file.path().to_owned());
     assert_eq!(get(&connection, "x").await.unwrap(), 1);
+}
+
+#[tokio::test]
+async fn what_sets_something_to_a_value_is_sent_again_and_a_creation_is_not() {
+    let body = serde_json::json!({"a": 1});
+    for (method, tries) in [(Method::PUT, 2), (Method::PATCH, 2), (Method::DELETE, 2), (Method::POST, 1)] {
+        let server = in_turn(vec![Reply::new(502, "{}"), Reply::new(200, "{}")]).await;
+        let api = Api::new(&connection(&server.url), Auth::Bearer).unwrap();
+        let sent = api.attempt(&Ask::change(method.clone(), api.url(&["x"], &[]), Some(&body))).await;
+        assert_eq!((sent.is_ok(), server.asked().len()), (tries == 2, tries), "{method}");
+        assert!(server.asked().iter().all(|asked| asked.method == method.as_str() && asked.body == body));
+    }
+    let server = in_turn(vec![Reply::new(502, "{}"), Reply::new(200, "{}")]).await;
+    let api = Api::new(&connection(&server.url), Auth::Bearer).unwrap();
+    api.send(&Ask::change(Method::POST, api.url(&["x"], &[]), None).repeatable()).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_refusal_keeps_its_status_and_all_its_words() {
+    let words = format!(r#"{{"message":"{} Already TAKEN"}}"#, "x".repeat(300));
+    let server = in_turn(vec![Reply::new(409, words), Reply::new(404, "<html>"), Reply::new(404, "{}")]).await;
+    let api = Api::new(&connection(&server.url), Auth::Bearer).unwrap();
+    let ask = || Ask::get(api.url(&["x"], &[]));
+    let taken = api.attempt(&ask()).await.unwrap_err();
+    assert_eq!(taken.status, Some(StatusCode::CONFLICT));
+    assert!(taken.says("already taken") && !taken.says("reserved"));
+    assert!(!api.attempt(&ask()).await.unwrap_err().is_missing(), "a proxy's page");
+    assert!(api.attempt(&ask()).await.unwrap_err().is_missing());
 }
