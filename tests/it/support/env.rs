@@ -3,14 +3,13 @@
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fs;
-use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
 
 use tempfile::TempDir;
 
 use super::repo::{self, Repo};
 use super::run::Program;
+use super::script;
 
 /// The directories of one test, removed with it. Nothing of the developer's own settings reaches a program run here.
 pub struct TestEnv {
@@ -106,15 +105,7 @@ impl TestEnv {
     /// An executable script in [`TestEnv::bin`], so found before the real program of that name.
     pub fn script(&self, name: &str, text: &str) -> PathBuf {
         let path = self.bin().join(name);
-        // By another process: were it written here, a child that another test forks at this moment would hold it open
-        // for writing, and it could not be executed (ETXTBSY).
-        let mut install = Command::new("install");
-        let installing = install.args(["-m", "755", "/dev/stdin"]).arg(&path).stdin(Stdio::piped()).spawn();
-        let mut installing = installing.expect("install is part of coreutils");
-        let mut stdin = installing.stdin.take().expect("it is piped");
-        stdin.write_all(text.as_bytes()).expect("a script fits into a pipe");
-        drop(stdin);
-        assert!(installing.wait().expect("our own child").success(), "the script {name} could not be installed");
+        script::install(&path, text);
         path
     }
 

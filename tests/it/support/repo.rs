@@ -9,7 +9,8 @@ use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::forge::Place;
+use super::forge::{Place, replace};
+use super::script;
 
 /// A repository that a test changes at will, on disk or on a [`super::Forge`].
 ///
@@ -46,10 +47,39 @@ impl Repo {
         // Forges let a client ask for any commit by its id, and for a part of a repository.
         let config = format!(
             "[core]\n\trepositoryformatversion = 0\n\tbare = {bare}\n[gc]\n\tauto = 0\n[uploadpack]\n\
-             \tallowAnySHA1InWant = true\n\tallowFilter = true\n"
+             \tallowAnySHA1InWant = true\n\tallowFilter = true\n\
+             [include]\n\tpath = receive.conf\n\tpath = forge.conf\n"
         );
         fs::write(git_dir.join("config"), config).expect("a test's directory is writable");
         Repo { path: path.to_owned(), git_dir, clock: Arc::default(), place: None, silent: false }
+    }
+
+    /// A handle for a bare repository that somebody else made.
+    pub(super) fn existing(git_dir: &Path) -> Self {
+        let (path, clock) = (git_dir.to_owned(), Arc::default());
+        Repo { git_dir: path.clone(), path, clock, place: None, silent: false }
+    }
+
+    /// Sets `receive.<key>` for pushes to it, also twice: `repo.receive("hideRefs", "refs/pull")`, `denyDeletes`,
+    /// `denyNonFastForwards`, `maxInputSize`, `fsckObjects`, …
+    pub fn receive(&self, key: &str, value: &str) -> Self {
+        let file = self.git_dir.join("receive.conf");
+        let before = fs::read_to_string(&file).unwrap_or_default();
+        replace(&file, &format!("{before}[receive]\n\t{key} = \"{value}\"\n"));
+        self.clone()
+    }
+
+    /// Gives it a hook for pushes: `repo.hook("update", "#!/bin/sh\nexit 1\n")`. On a forge the test's `pre-receive` runs
+    /// after the forge's own.
+    pub fn hook(&self, name: &str, script: &str) -> Self {
+        fs::create_dir_all(self.git_dir.join("hooks")).expect("our own repository");
+        let own = self.place.is_some() && name == "pre-receive";
+        let file = if own { "own.pre-receive" } else { name };
+        script::install(&self.git_dir.join("hooks").join(file), script);
+        if own {
+            self.runs_own_pre_receive();
+        }
+        self.clone()
     }
 
     /// The repository's directory; with a working tree, the tree's.

@@ -9,10 +9,24 @@ use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
 
-use super::{Forge, Repo, TestEnv};
+use super::{Forge, Repo, TestEnv, script};
 
 /// sshd wants to be started by its absolute path (it executes itself again).
 const SSHD: &str = "/usr/sbin/sshd";
+
+/// Stands before git as a forge's own shell does: a closed repository is told so before git speaks.
+const COMMAND: &str = r#"#!/bin/sh
+case $SSH_ORIGINAL_COMMAND in
+    git-receive-pack*|"git receive-pack"*)
+        eval "set -- $SSH_ORIGINAL_COMMAND"
+        for repo; do :; done
+        if [ -f "$repo/forge-closed" ]; then
+            sed 's/^/ERROR: /' "$repo/forge-closed" >&2
+            exit 1
+        fi
+esac
+exec sh -c "${SSH_ORIGINAL_COMMAND:?no shell here}"
+"#;
 
 /// An sshd with a host key, a client key and settings of its own. It ends when this is dropped.
 pub struct Sshd {
@@ -27,6 +41,16 @@ impl Sshd {
     /// # Panics
     /// When there is no sshd (Debian: `openssh-server`), or it does not start.
     pub async fn start(forge: &Forge) -> Self {
+        let sshd = Self::alone().await;
+        forge.set_ssh(sshd.base());
+        sshd
+    }
+
+    /// Starts it for directories that belong to no forge.
+    ///
+    /// # Panics
+    /// As [`Sshd::start`].
+    pub async fn alone() -> Self {
         assert!(Path::new(SSHD).exists(), "{SSHD} is missing: the ssh tests need Debian's package openssh-server");
         // As root it separates privileges and wants its empty directory, which the package's service would make.
         if rustix::process::geteuid().is_root() {
@@ -41,16 +65,21 @@ impl Sshd {
             assert!(made.await.expect("ssh-keygen is installed").success(), "ssh-keygen made no {key}");
         }
         fs::copy(dir.path().join("client_key.pub"), dir.path().join("authorized_keys")).expect("our own directory");
+        script::install(&dir.path().join("command"), COMMAND);
         for _ in 0..20 {
             // Another process may take the port before sshd does: then try the next one.
             let free = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
             let port = free.expect("a free port").port();
             if let Some(sshd) = listen(dir.path(), port).await {
-                forge.set_ssh(format!("ssh://{}@127.0.0.1:{port}", user()));
                 return Sshd { dir, port, _sshd: sshd };
             }
         }
         panic!("sshd found no free port in 20 attempts");
+    }
+
+    /// `ssh://user@127.0.0.1:port`, to be followed by an absolute path.
+    pub fn base(&self) -> String {
+        format!("ssh://{}@127.0.0.1:{}", user(), self.port)
     }
 
     /// The URL of a forge's repository: `ssh://user@127.0.0.1:port/absolute/path.git`.
@@ -99,9 +128,11 @@ async fn listen(dir: &Path, port: u16) -> Option<Child> {
     let config = format!(
         "Port {port}\nListenAddress 127.0.0.1\nHostKey {}\nAuthorizedKeysFile {}\nPidFile none\nUsePAM no\n\
          StrictModes no\nPermitRootLogin yes\nPubkeyAuthentication yes\nPasswordAuthentication no\n\
-         KbdInteractiveAuthentication no\nMaxStartups 100\nAcceptEnv GIT_PROTOCOL\nLogLevel INFO\nSetEnv PATH={}\n",
+         KbdInteractiveAuthentication no\nMaxStartups 100\nAcceptEnv GIT_PROTOCOL\nLogLevel INFO\nForceCommand {}\n\
+         SetEnv PATH={}\n",
         at("host_key"),
         at("authorized_keys"),
+        at("command"),
         std::env::var("PATH").expect("PATH is set"),
     );
     fs::write(at("sshd_config"), config).expect("our own directory");

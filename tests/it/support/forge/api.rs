@@ -40,6 +40,12 @@ impl Reply {
         Self::new(200, body)
     }
 
+    /// The same answer with another status.
+    pub(super) fn status(mut self, status: u16) -> Self {
+        self.status = status;
+        self
+    }
+
     pub(super) fn header(mut self, name: &'static str, value: impl ToString) -> Self {
         self.headers.push((name, value.to_string()));
         self
@@ -60,7 +66,7 @@ impl Reply {
     }
 
     pub(super) fn response(self) -> Response<Body> {
-        let body = if self.status == 304 { Body::empty() } else { Body::from(self.body.to_string()) };
+        let body = if matches!(self.status, 204 | 304) { Body::empty() } else { Body::from(self.body.to_string()) };
         let mut response = Response::new(body);
         *response.status_mut() = self.status.try_into().expect("a real status");
         let headers = response.headers_mut();

@@ -120,3 +120,13 @@ pub(super) async fn peek(
     let bytes = first.as_ref().and_then(|first| first.as_ref().ok()).cloned().unwrap_or_default();
     (bytes, stream::iter(first).chain(body))
 }
+
+/// The beginning of a body: at least that many bytes, when it has so many.
+pub(super) async fn take(mut body: impl Stream<Item = Result<Bytes, axum::Error>> + Unpin, bytes: usize) -> Vec<u8> {
+    let mut taken = Vec::new();
+    while taken.len() < bytes {
+        let Some(Ok(chunk)) = body.next().await else { break };
+        taken.extend_from_slice(&chunk);
+    }
+    taken
+}

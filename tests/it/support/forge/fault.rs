@@ -30,6 +30,8 @@ pub(super) enum Effect {
     Answer(Answer),
     /// The true answer, but not all of it.
     Cut(Point, Then),
+    /// A reset after that much of the request's body; git never sees it.
+    CutUpload(usize),
     /// The true answer, but its `Link` leads to another forge.
     RewriteLinks(String),
     /// To the same path and query on another forge.
@@ -122,6 +124,12 @@ impl Fault {
     /// Resets the connection (RST) after that many bytes of the response.
     pub fn reset_after(bytes: usize) -> Self {
         Self::new(Effect::Cut(Point::Response(bytes), Then::Reset))
+    }
+
+    /// Resets the connection when that many bytes of the request's body have come: a push cut in its middle. Nothing of it
+    /// arrives. (For a push that arrives but whose answer is lost: [`Fault::cut_after`] on [`Service::Push`].)
+    pub fn cut_in_upload(bytes: usize) -> Self {
+        Self::new(Effect::CutUpload(bytes))
     }
 
     /// Sends that many bytes of the body and then nothing more, without closing.

@@ -3,7 +3,9 @@
 use serde_json::{Value, json};
 
 use super::api::{Ask, Reply, encode_path, merged};
+use super::dialect::Dialect;
 use super::model::{Account, AccountKind, Record, Visibility, time};
+use super::settings::shown;
 
 pub(super) const ROOT: &str = "/api/v1";
 
@@ -18,7 +20,7 @@ pub(super) fn bad_token(base: &str) -> Reply {
 pub(super) fn answer(ask: &Ask) -> Reply {
     let segments: Vec<&str> = ask.segments.iter().map(String::as_str).collect();
     match segments.as_slice() {
-        ["version"] => Reply::ok(json!({"version": "1.21.0"})),
+        ["version"] => Reply::ok(json!({"version": ask.model.terms.gitea_version})),
         ["user"] => match ask.viewer.as_deref().and_then(|user| ask.model.find_account(user)) {
             Some(account) => Reply::ok(user(ask, account)),
             None => token_required(ask),
@@ -67,15 +69,15 @@ pub(super) fn answer(ask: &Ask) -> Reply {
     }
 }
 
-fn error(ask: &Ask, message: &str, errors: Value) -> Reply {
+pub(super) fn error(ask: &Ask, message: &str, errors: Value) -> Reply {
     Reply::new(404, json!({"errors": errors, "message": message, "url": format!("{}/api/swagger", ask.base)}))
 }
 
-fn not_found(ask: &Ask) -> Reply {
+pub(super) fn not_found(ask: &Ask) -> Reply {
     error(ask, "The target couldn't be found.", Value::Null)
 }
 
-fn token_required(ask: &Ask) -> Reply {
+pub(super) fn token_required(ask: &Ask) -> Reply {
     Reply::new(401, json!({"message": "token is required", "url": format!("{}/api/swagger", ask.base)}))
 }
 
@@ -117,7 +119,7 @@ fn organisation(ask: &Ask, account: &Account) -> Value {
     })
 }
 
-fn repository(ask: &Ask, record: &Record) -> Value {
+pub(super) fn repository(ask: &Ask, record: &Record) -> Value {
     let owner = ask.model.find_account(&record.namespace).expect("a repository's namespace has an account");
     let url = format!("{}{ROOT}/repos/{}", ask.base, encode_path(&record.full_name()));
     let empty = record.is_empty();
@@ -131,7 +133,7 @@ fn repository(ask: &Ask, record: &Record) -> Value {
         "archived_at": if record.archived { time(record.pushed) } else { "1970-01-01T00:00:00Z".to_owned() },
         "internal": record.visibility == Visibility::Internal, "topics": record.topics,
     });
-    merged([facts, same_for_all(), settings()])
+    merged([facts, same_for_all(), settings(), shown(ask, record, Dialect::Gitea)])
 }
 
 fn same_for_all() -> Value {

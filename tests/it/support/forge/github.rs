@@ -3,7 +3,9 @@
 use serde_json::{Value, json};
 
 use super::api::{Ask, Reply, encode_path, merged};
+use super::dialect::Dialect;
 use super::model::{Account, AccountKind, Affiliation, Record, Visibility, time};
+use super::settings::shown;
 
 pub(super) const ROOT: &str = "/api/v3";
 
@@ -62,7 +64,7 @@ pub(super) fn answer(ask: &Ask) -> Reply {
         .tagged(ask.request)
 }
 
-fn message(status: u16, text: &str) -> Reply {
+pub(super) fn message(status: u16, text: &str) -> Reply {
     let status_text = status.to_string();
     Reply::new(
         status,
@@ -70,7 +72,7 @@ fn message(status: u16, text: &str) -> Reply {
     )
 }
 
-fn not_found() -> Reply {
+pub(super) fn not_found() -> Reply {
     message(404, "Not Found")
 }
 
@@ -97,7 +99,7 @@ fn one(ask: &Ask, full_name: &str) -> Reply {
     }
 }
 
-fn whole(ask: &Ask, record: &Record) -> Reply {
+pub(super) fn whole(ask: &Ask, record: &Record) -> Reply {
     if record.blocked {
         let block =
             json!({"reason": "dmca", "created_at": time(record.created), "html_url": "https://github.com/github/dmca"});
@@ -156,7 +158,7 @@ fn urls(base: &str, fields: &[(&str, &str)]) -> Value {
     fields.iter().map(|(name, path)| ((*name).to_owned(), json!(format!("{base}{path}")))).collect()
 }
 
-fn account(ask: &Ask, account: &Account) -> Value {
+pub(super) fn account(ask: &Ask, account: &Account) -> Value {
     let url = format!("{}{ROOT}/users/{}", ask.base, encode_path(&account.path));
     let facts = json!({
         "login": account.path, "id": account.id, "node_id": format!("U_{}", account.id), "url": url,
@@ -216,7 +218,7 @@ fn repository(ask: &Ask, record: &Record) -> Value {
         "has_pages": false, "has_discussions": false, "allow_forking": true, "web_commit_signoff_required": false,
         "permissions": {"admin": false, "maintain": false, "push": true, "triage": true, "pull": true},
     });
-    merged([facts, same_for_all, urls(&url, REPOSITORY_URLS)])
+    merged([facts, same_for_all, urls(&url, REPOSITORY_URLS), shown(ask, record, Dialect::Github)])
 }
 
 const ACCOUNT_URLS: &[(&str, &str)] = &[

@@ -2,8 +2,10 @@
 
 use serde_json::{Value, json};
 
-use super::api::{Ask, Reply, encode_path};
+use super::api::{Ask, Reply, encode_path, merged};
+use super::dialect::Dialect;
 use super::model::{Account, AccountKind, Record, Visibility, time};
+use super::settings::shown;
 
 pub(super) const ROOT: &str = "/api/v4";
 
@@ -60,18 +62,18 @@ pub(super) fn answer(ask: &Ask) -> Reply {
     reply.tagged(ask.request)
 }
 
-fn not_found(what: &str) -> Reply {
+pub(super) fn not_found(what: &str) -> Reply {
     Reply::new(404, json!({"message": format!("404 {what} Not Found")}))
 }
 
 /// An account by its id or path.
-fn find<'a>(ask: &Ask<'a>, name: &str, kind: AccountKind) -> Option<&'a Account> {
+pub(super) fn find<'a>(ask: &Ask<'a>, name: &str, kind: AccountKind) -> Option<&'a Account> {
     let by_id = |id: u64| ask.model.accounts.iter().find(|account| account.id == id);
     let found = name.parse().map_or_else(|_| ask.model.find_account(name), by_id);
     found.filter(|account| account.kind == kind)
 }
 
-fn project(ask: &Ask, name: &str) -> Reply {
+pub(super) fn project(ask: &Ask, name: &str) -> Reply {
     let found = if name.contains('/') { ask.find(name) } else { ask.find_id(name) };
     if let Some(record) = found {
         return Reply::ok(project_json(ask, record));
@@ -161,7 +163,7 @@ fn user(ask: &Ask, account: &Account) -> Value {
     })
 }
 
-fn group(ask: &Ask, account: &Account) -> Value {
+pub(super) fn group(ask: &Ask, account: &Account) -> Value {
     let parent = account.path.rsplit_once('/').and_then(|(parent, _)| ask.model.find_account(parent));
     json!({
         "id": account.id, "name": account.path.rsplit('/').next(), "path": account.path.rsplit('/').next(),
@@ -171,7 +173,7 @@ fn group(ask: &Ask, account: &Account) -> Value {
     })
 }
 
-fn project_json(ask: &Ask, record: &Record) -> Value {
+pub(super) fn project_json(ask: &Ask, record: &Record) -> Value {
     let empty = record.is_empty();
     let account = ask.model.find_account(&record.namespace).expect("a repository's namespace has an account");
     let parent = record.namespace.rsplit_once('/').and_then(|(parent, _)| ask.model.find_account(parent));
@@ -203,5 +205,5 @@ fn project_json(ask: &Ask, record: &Record) -> Value {
         project["statistics"] = json!({"commit_count": 1, "storage_size": bytes, "repository_size": bytes,
             "lfs_objects_size": 0, "job_artifacts_size": 0, "wiki_size": 0, "packages_size": 0});
     }
-    project
+    merged([project, shown(ask, record, Dialect::Gitlab)])
 }

@@ -16,19 +16,20 @@ pub struct Place {
 
 /// Methods for repositories on a forge; they panic for those in a plain directory.
 impl Repo {
-    fn place(&self) -> &Place {
+    pub(super) fn place(&self) -> &Place {
         self.place.as_ref().expect("this repository is on no forge")
     }
 
-    fn change(&self, change: impl FnOnce(&mut Record)) -> Self {
+    pub(super) fn change(&self, change: impl FnOnce(&mut Record)) -> Self {
         let place = self.place();
         let mut model = place.forge.model();
         change(model.record_mut(place.id).expect("this repository was removed from its forge"));
+        place.forge.publish(&mut model, place.id);
         drop(model);
         self.clone()
     }
 
-    fn look<T>(&self, look: impl FnOnce(&Record) -> T) -> T {
+    pub(super) fn look<T>(&self, look: impl FnOnce(&Record) -> T) -> T {
         let place = self.place();
         look(place.forge.model().record(place.id).expect("this repository was removed from its forge"))
     }

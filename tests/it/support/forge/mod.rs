@@ -3,15 +3,26 @@
 mod api;
 mod cgi;
 mod connection;
+mod destination;
+mod dialect;
+mod enforce;
 mod fault;
 mod gitea;
+mod gitea_destination;
 mod github;
+mod github_destination;
+mod github_protection;
 mod gitlab;
+mod gitlab_destination;
 mod handle;
 mod log;
 mod model;
+mod protection;
 mod server;
+mod settings;
+mod terms;
 mod tls;
+mod write;
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
@@ -25,14 +36,19 @@ use tempfile::TempDir;
 use tokio::task::JoinHandle;
 
 use connection::{Connections, CutAcceptor, SocketAcceptor};
+use destination::Interlude;
 use log::Log;
-use model::{AccountKind, DEFAULT_USER, Model, Record, Visibility};
+use model::{AccountKind, DEFAULT_USER, Model};
 
 use super::repo::Repo;
 
+pub use dialect::Dialect;
 pub use fault::Fault;
 pub use handle::Place;
 pub use log::{Kind, Request, Service};
+pub use protection::{Access, Protection, Role};
+
+pub(super) use enforce::replace;
 
 /// No test waits so long for a request unless it never comes.
 const HANG: Duration = Duration::from_secs(60);
@@ -46,16 +62,20 @@ pub struct Forge {
     shared: Arc<Shared>,
     dir: TempDir,
     server: JoinHandle<()>,
+    stop: axum_server::Handle<SocketAddr>,
 }
 
 /// What the server and the handles of repositories share.
 pub(super) struct Shared {
     base: String,
+    /// Where the repositories lie.
+    dir: PathBuf,
     backend: PathBuf,
     model: Mutex<Model>,
     faults: Mutex<Vec<Fault>>,
     log: Log,
     connections: Connections,
+    interludes: Mutex<Vec<Interlude>>,
 }
 
 impl Shared {
@@ -91,34 +111,41 @@ impl Forge {
             Some(_) => format!("https://localhost:{port}"),
             None => format!("http://127.0.0.1:{port}"),
         };
+        let (dir, tls) = match tls {
+            Some((dir, tls)) => (dir, Some(tls)),
+            None => (tempdir(), None),
+        };
         let connections = Connections::default();
         let mut model = Model::default();
         model.add_account(DEFAULT_USER, AccountKind::User, BTreeSet::new());
         model.tokens.insert(token_of(DEFAULT_USER), DEFAULT_USER.to_owned());
         let shared = Arc::new(Shared {
             base,
+            dir: dir.path().to_owned(),
             backend: cgi::backend(),
             model: Mutex::new(model),
             faults: Mutex::default(),
             log: Log::default(),
             connections: connections.clone(),
+            interludes: Mutex::default(),
         });
         let app = Router::new().fallback(server::handle).with_state(shared.clone());
         let app = app.into_make_service_with_connect_info::<SocketAddr>();
-        let server = axum_server::from_tcp(listener).expect("the runtime takes sockets");
+        let stop = axum_server::Handle::new();
+        let server = axum_server::from_tcp(listener).expect("the runtime takes sockets").handle(stop.clone());
         // HTTP/1.1 only: a connection that is cut must take exactly one response with it.
         let socket = SocketAcceptor(connections.clone());
-        let (dir, server) = match tls {
-            Some((dir, tls)) => {
+        let server = match tls {
+            Some(tls) => {
                 let server = server.acceptor(CutAcceptor { inner: tls.acceptor(socket), connections }).http1_only();
-                (dir, tokio::spawn(async move { server.serve(app).await.expect("the listener stays") }))
+                tokio::spawn(async move { server.serve(app).await.expect("the listener stays") })
             }
             None => {
                 let server = server.acceptor(CutAcceptor { inner: socket, connections }).http1_only();
-                (tempdir(), tokio::spawn(async move { server.serve(app).await.expect("the listener stays") }))
+                tokio::spawn(async move { server.serve(app).await.expect("the listener stays") })
             }
         };
-        Forge { shared, dir, server }
+        Forge { shared, dir, server, stop }
     }
 
     /// `http://127.0.0.1:<port>`, or `https://localhost:<port>`.
@@ -186,27 +213,8 @@ impl Forge {
         let (namespace, name) = full_name.rsplit_once('/').expect("a full name is namespace/name");
         let mut model = self.shared.model();
         model.account(namespace);
-        let (id, now) = (model.next_id(), model.tick());
-        // By id: hostile names, renames and names that differ in letter case only need no care on disk.
-        let mut repo = Repo::bare(&self.dir.path().join(format!("{id}.git")));
-        model.repos.push(Record {
-            id,
-            namespace: namespace.to_owned(),
-            name: name.to_owned(),
-            visibility: Visibility::Public,
-            fork: false,
-            archived: false,
-            disabled: false,
-            blocked: false,
-            topics: Vec::new(),
-            collaborators: BTreeSet::new(),
-            size_kb: 16,
-            created: now,
-            pushed: now,
-            clone_url: None,
-            git_dir: repo.git_dir().to_owned(),
-        });
-        repo.place = Some(Place { forge: self.shared.clone(), id });
+        let (id, repo) = self.shared.add_repo(&mut model, namespace, name);
+        self.shared.publish(&mut model, id);
         repo
     }
 

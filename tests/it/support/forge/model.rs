@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 
+use super::settings::Settings;
+use super::terms::Terms;
 use crate::support::repo;
 
 /// The user whose token [`super::Forge::token`] is; a member of every organisation that a test does not describe.
@@ -68,6 +70,7 @@ pub(super) struct Record {
     pub(super) pushed: u64,
     pub(super) clone_url: Option<String>,
     pub(super) git_dir: PathBuf,
+    pub(super) settings: Settings,
 }
 
 impl Record {
@@ -103,6 +106,8 @@ pub(super) struct Model {
     pub(super) page_size: Option<usize>,
     /// `ssh://user@host:port`.
     pub(super) ssh: Option<String>,
+    /// How it treats those who write.
+    pub(super) terms: Terms,
     clock: u64,
     ids: u64,
 }

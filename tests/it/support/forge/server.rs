@@ -6,14 +6,15 @@ use std::sync::Arc;
 
 use axum::body::{Body, Bytes};
 use axum::extract::{ConnectInfo, State};
-use axum::http::{HeaderValue, Response, header};
+use axum::http::{HeaderValue, Method, Response, header};
 use futures_util::Stream;
 
 use super::Shared;
 use super::api::{self, Ask, Reply, encode_path};
+use super::connection::{Point, Then};
 use super::fault::{Effect, rewrite_links};
 use super::log::{Kind, Request, Service};
-use super::{cgi, gitea, github, gitlab};
+use super::{cgi, dialect, gitea, gitea_destination, github, github_destination, gitlab, gitlab_destination};
 
 pub(super) async fn handle(
     State(forge): State<Arc<Shared>>,
@@ -44,6 +45,11 @@ pub(super) async fn handle(
             let query = if request.query.is_empty() { String::new() } else { format!("?{}", request.query) };
             redirect(302, &format!("{to}{}{query}", request.path))
         }
+        Some(Effect::CutUpload(bytes)) => {
+            cgi::take(body, bytes).await;
+            connection.arm(Point::Response(0), Then::Reset);
+            plain(500, "never sent\n")
+        }
         Some(Effect::Hang) => std::future::pending().await,
     };
     forge.log.answered(number, response.status().as_u16());
@@ -57,6 +63,9 @@ impl Shared {
         body: impl Stream<Item = Result<Bytes, axum::Error>> + Send + Unpin + 'static,
     ) -> Response<Body> {
         match &request.kind {
+            Kind::Api if request.method != Method::GET && request.method != Method::HEAD => {
+                self.answer_write(request, &cgi::take(body, usize::MAX).await).response()
+            }
             Kind::Api => self.answer_api(request).response(),
             Kind::Git { repo, service } => self.answer_git(request, repo, *service, body).await,
             Kind::Other => plain(404, "there is nothing here\n"),
@@ -66,9 +75,9 @@ impl Shared {
     fn answer_api(&self, request: &Request) -> Reply {
         type Face = (&'static str, fn(&Ask) -> Reply, fn(&str) -> Reply);
         const FACES: [Face; 3] = [
-            (github::ROOT, github::answer, |_| github::bad_credentials()),
-            (gitlab::ROOT, gitlab::answer, |_| gitlab::unauthorized()),
-            (gitea::ROOT, gitea::answer, gitea::bad_token),
+            (github::ROOT, github_destination::read, |_| github::bad_credentials()),
+            (gitlab::ROOT, gitlab_destination::read, |_| gitlab::unauthorized()),
+            (gitea::ROOT, gitea_destination::read, gitea::bad_token),
         ];
         let Some((root, answer, bad_token)) = FACES.iter().find(|(root, ..)| request.path.starts_with(root)) else {
             return Reply::new(404, serde_json::json!({"message": "Not Found"}));
@@ -94,6 +103,7 @@ impl Shared {
         let Some(action) = action.map(|start| &request.path[start..]) else {
             return plain(404, "only git's smart protocol is spoken here\n");
         };
+        self.interlude(&git_dir, service);
         if service == Service::Push {
             let mut model = self.model();
             let now = model.tick();
@@ -131,6 +141,12 @@ impl Shared {
         let is_push = matches!(service, Service::Push | Service::PushAdvertisement);
         if is_push && viewer.is_none() {
             return Err(Box::new(unauthorized()));
+        }
+        if let (true, Some(user)) = (is_push, viewer.as_deref()) {
+            let token = api::token(&request.headers);
+            if let Some((status, text)) = dialect::refusal(&model, record, user, token.as_deref()) {
+                return Err(Box::new(plain(status.as_u16(), &text)));
+            }
         }
         Ok((record.git_dir.clone(), viewer))
     }
