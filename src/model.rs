@@ -347,6 +347,8 @@ pub struct Outcome {
     pub failure: Option<Failure>,
     /// Things a person should know that are no failures: moved, adopted, rebuilt, kept refs.
     pub notes: Vec<String>,
+    /// How it came out on each destination, in the order of the configuration.
+    pub destinations: Vec<destination::DestinationOutcome>,
 }
 
 impl Outcome {
@@ -366,6 +368,7 @@ impl Outcome {
             kept: None,
             failure: None,
             notes: Vec::new(),
+            destinations: Vec::new(),
         }
     }
 

@@ -361,6 +361,7 @@ fn of_record(record: &MirrorRecord, verdict: Verdict) -> Outcome {
         kept: None,
         failure: None,
         notes: Vec::new(),
+        destinations: Vec::new(),
     }
 }
 

@@ -58,6 +58,8 @@ struct World {
 impl World {
     fn new() -> Self {
         let config = Config {
+            destinations: Vec::new(),
+            run_from: None,
             sources: Vec::new(),
             storage: "/nonexistent".into(),
             concurrency: 5,

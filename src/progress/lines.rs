@@ -161,6 +161,7 @@ pub(super) mod tests {
             kept: None,
             failure: None,
             notes: Vec::new(),
+            destinations: Vec::new(),
         }
     }
 

@@ -254,6 +254,7 @@ pub(crate) mod tests {
             kept: None,
             failure: None,
             notes: Vec::new(),
+            destinations: Vec::new(),
         }
     }
 
