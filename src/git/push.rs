@@ -1,5 +1,6 @@
 //! Git's verb for destinations: push exactly these refs, each only if it is still where we saw it.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use bstr::{BString, ByteSlice};
@@ -101,6 +102,49 @@ impl Git {
             return Ok(Pushed { results, stderr: finished.stderr });
         }
         Err(failure_of(what, &finished))
+    }
+}
+
+impl Git {
+    /// Those of `wanted` that the repository `dir` has.
+    ///
+    /// # Errors
+    /// What git says.
+    pub async fn known_objects(&self, dir: &Path, wanted: &BTreeSet<Oid>) -> Result<BTreeSet<Oid>, Failure> {
+        let input: Vec<u8> = wanted.iter().flat_map(|oid| format!("{oid}\n").into_bytes()).collect();
+        let mut command = self.command(Some(dir));
+        command.args(["cat-file", "--batch-check=%(objectname)"]);
+        let call = Call { what: "cannot look for objects in the mirror", command, remote: None, input };
+        let finished = self.succeed(call, |_| ()).await?;
+        // What is not there is answered with `<oid> missing`.
+        Ok(finished.stdout.lines().filter_map(Oid::parse).collect())
+    }
+
+    /// The commits from `seen` (not included; the beginning where it is unknown) to `tip`, oldest first, along first
+    /// parents.
+    ///
+    /// # Errors
+    /// What git says.
+    pub async fn first_parents(&self, dir: &Path, tip: Oid, seen: Option<Oid>) -> Result<Vec<Oid>, Failure> {
+        let mut command = self.command(Some(dir));
+        command.args(["rev-list", "--first-parent", "--reverse", "--ignore-missing", &tip.to_string()]);
+        if let Some(seen) = seen {
+            command.arg(format!("^{seen}"));
+        }
+        let call = Call { what: "cannot read the history to be pushed", command, remote: None, input: Vec::new() };
+        let finished = self.succeed(call, |_| ()).await?;
+        Ok(finished.stdout.lines().filter_map(Oid::parse).collect())
+    }
+
+    /// Makes the bare repository `dir`, without hook samples.
+    ///
+    /// # Errors
+    /// What git says.
+    pub async fn init_bare(&self, dir: &Path) -> Result<(), Failure> {
+        let mut command = self.command(None);
+        command.env_remove("GIT_DIR").args(["init", "--quiet", "--bare", "--template="]).arg(dir);
+        let call = Call { what: "cannot make a repository", command, remote: None, input: Vec::new() };
+        self.succeed(call, |_| ()).await.map(drop)
     }
 }
 

@@ -31,6 +31,11 @@ impl Oid {
         Some(Oid { bytes, length: u8::try_from(hex.len() / 2).ok()? })
     }
 
+    /// The id that names nothing.
+    pub fn null() -> Self {
+        Oid { bytes: [0; 32], length: 20 }
+    }
+
     /// The first twelve digits, for people.
     pub fn short(self) -> String {
         self.to_string().chars().take(12).collect()

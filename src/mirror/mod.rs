@@ -23,6 +23,7 @@ use crate::tools::Tools;
 
 use self::decide::Rules;
 use self::update::Head;
+pub(crate) use self::update::forced as lost_by_moves;
 
 /// One mirror to work on.
 #[derive(Debug)]

@@ -118,7 +118,7 @@ async fn once(job: &Job<'_>, tools: &Tools, sink: &dyn Sink, dir: &Path, local: 
 ///
 /// A tag that moves is always forced, and so is a ref that pointed at no commit. What cannot be compared counts as
 /// forced, so that its old tip is kept.
-async fn forced(git: &Git, dir: &Path, take: &[RefUpdate], local: &LocalRefs) -> BTreeSet<BString> {
+pub(crate) async fn forced(git: &Git, dir: &Path, take: &[RefUpdate], local: &LocalRefs) -> BTreeSet<BString> {
     let moves = |update: &RefUpdate| match update.change {
         Change::Move { old, new } => Some((update.name.clone(), old, new)),
         _ => None,

@@ -49,6 +49,8 @@ pub struct PushPlan {
     pub foreign: usize,
     /// Why nothing is deleted, when the guard says so.
     pub held: Option<String>,
+    /// What was pushed before the rest, so that it could become the default branch.
+    pub done: Vec<RefUpdate>,
 }
 
 impl PushPlan {

@@ -1,1 +1,79 @@
+//! One mirror on one destination: found or made, compared, pushed, verified.
+//!
+//! [`decide`] is pure. The source's mirror is complete before this begins; whatever happens here leaves it alone.
+
+mod act;
 pub mod decide;
+pub mod journal;
+pub mod open;
+mod protect;
+mod slice;
+mod target;
+
+use std::path::Path;
+use std::time::Instant;
+
+use self::open::{Opened, Place};
+use crate::config::Cliff;
+use crate::failure::Failure;
+use crate::git::refs::LocalRefs;
+use crate::model::Repo;
+use crate::model::destination::{DestinationOutcome, PushVerdict};
+use crate::progress::Sink;
+use crate::store::Store;
+use crate::tools::Tools;
+
+/// One push to be made.
+pub struct PushJob<'a> {
+    pub repo: &'a Repo,
+    /// The mirror's directory.
+    pub mirror: &'a Path,
+    /// The mirror's refs, as they were verified.
+    pub refs: &'a LocalRefs,
+    /// The branch that the mirror's HEAD names, in full.
+    pub head: Option<&'a bstr::BStr>,
+    pub destination: &'a Opened,
+    pub place: &'a Place,
+    pub cliff: Cliff,
+    pub accepted: bool,
+    /// Where opened rules are written down; a dry run has none.
+    pub store: Option<&'a Store>,
+    /// Only look; create and push nothing.
+    pub dry_run: bool,
+}
+
+/// Brings one destination in step with the mirror; whatever happens is told by the outcome.
+pub async fn bring_up(job: &PushJob<'_>, tools: &Tools, sink: &dyn Sink) -> DestinationOutcome {
+    let started = Instant::now();
+    let id = &job.destination.config.id;
+    let place = job.place.to_string();
+    let mut outcome = match target::resolve(job, tools).await {
+        Ok(target::Resolved { remote, target, created }) => {
+            let shown = remote.url.to_string();
+            let mut outcome = act::bring_up(job, &remote, target.as_ref(), created, tools, sink).await;
+            outcome.created = created;
+            outcome.place = shown;
+            outcome
+        }
+        Err(target::NotThere::Planned) => DestinationOutcome {
+            notes: vec![format!(
+                "would be created, with {} refs.",
+                decide::in_scope(&job.refs.refs, job.destination.config.refs).len()
+            )],
+            ..DestinationOutcome::new(id, place, PushVerdict::Pushed)
+        },
+        Err(target::NotThere::Failed(failure)) => DestinationOutcome::failed(id, place, failure),
+    };
+    outcome.duration = started.elapsed();
+    outcome
+}
+
+/// The outcome of a destination that is not tried because the mirror itself is not in order.
+pub fn skipped(destination: &Opened, place: &str, failure: &Failure) -> DestinationOutcome {
+    let message = format!("not pushed: the mirror is not up to date ({})", failure.reason);
+    let failure = Failure { message, evidence: None, ..failure.clone() };
+    DestinationOutcome {
+        verdict: PushVerdict::Skipped,
+        ..DestinationOutcome::failed(&destination.config.id, place, failure)
+    }
+}

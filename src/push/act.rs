@@ -1,0 +1,330 @@
+//! A push: look, decide, push, deal with what was refused, verify.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use bstr::{BStr, BString, ByteSlice};
+
+use super::decide::{Ancestry, PushPlan, decide, differences, in_scope, pushes};
+use super::protect::Opener;
+use super::{PushJob, slice};
+use crate::config::destination::Divergence;
+use crate::failure::{Failure, Reason};
+use crate::git::refs::{Advertisement, Change, Oid, RefMap, RefUpdate};
+use crate::git::{PushEdit, Pushed, RefResult, Remote, classify};
+use crate::mirror::lost_by_moves;
+use crate::model::destination::{DestinationOutcome, PushCounts, PushVerdict, RefusedRef, Target};
+use crate::progress::{Event, Sink};
+use crate::tools::Tools;
+use crate::url::RemoteUrl;
+
+pub(super) async fn bring_up(
+    job: &PushJob<'_>,
+    remote: &Remote,
+    target: Option<&Target>,
+    created: bool,
+    tools: &Tools,
+    sink: &dyn Sink,
+) -> DestinationOutcome {
+    let id = &job.destination.config.id;
+    let what = format!("{} on {id}", job.repo.path);
+    let push = Push { job, remote, target, created, tools, sink };
+    let result = tools.retry(&what, sink, || push.once()).await;
+    result.unwrap_or_else(|failure| DestinationOutcome::failed(id, remote.url.to_string(), failure))
+}
+
+struct Push<'a> {
+    job: &'a PushJob<'a>,
+    remote: &'a Remote,
+    target: Option<&'a Target>,
+    created: bool,
+    tools: &'a Tools,
+    sink: &'a dyn Sink,
+}
+
+/// What a destination refused, by ref.
+type Refusals = BTreeMap<BString, RefusedRef>;
+
+impl Push<'_> {
+    async fn once(&self) -> Result<DestinationOutcome, Failure> {
+        let there = self.look().await?;
+        let (mut plan, forced) = self.decide(&there).await?;
+        let mut outcome =
+            DestinationOutcome::new(&self.job.destination.config.id, self.remote.url.to_string(), PushVerdict::Current);
+        if self.job.dry_run {
+            let lines = plan.push.iter().chain(&plan.delete).map(|update| format!("would {update}."));
+            outcome.notes.extend(plan.held.iter().map(|why| format!("would be held: {why}.")));
+            outcome.notes.extend(lines);
+            outcome.verdict = verdict(&plan, &Refusals::new(), !plan.is_empty());
+            return Ok(outcome);
+        }
+        let mut refusals = Refusals::new();
+        let mut head = there.head.clone();
+        if let Err(failure) = self.default_branch_first(&there, &mut plan, &mut head, &mut refusals).await {
+            // The old default branch stays, and with it everything else that is not in its way.
+            if let Some(old) = &head {
+                plan.delete.retain(|update| update.name != *old);
+            }
+            outcome.notes.push(format!("the default branch stays as it is: {failure}."));
+        }
+        for push in pushes(&plan) {
+            let done = self.send(&push).await?;
+            refusals.extend(self.refusals(&done));
+        }
+        self.open_rules(&plan, &mut refusals, &mut outcome).await;
+        if let Err(failure) = self.default_branch_last(&mut head, &refusals).await {
+            outcome.notes.push(format!("the default branch stays as it is: {failure}."));
+        }
+        self.verify(&plan, &there, &refusals).await?;
+        outcome.verified = true;
+        outcome.refs = count(&plan, &forced, &refusals);
+        let pushed = outcome.refs.changed() > 0;
+        outcome.verdict = verdict(&plan, &refusals, pushed);
+        outcome.failure = failure_of(self.job, &plan, &refusals);
+        outcome.refused = refusals.into_values().collect();
+        Ok(outcome)
+    }
+
+    /// The destination's refs. One that was made a moment ago may not be known to its git side yet.
+    async fn look(&self) -> Result<Advertisement, Failure> {
+        self.tools.git.ls_remote(self.remote).await.map_err(|failure| {
+            let message = failure.message.replace("the source", "the destination");
+            match failure.reason {
+                Reason::RemoteNotFound if self.created => Failure { reason: Reason::NetworkFailed, message, ..failure },
+                _ => Failure { message, ..failure },
+            }
+        })
+    }
+
+    async fn decide(&self, there: &Advertisement) -> Result<(PushPlan, BTreeSet<BString>), Failure> {
+        let job = self.job;
+        let rules = job.destination.rules(job.cliff, job.accepted);
+        let changes = differences(&job.refs.refs, there, rules.scope);
+        let git = &self.tools.git;
+        let old: BTreeSet<Oid> = changes.iter().filter_map(|update| update.change.before()).collect();
+        let known = if old.is_empty() { old } else { git.known_objects(job.mirror, &old).await? };
+        // What we do not have cannot be contained in what we push.
+        let comparable: Vec<RefUpdate> = changes
+            .iter()
+            .filter(|update| update.change.before().is_some_and(|old| known.contains(&old)))
+            .cloned()
+            .collect();
+        let lost = lost_by_moves(git, job.mirror, &comparable, job.refs).await;
+        let moves = |update: &&RefUpdate| matches!(update.change, Change::Move { .. });
+        let forward: BTreeSet<BString> = comparable
+            .iter()
+            .filter(moves)
+            .filter(|update| !lost.contains(&update.name))
+            .map(|update| update.name.clone())
+            .collect();
+        let forced = changes
+            .iter()
+            .filter(moves)
+            .filter(|update| !forward.contains(&update.name))
+            .map(|update| update.name.clone())
+            .collect();
+        let mut peeled = RefMap::new();
+        if rules.divergence == Divergence::Keep {
+            peeled = git.ls_remote(&Remote::plain(RemoteUrl::file(job.mirror))).await?.peeled;
+        }
+        let ancestry = Ancestry { forward, known, peeled };
+        Ok((decide(&job.refs.refs, there, &ancestry, &rules), forced))
+    }
+
+    /// When the destination's default branch is about to be deleted, the new one must be there and set before.
+    async fn default_branch_first(
+        &self,
+        there: &Advertisement,
+        plan: &mut PushPlan,
+        head: &mut Option<BString>,
+        refusals: &mut Refusals,
+    ) -> Result<(), Failure> {
+        let Some(new) = self.job.head else { return Ok(()) };
+        let Some(old) = &there.head else { return Ok(()) };
+        if !plan.delete.iter().any(|update| update.name == *old) || new == old.as_bstr() {
+            return Ok(());
+        }
+        if let Some(at) = plan.push.iter().position(|update| update.name == new) {
+            let update = plan.push.remove(at);
+            let done = self.send(&[edit(&update)]).await?;
+            plan.push.insert(at, update);
+            let refused = self.refusals(&done);
+            if let Some(refusal) = refused.values().next() {
+                let failure =
+                    Failure::new(refusal.reason, format!("{new} was refused")).with_evidence(&refusal.message);
+                refusals.extend(refused);
+                return Err(failure);
+            }
+            // It is there: what is left of the plan must not push it again with the old lease.
+            plan.push.retain(|update| update.name != new);
+            plan.done.push(RefUpdate { name: new.into(), change: plan_change(there, self.job, new) });
+        }
+        self.set_head(new).await?;
+        *head = Some(new.into());
+        Ok(())
+    }
+
+    async fn default_branch_last(&self, head: &mut Option<BString>, refusals: &Refusals) -> Result<(), Failure> {
+        let Some(new) = self.job.head else { return Ok(()) };
+        if head.as_ref().is_some_and(|head| head == new)
+            || !self.job.refs.refs.contains_key(new)
+            || refusals.contains_key(new)
+        {
+            return Ok(());
+        }
+        self.set_head(new).await?;
+        *head = Some(new.into());
+        Ok(())
+    }
+
+    async fn set_head(&self, branch: &BStr) -> Result<(), Failure> {
+        let short = branch.strip_prefix(b"refs/heads/").unwrap_or(branch).to_str_lossy();
+        if let (Some(forge), Some(target)) = (&self.job.destination.forge, self.target) {
+            return forge.set_default_branch(target, &short).await;
+        }
+        match self.job.destination.directory(self.job.place) {
+            Some(dir) => self.tools.git.set_head(&dir, branch).await,
+            None => {
+                let message = format!("a plain git server's HEAD cannot be set to {short} from here");
+                Err(Failure::new(Reason::PushRejected, message))
+            }
+        }
+    }
+
+    /// Pushes, in slices along history where the whole is too large for the destination.
+    async fn send(&self, edits: &[PushEdit]) -> Result<Pushed, Failure> {
+        let path = &self.job.repo.path;
+        let mut tell = |phase: &str, percent| self.sink.tell(&Event::Phase { path, phase, percent });
+        let git = &self.tools.git;
+        match git.push(self.job.mirror, self.remote, edits, &mut tell).await {
+            Err(failure) if failure.reason == Reason::TooLarge => {
+                slice::push(git, self.job.mirror, self.remote, edits, failure, &mut tell).await
+            }
+            result => result,
+        }
+    }
+
+    fn refusals(&self, done: &Pushed) -> Refusals {
+        let refused = done.results.iter().filter_map(|(name, result)| match result {
+            RefResult::Accepted => None,
+            RefResult::Refused(summary) => {
+                let (reason, words) = classify::classify_ref_rejection(&name.to_str_lossy(), summary, &done.stderr);
+                // Another writer was faster: looking again shows what is there now.
+                let reason = if summary.contains("stale info") { Reason::RefRace } else { reason };
+                let message = crate::secret::redact(words.trim());
+                Some((name.clone(), RefusedRef { name: name.to_string(), reason, message }))
+            }
+        });
+        refused.collect()
+    }
+
+    /// Opens the branch rules that stand in the way, pushes what they refused, and closes them again.
+    async fn open_rules(&self, plan: &PushPlan, refusals: &mut Refusals, outcome: &mut DestinationOutcome) {
+        let (Some(forge), Some(target)) = (&self.job.destination.forge, self.target) else { return };
+        let opener = Opener { job: self.job, forge: forge.as_ref(), target };
+        let by_rule = |refusal: &RefusedRef| refusal.reason == Reason::ProtectedRefRejected;
+        let names: Vec<BString> =
+            refusals.iter().filter(|(_, refusal)| by_rule(refusal)).map(|(name, _)| name.clone()).collect();
+        for name in names {
+            let Some(update) = plan.push.iter().chain(&plan.delete).find(|update| update.name == name) else {
+                continue;
+            };
+            let edit = edit(update);
+            match opener.with_rules_open(update, || self.send(std::slice::from_ref(&edit))).await {
+                Ok(None) => {}
+                Ok(Some(done)) => {
+                    refusals.remove(&name);
+                    refusals.extend(self.refusals(&done));
+                }
+                Err(failure) => {
+                    outcome.notes.push(format!("the rule on {name} stands: {failure}."));
+                    if let Some(refusal) = refusals.get_mut(&name) {
+                        refusal.reason = failure.reason;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Looks again: what the destination advertises is what counts.
+    async fn verify(&self, plan: &PushPlan, before: &Advertisement, refusals: &Refusals) -> Result<(), Failure> {
+        if plan.is_empty() && plan.done.is_empty() {
+            return Ok(());
+        }
+        let scope = self.job.destination.config.refs;
+        let now = in_scope(&self.look().await?.refs, scope);
+        let mut expected = in_scope(&before.refs, scope);
+        for update in plan.push.iter().chain(&plan.delete).chain(&plan.done) {
+            match update.change.after() {
+                _ if refusals.contains_key(&update.name) => {}
+                Some(new) => drop(expected.insert(update.name.clone(), new)),
+                None => drop(expected.remove(&update.name)),
+            }
+        }
+        let touched = plan.push.iter().chain(&plan.delete).chain(&plan.done);
+        let wrong = touched.filter(|update| {
+            !refusals.contains_key(&update.name) && now.get(&update.name) != expected.get(&update.name)
+        });
+        match wrong.map(|update| update.name.to_string()).next() {
+            None => Ok(()),
+            Some(name) => {
+                Err(Failure::new(Reason::RefRace, "the destination does not show what was pushed").with_evidence(name))
+            }
+        }
+    }
+}
+
+fn edit(update: &RefUpdate) -> PushEdit {
+    PushEdit { name: update.name.clone(), seen: update.change.before(), new: update.change.after() }
+}
+
+fn plan_change(there: &Advertisement, job: &PushJob<'_>, name: &BStr) -> Change {
+    match (there.refs.get(name), job.refs.refs.get(name)) {
+        (Some(&old), Some(&new)) => Change::Move { old, new },
+        (None, Some(&new)) => Change::Create { new },
+        (old, None) => Change::Delete { old: old.copied().unwrap_or_else(Oid::null) },
+    }
+}
+
+fn count(plan: &PushPlan, forced: &BTreeSet<BString>, refusals: &Refusals) -> PushCounts {
+    let mut counts =
+        PushCounts { refused: refusals.len(), kept: plan.foreign + plan.diverged.len(), ..PushCounts::default() };
+    let all = plan.push.iter().chain(&plan.delete).chain(&plan.done);
+    for update in all.filter(|update| !refusals.contains_key(&update.name)) {
+        match update.change {
+            Change::Create { .. } => counts.created += 1,
+            Change::Delete { .. } => counts.deleted += 1,
+            Change::Move { .. } if forced.contains(&update.name) => counts.forced += 1,
+            Change::Move { .. } => counts.forwarded += 1,
+        }
+    }
+    counts
+}
+
+fn verdict(plan: &PushPlan, refusals: &Refusals, pushed: bool) -> PushVerdict {
+    match () {
+        () if !refusals.is_empty() => PushVerdict::Refused,
+        () if plan.held.is_some() => PushVerdict::Held,
+        () if !plan.diverged.is_empty() => PushVerdict::Diverged,
+        () if pushed => PushVerdict::Pushed,
+        () => PushVerdict::Current,
+    }
+}
+
+fn failure_of(job: &PushJob<'_>, plan: &PushPlan, refusals: &Refusals) -> Option<Failure> {
+    if let Some(first) = refusals.values().next() {
+        let message = match refusals.len() {
+            1 => format!("{} was refused", first.name),
+            count => format!("{count} refs were refused, {} among them", first.name),
+        };
+        return Some(Failure::new(first.reason, message).with_evidence(&first.message));
+    }
+    if let Some(why) = &plan.held {
+        let hint = format!("when it is meant, run again with --accept-deletions {}.", job.repo.path);
+        let failure = Failure::new(Reason::Held, "nothing was deleted at the destination").with_evidence(why);
+        return Some(failure.with_hint(hint));
+    }
+    plan.diverged.first().map(|first| {
+        let message = format!("{} refs hold commits that the source lacks, and stay", plan.diverged.len());
+        Failure::new(Reason::Diverged, message).with_evidence(first.to_string())
+    })
+}

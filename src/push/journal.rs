@@ -1,0 +1,63 @@
+//! Rules that are open: written down before, so that the next run closes what a killed one left open.
+
+use jiff::Timestamp;
+
+use super::open::Opened;
+use crate::failure::{Failure, Reason};
+use crate::forge::destination::Undo;
+use crate::store::{OpenRule, Store};
+
+/// Writes down that a rule is about to be opened.
+///
+/// # Errors
+/// A store that cannot be written: then nothing may be opened.
+pub(super) async fn note(store: Option<&Store>, destination: &str, undo: &Undo) -> Result<(), Failure> {
+    let Some(store) = store else { return Ok(()) };
+    let text = serde_json::to_value(undo).map_err(|error| {
+        Failure::new(Reason::Unknown, "cannot write a branch rule down").with_evidence(error.to_string())
+    })?;
+    let rule = OpenRule {
+        destination: destination.to_owned(),
+        target: undo.target.clone(),
+        rule: undo.rule.clone(),
+        undo: text,
+        opened_at: Timestamp::now(),
+    };
+    Ok(store.note_open_rule(&rule).await?)
+}
+
+/// Crosses out a rule that is as it was.
+pub(super) async fn forget(store: Option<&Store>, destination: &str, undo: &Undo) -> Result<(), Failure> {
+    let Some(store) = store else { return Ok(()) };
+    Ok(store.forget_open_rule(destination, &undo.target, &undo.rule).await?)
+}
+
+/// Closes what earlier runs left open; returns what a person should know.
+pub async fn repair(store: Option<&Store>, destinations: &[&Opened]) -> Vec<String> {
+    let Some(store) = store else { return Vec::new() };
+    let rules = match store.open_rules().await {
+        Ok(rules) => rules.rows,
+        Err(error) => return vec![error.to_string()],
+    };
+    let mut words = Vec::new();
+    for rule in rules {
+        let name = format!("the rule {} on {}", rule.rule, rule.destination);
+        let open = destinations.iter().find(|open| open.config.id == rule.destination);
+        let (Some(forge), Ok(undo)) =
+            (open.and_then(|open| open.repair.as_ref()), serde_json::from_value::<Undo>(rule.undo.clone()))
+        else {
+            words
+                .push(format!("{name} was left open by a killed run, and its destination is not configured any more."));
+            continue;
+        };
+        let closed = match forge.restore_rule(&undo).await {
+            Ok(()) => forget(Some(store), &rule.destination, &undo).await,
+            Err(failure) => Err(failure),
+        };
+        words.push(match closed {
+            Ok(()) => format!("{name} was left open by a killed run and is closed again."),
+            Err(failure) => format!("{name} was left open by a killed run and cannot be closed: {failure}."),
+        });
+    }
+    words
+}

@@ -1,0 +1,211 @@
+//! The destinations of a run: opened once, with their credentials, rules and the places their repositories go to.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
+use tokio::sync::OnceCell;
+use tokio_util::sync::CancellationToken;
+
+use super::decide::PushRules;
+use crate::config::Cliff;
+use crate::config::destination::{DestinationConfig, DestinationVisibility};
+use crate::config::{Config, Transport};
+use crate::failure::{Failure, Reason};
+use crate::forge::destination::{Destination, open_destination};
+use crate::forge::{self, Connection, PageCache};
+use crate::git::Remote;
+use crate::model::destination::{DestinationKind, Wish};
+use crate::model::{Repo, RepoPath, Visibility};
+use crate::progress::{Event, Sink};
+use crate::secret::{Credential, Secret};
+use crate::tools::Tools;
+use crate::url::RemoteUrl;
+
+/// One destination, ready to be pushed to.
+pub struct Opened {
+    pub config: DestinationConfig,
+    /// The API; `None` for plain git.
+    pub forge: Option<Arc<dyn Destination>>,
+    /// The same, not to be stopped: what was opened is put back also when the run is stopped.
+    pub repair: Option<Arc<dyn Destination>>,
+    token: Option<Secret>,
+    include: GlobSet,
+    exclude: GlobSet,
+    protect: Option<GlobSet>,
+    rolling: GlobSet,
+    own_namespace: OnceCell<String>,
+}
+
+/// Where a repository goes on a destination.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Place {
+    /// On a forge.
+    Path(RepoPath),
+    /// On a plain git server, or in a directory.
+    Url(RemoteUrl),
+}
+
+impl std::fmt::Display for Place {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Place::Path(path) => path.fmt(f),
+            Place::Url(url) => url.fmt(f),
+        }
+    }
+}
+
+impl Opened {
+    /// Opens a destination; only its token is read, nothing is sent.
+    ///
+    /// # Errors
+    /// A token that cannot be read, a CA file that cannot be used.
+    pub async fn open(
+        config: &DestinationConfig,
+        all: &Config,
+        tools: &Tools,
+        sink: &Arc<dyn Sink>,
+    ) -> Result<Self, Failure> {
+        let token = match &config.token {
+            Some(token) => Some(tools.until_stopped(token.read(|name| tools.environment.var(name))).await??),
+            None => None,
+        };
+        let connect = |cancel: CancellationToken| -> Result<Option<Arc<dyn Destination>>, Failure> {
+            let Some(api_url) = config.api_url.clone() else { return Ok(None) };
+            let (sink, name) = (sink.clone(), config.id.clone());
+            let connection = Connection {
+                source_id: config.id.clone(),
+                api_url,
+                token: token.clone(),
+                owners: Vec::new(),
+                ca_file: config.ca_file.clone(),
+                proxy: config.proxy.clone(),
+                timeout: all.timeout,
+                policy: tools.policy,
+                transport_ssh: config.transport == Transport::Ssh,
+                cache: Arc::<PageCache>::default(),
+                cancel,
+                on_retry: Arc::new(move |failure, wait| sink.tell(&Event::Retrying { what: &name, failure, wait })),
+            };
+            open_destination(config.kind, connection).map(|open| Some(Arc::from(open)))
+        };
+        Ok(Opened {
+            forge: connect(tools.stop.clone())?,
+            repair: connect(CancellationToken::new())?,
+            include: globs(&config.include, true),
+            exclude: globs(&config.exclude, true),
+            protect: config.protect.as_ref().map(|patterns| globs(patterns, false)),
+            rolling: globs(&config.rolling, false),
+            own_namespace: OnceCell::new(),
+            token,
+            config: config.clone(),
+        })
+    }
+
+    /// Whether this repository goes there.
+    pub fn wants(&self, repo: &Repo) -> bool {
+        let name = repo.path.to_string();
+        (self.include.is_empty() || self.include.is_match(&name)) && !self.exclude.is_match(&name)
+    }
+
+    /// Where this repository goes.
+    ///
+    /// # Errors
+    /// A name that may not be there, or a forge that does not tell who the token's user is.
+    pub async fn place(&self, repo: &Repo) -> Result<Place, Failure> {
+        let fill = |text: &str| text.replace("{namespace}", &repo.path.namespace()).replace("{name}", repo.path.name());
+        if let Some(url) = &self.config.url {
+            let unusable = |why: String| Failure::new(Reason::Held, format!("cannot make the URL of its place: {why}"));
+            let url = RemoteUrl::parse(&fill(url).replace("//{", "/{")).map_err(|error| unusable(error.to_string()))?;
+            return Ok(Place::Url(url));
+        }
+        let mut namespace = fill(&self.config.namespace);
+        if namespace.is_empty() {
+            let own = || async {
+                match &self.forge {
+                    Some(forge) => forge.own_namespace().await,
+                    None => Ok(String::new()),
+                }
+            };
+            namespace = self.own_namespace.get_or_try_init(own).await?.clone();
+        }
+        let path = RepoPath::new(namespace.trim_matches('/'), &fill(&self.config.name));
+        path.map(Place::Path).map_err(|error| {
+            Failure::new(Reason::Held, format!("{namespace}/{} cannot be its place: {error}", fill(&self.config.name)))
+        })
+    }
+
+    /// How git reaches a repository there.
+    pub fn remote(&self, url: &RemoteUrl) -> Remote {
+        let origin = match &self.config.api_url {
+            Some(api) => Some(forge::web_origin(api)),
+            None => url.origin().cloned(),
+        };
+        let credential = self.token.as_ref().zip(origin).map(|(token, origin)| Credential {
+            origin,
+            user: self.config.user.clone(),
+            secret: token.clone(),
+        });
+        Remote { url: url.clone(), credential, ca_file: self.config.ca_file.clone(), proxy: self.config.proxy.clone() }
+    }
+
+    /// How a repository is made there.
+    pub fn wish(&self, repo: &Repo, path: &RepoPath) -> Wish {
+        let visibility = match self.config.visibility {
+            DestinationVisibility::Private => Visibility::Private,
+            DestinationVisibility::Internal => Visibility::Internal,
+            DestinationVisibility::Public => Visibility::Public,
+            DestinationVisibility::Same => repo.visibility,
+        };
+        Wish {
+            path: path.clone(),
+            visibility,
+            description: repo.description.clone(),
+            default_branch: repo.default_branch.clone(),
+        }
+    }
+
+    /// The rules by which refs are pushed.
+    pub fn rules(&self, cliff: Cliff, accepted: bool) -> PushRules {
+        PushRules {
+            scope: self.config.refs,
+            divergence: self.config.divergence,
+            protect: self.protect.clone(),
+            rolling: self.rolling.clone(),
+            prune: self.config.prune,
+            cliff,
+            accepted,
+        }
+    }
+
+    /// A text that is another when the rules are: then other refs may belong there.
+    pub fn digest(&self) -> String {
+        let config = &self.config;
+        format!("{:?} {:?} {:?} {:?} {}", config.refs, config.divergence, config.protect, config.rolling, config.prune)
+    }
+
+    /// The directory of a destination on this machine; repositories are made there without any API.
+    pub fn directory(&self, place: &Place) -> Option<PathBuf> {
+        match place {
+            Place::Url(url) if self.config.kind == DestinationKind::Git => url.as_file().map(PathBuf::from),
+            _ => None,
+        }
+    }
+}
+
+/// Globs as they were checked with the configuration; those on repositories ignore case and keep within one part.
+fn globs(patterns: &[String], repositories: bool) -> GlobSet {
+    let mut set = GlobSetBuilder::new();
+    for pattern in patterns {
+        match GlobBuilder::new(pattern).case_insensitive(repositories).literal_separator(repositories).build() {
+            Ok(glob) => {
+                set.add(glob);
+            }
+            Err(error) => tracing::error!("the pattern `{pattern}` matches nothing: {error}"),
+        }
+    }
+    set.build().unwrap_or_else(|error| {
+        tracing::error!("the patterns match nothing: {error}");
+        GlobSet::empty()
+    })
+}

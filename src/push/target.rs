@@ -1,0 +1,95 @@
+//! The repository at a destination: found, or made where it is known to be missing.
+
+use std::path::Path;
+
+use super::PushJob;
+use super::open::Place;
+use crate::failure::{Failure, Reason};
+use crate::git::Remote;
+use crate::model::destination::Target;
+use crate::tools::Tools;
+
+/// A repository that can be pushed to.
+pub(super) struct Resolved {
+    pub remote: Remote,
+    /// What the forge says of it; `None` for plain git.
+    pub target: Option<Target>,
+    pub created: bool,
+}
+
+/// Why there is none.
+pub(super) enum NotThere {
+    /// It would be made, if this were no dry run.
+    Planned,
+    Failed(Failure),
+}
+
+impl From<Failure> for NotThere {
+    fn from(failure: Failure) -> Self {
+        NotThere::Failed(failure)
+    }
+}
+
+/// Finds the repository or makes it. Only a clear "it does not exist" lets it be made.
+pub(super) async fn resolve(job: &PushJob<'_>, tools: &Tools) -> Result<Resolved, NotThere> {
+    match job.place {
+        Place::Path(path) => {
+            let Some(forge) = &job.destination.forge else {
+                return Err(Failure::new(Reason::Unknown, format!("{path} has no forge")).into());
+            };
+            let (target, created) = match forge.find(path).await? {
+                Some(target) => (target, false),
+                None if !job.destination.config.create => {
+                    let message = format!("{path} does not exist there, and `create` is off");
+                    return Err(Failure::new(Reason::RemoteNotFound, message).into());
+                }
+                None if job.dry_run => return Err(NotThere::Planned),
+                None => (forge.create(&job.destination.wish(job.repo, path)).await?, true),
+            };
+            takes_pushes(&target)?;
+            Ok(Resolved { remote: job.destination.remote(&target.url), target: Some(target), created })
+        }
+        Place::Url(url) => {
+            let remote = job.destination.remote(url);
+            let created = match job.destination.directory(job.place) {
+                Some(dir) if !dir.exists() => {
+                    if !job.destination.config.create {
+                        let message = format!("{} does not exist, and `create` is off", dir.display());
+                        return Err(Failure::new(Reason::RemoteNotFound, message).into());
+                    }
+                    if job.dry_run {
+                        return Err(NotThere::Planned);
+                    }
+                    make_directory(&dir, tools).await?;
+                    true
+                }
+                _ => false,
+            };
+            Ok(Resolved { remote, target: None, created })
+        }
+    }
+}
+
+fn takes_pushes(target: &Target) -> Result<(), Failure> {
+    if target.archived {
+        let failure = Failure::new(Reason::Archived, format!("{} is archived there and takes no pushes", target.path));
+        return Err(failure.with_hint("unarchive it, or exclude the repository from this destination."));
+    }
+    if target.pull_mirror {
+        let message = format!("{} pulls from elsewhere by itself and takes no pushes", target.path);
+        let hint = "turn its pull mirroring off, or name another namespace for this destination.";
+        return Err(Failure::new(Reason::PushRejected, message).with_hint(hint));
+    }
+    Ok(())
+}
+
+/// Makes a bare repository: complete under another name first.
+async fn make_directory(dir: &Path, tools: &Tools) -> Result<(), Failure> {
+    let broken = |error| Failure::local(format!("cannot make {}", dir.display()), &error);
+    let parent = dir.parent().unwrap_or(Path::new("/"));
+    std::fs::create_dir_all(parent).map_err(broken)?;
+    let folder = tempfile::Builder::new().prefix(".holocron-").tempdir_in(parent).map_err(broken)?;
+    let fresh = folder.path().join("new.git");
+    tools.git.init_bare(&fresh).await?;
+    std::fs::rename(&fresh, dir).map_err(broken)
+}
