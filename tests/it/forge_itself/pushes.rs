@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::support::{BareDestination, Dialect, Fault, Forge, Repo, Run, Service, Sshd, TestEnv, noise};
+use crate::support::{BareDestination, Dialect, Fault, Forge, Protection, Repo, Run, Service, Sshd, TestEnv, noise};
 
 /// A source on disk and a destination on a forge.
 struct Push {
@@ -182,6 +182,28 @@ async fn faults_strike_the_push_and_no_step_before_it() {
     day.forge.fault(Fault::cut_in_body(0).on_git("acme/target").service(Service::Push).after(1));
     assert_refused(&day.push(&["main"]).await, "unexpected disconnect");
     assert_eq!(day.target.tip("main"), day.source.tip("main"));
+}
+
+#[tokio::test]
+async fn a_thousand_refs_pass_the_rules_or_are_refused_one_by_one() {
+    let day = Push::new().await;
+    day.source.many_refs(1_000);
+    day.forge.speak(Dialect::Gitlab);
+    day.target.protect("main", Protection::default());
+    day.push(&["refs/heads/*:refs/heads/*"]).await.assert_code(0);
+    assert_eq!(day.target.refs().len(), 1_002);
+
+    day.forge.speak(Dialect::Github);
+    day.target.protect("many/*", Protection::default());
+    // No source has a name that begins so: --prune makes deletions of all.
+    let refused = day.push(&["--prune", "refs/heads/main:refs/heads/main", "+refs/heads/no*:refs/heads/*"]).await;
+    assert_eq!(
+        refused.stdout.matches("[remote rejected] (protected branch hook declined)").count(),
+        1_000,
+        "{refused}"
+    );
+    // `dev` is gone, the protected ones and `main` are there.
+    assert_eq!(day.target.refs().len(), 1_001);
 }
 
 #[tokio::test]

@@ -19,11 +19,7 @@ pub(super) fn read(ask: &Ask) -> Reply {
     };
     match rest {
         ["branches", branch] => match record.tip(branch) {
-            Some(tip) => Reply::ok(json!({
-                "name": branch, "commit": {"sha": tip, "url": format!("{}/commits/{tip}", protection::url(ask, record))},
-                "protected": protection::of_branch(record, branch).is_some(), "protection": {"enabled": false},
-                "protection_url": format!("{}/protection", protection::branch_url(ask, record, branch)),
-            })),
+            Some(tip) => Reply::ok(protection::branch(ask, record, branch, &tip)),
             None => message(404, "Branch not found"),
         },
         ["branches", branch, "protection", rest @ ..] => protection::read(ask, record, branch, rest),

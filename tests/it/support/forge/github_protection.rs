@@ -4,7 +4,7 @@ use serde_json::{Map, Value, json};
 
 use super::api::{Ask, Reply, encode_path};
 use super::github::{ROOT, account, message};
-use super::model::{AccountKind, Affiliation, Record};
+use super::model::{AccountKind, Affiliation, Record, time};
 use super::protection::{Protection, Rule, fits};
 use super::write::Write;
 
@@ -26,6 +26,24 @@ pub(super) fn url(ask: &Ask, record: &Record) -> String {
 
 pub(super) fn branch_url(ask: &Ask, record: &Record, branch: &str) -> String {
     format!("{}/branches/{}", url(ask, record), encode_path(branch))
+}
+
+/// A branch by itself; of its commit only the names are true.
+pub(super) fn branch(ask: &Ask, record: &Record, name: &str, tip: &str) -> Value {
+    let (url, web) = (format!("{}/commits/{tip}", url(ask, record)), ask.web_url(record));
+    let who = json!({"name": "Test", "email": "test@example.test", "date": time(record.pushed)});
+    let tree = json!({"sha": tip, "url": url});
+    let commit = json!({
+        "sha": tip, "node_id": "C_1", "url": url, "html_url": format!("{web}/commit/{tip}"), "comments_url": url,
+        "commit": {"url": url, "author": who, "committer": who, "message": "", "comment_count": 0, "tree": tree},
+        "author": null, "committer": null, "parents": [],
+    });
+    let own = branch_url(ask, record, name);
+    json!({
+        "name": name, "commit": commit, "_links": {"html": format!("{web}/tree/{name}"), "self": own},
+        "protected": of_branch(record, name).is_some(), "protection": {"enabled": of_branch(record, name).is_some()},
+        "protection_url": format!("{own}/protection"),
+    })
 }
 
 /// The rule that holds for a branch: its own, or the oldest pattern that fits.
@@ -192,7 +210,11 @@ fn shown(ask: &Ask, record: &Record, branch: &str, rule: &Protection) -> Value {
         let url = format!("{base}/required_pull_request_reviews");
         for name in ["dismissal_restrictions", "bypass_pull_request_allowances"] {
             if let Some(given) = reviews.get(name).cloned() {
-                reviews[name] = shown_people(ask, &given);
+                let mut people = shown_people(ask, &given);
+                for (key, path) in [("url", ""), ("users_url", "/users"), ("teams_url", "/teams")] {
+                    people[key] = json!(format!("{base}/{name}{path}"));
+                }
+                reviews[name] = people;
             }
         }
         reviews["url"] = json!(url);
@@ -215,10 +237,15 @@ fn shown_people(ask: &Ask, given: &Value) -> Value {
     let users = list("users").filter_map(|name| ask.model.find_account(name)).map(|user| account(ask, user));
     let team = |name: &str| {
         json!({"id": 1, "node_id": "T_1", "name": name, "slug": name, "description": null, "permission": "push",
-            "privacy": "closed", "url": "", "html_url": "", "members_url": "", "repositories_url": "", "parent": null})
+            "privacy": "closed", "type": "organization", "url": "", "html_url": "", "members_url": "", "repositories_url": "", "parent": null})
+    };
+    let owner = ask.viewer.as_deref().and_then(|user| ask.model.find_account(user)).map(|user| account(ask, user));
+    let app = |name: &str| {
+        json!({"id": 1, "slug": name, "node_id": "A_1", "owner": owner, "name": name, "description": "", "external_url": "",
+            "html_url": "", "created_at": time(0), "updated_at": time(0), "permissions": {}, "events": []})
     };
     json!({"users": users.collect::<Vec<_>>(), "teams": list("teams").map(team).collect::<Vec<_>>(),
-        "apps": list("apps").map(|name| json!({"id": 1, "slug": name, "name": name})).collect::<Vec<_>>()})
+        "apps": list("apps").map(app).collect::<Vec<_>>()})
 }
 
 /// `/rules/branches/{branch}`: the active rules of all rulesets.
