@@ -42,6 +42,8 @@ pub struct Inventory {
     pub damaged: BTreeSet<PathBuf>,
     /// Repositories in the storage that the store knows nothing of, and the URLs they came from.
     pub unrecorded: BTreeMap<PathBuf, Option<RemoteUrl>>,
+    /// Mirrors that some destination has not got as it should.
+    pub behind: HashSet<MirrorKey>,
     /// How to reach the repositories of each source.
     pub access: HashMap<String, Access>,
 }

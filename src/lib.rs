@@ -37,6 +37,7 @@ use std::sync::Arc;
 use config::Config;
 use error::Error;
 use progress::{Event, Sink};
+use push::fan::Fan;
 use report::Report;
 use run::Runner;
 use session::Session;
@@ -53,6 +54,12 @@ pub async fn mirror(config: &Config, tools: &Tools, session: &Session, sink: &Ar
     let mut report = Report::new(tools.now(), &config.storage);
     let memory = session.recall(&mut report.warnings).await?;
     let mut inventory = discover::discover(config, tools, &memory.records, &memory.pages, sink).await;
+    let mut fan = Fan::open(config, memory.destinations, tools, sink).await;
+    if !config.dry_run {
+        report.warnings.extend(fan.repair(session.store()).await);
+    }
+    fan.assign(&inventory.repos).await;
+    inventory.behind = fan.behind(inventory.repos.iter());
     let plan = plan::plan(config, &tools.storage, &inventory, &memory.records, tools.now());
     sink.tell(&Event::Planned { mirrors: plan.mirrors(), to_do: plan.tasks.len() });
     if !plan.tasks.is_empty() {
@@ -60,7 +67,7 @@ pub async fn mirror(config: &Config, tools: &Tools, session: &Session, sink: &Ar
     }
     report.source_failures = std::mem::take(&mut inventory.failures);
     report.refused = std::mem::take(&mut inventory.refused);
-    let runner = Runner::new(config, tools, sink.as_ref(), &inventory, &memory.records, session);
+    let runner = Runner::new(config, tools, sink.as_ref(), &inventory, &memory.records, session, &fan);
     report.dry_run = config.dry_run;
     session.lend_lock(true)?;
     report.outcomes = if config.dry_run { runner.preview(plan).await } else { runner.run(plan).await };

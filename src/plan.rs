@@ -86,6 +86,8 @@ pub enum Why {
     Empty,
     /// Its mirror does not look whole.
     Damaged,
+    /// A destination has not got it as it should.
+    Behind,
     /// Its mirror has just come to its place: the record needs the new name.
     Moved,
     /// Its refs have not been compared for long, or were asked to be.
@@ -102,6 +104,7 @@ impl fmt::Display for Why {
             Why::Recent => "it was pushed to recently",
             Why::Empty => "it was empty",
             Why::Damaged => "its mirror does not look whole",
+            Why::Behind => "a destination is behind",
             Why::Moved => "its mirror has moved",
             Why::Full => "a full comparison is due",
         })
@@ -317,6 +320,9 @@ impl Planner<'_> {
         }
         if arriving {
             return Some(Why::Moved);
+        }
+        if self.inventory.behind.contains(&record.key) {
+            return Some(Why::Behind);
         }
         // Within the window after a push the listing may not show the next one yet (GitLab updates its time once an
         // hour), so a look taken then proves less than one taken later.

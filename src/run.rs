@@ -16,8 +16,9 @@ use crate::mirror::checkout::{self, Checkout};
 use crate::mirror::decide::Rules;
 use crate::mirror::{self, Job, adopt};
 use crate::model::{MirrorKey, Outcome, Repo, Verdict};
-use crate::plan::{Eviction, Move, Plan, Settled, Task};
+use crate::plan::{Eviction, Move, Plan, Settled, Task, Why};
 use crate::progress::{Event, Sink};
+use crate::push::fan::{Fan, Turn};
 use crate::session::Session;
 use crate::store::{Backoff, MirrorRecord, Store, after};
 use crate::tools::Tools;
@@ -29,6 +30,8 @@ pub struct Runner<'a> {
     pub sink: &'a dyn Sink,
     pub inventory: &'a Inventory,
     pub records: HashMap<&'a MirrorKey, &'a MirrorRecord>,
+    /// Where mirrors go beside the local disk.
+    pub fan: &'a Fan,
     /// Where results are remembered; a dry run has nowhere.
     pub store: Option<&'a Store>,
     /// Since when we are alone in the storage.
@@ -47,13 +50,14 @@ impl<'a> Runner<'a> {
         inventory: &'a Inventory,
         records: &'a [MirrorRecord],
         session: &'a Session,
+        fan: &'a Fan,
     ) -> Self {
         let folders: BTreeSet<&String> = inventory.repos.iter().map(|repo| &repo.folder).collect();
         let hosts = folders.into_iter().map(|folder| (folder.clone(), Semaphore::new(config.per_host))).collect();
         let records = records.iter().map(|record| (&record.key, record)).collect();
         let refused = Mutex::default();
         let (store, alone_since) = (session.store(), session.alone_since());
-        Runner { config, tools, sink, inventory, records, store, alone_since, hosts, refused }
+        Runner { config, tools, sink, inventory, records, fan, store, alone_since, hosts, refused }
     }
 
     /// Carries out the whole plan and returns every mirror's outcome.
@@ -285,7 +289,22 @@ impl<'a> Runner<'a> {
             None if self.config.checkout => self.check_out(&mut outcome).await,
             _ => {}
         }
+        self.push(task, &mut outcome).await;
         outcome
+    }
+
+    async fn push(&self, task: &Task, outcome: &mut Outcome) {
+        let dir = self.tools.storage.path(&outcome.mirror);
+        let turn = Turn {
+            repo: &task.repo,
+            dir: &dir,
+            outcome,
+            accepted: task.accepted,
+            full: self.config.full || task.why == Why::Full,
+        };
+        let pushed = self.fan.push(&turn, self.config, self.store, self.tools, self.sink).await;
+        outcome.degraded |= pushed.iter().any(|destination| !destination.verdict.in_step());
+        outcome.destinations = pushed;
     }
 
     /// Makes the checkout of a mirror that needs no git otherwise, when there is none.
@@ -320,7 +339,10 @@ impl<'a> Runner<'a> {
         match mirror::preview(&job, self.tools, self.sink).await {
             Ok((verdict, refs, lines)) => {
                 notes.extend(lines);
-                Outcome { notes, refs, ..Outcome::new(&task.repo, verdict) }
+                let mut outcome = Outcome { notes, refs, ..Outcome::new(&task.repo, verdict) };
+                outcome.mirror.clone_from(&job.place);
+                self.push(task, &mut outcome).await;
+                outcome
             }
             Err(failure) => Outcome { notes, ..Outcome::failed(&task.repo, failure) },
         }

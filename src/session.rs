@@ -11,7 +11,7 @@ use crate::failure::Failure;
 use crate::forge::{CachedPage, PageCache};
 use crate::report::Report;
 use crate::storage::{Lock, Storage};
-use crate::store::{MirrorRecord, Rows, Store, StoredPage};
+use crate::store::{DestinationRecord, MirrorRecord, Rows, Store, StoredPage};
 use crate::tools::Tools;
 
 /// The right to work in a storage, and the memory that goes with it.
@@ -29,6 +29,7 @@ pub struct Session {
 #[derive(Debug)]
 pub struct Memory {
     pub records: Vec<MirrorRecord>,
+    pub destinations: Vec<DestinationRecord>,
     pub pages: Arc<PageCache>,
 }
 
@@ -89,9 +90,10 @@ impl Session {
     pub async fn recall(&self, warnings: &mut Vec<String>) -> Result<Memory, Error> {
         warnings.append(&mut self.warnings.lock().unwrap_or_else(PoisonError::into_inner));
         let Some(store) = &self.store else {
-            return Ok(Memory { records: Vec::new(), pages: Arc::default() });
+            return Ok(Memory { records: Vec::new(), destinations: Vec::new(), pages: Arc::default() });
         };
         let records = readable(store.mirrors().await?, warnings);
+        let destinations = readable(store.destinations().await?, warnings);
         let pages = readable(store.pages().await?, warnings).into_iter().map(|page| CachedPage {
             reader: page.source,
             url: page.url,
@@ -99,7 +101,7 @@ impl Session {
             next: page.next,
             body: page.body,
         });
-        Ok(Memory { records, pages: Arc::new(PageCache::load(pages.collect())) })
+        Ok(Memory { records, destinations, pages: Arc::new(PageCache::load(pages.collect())) })
     }
 
     /// Writes down the run and the listings' pages. What cannot be written is only told: the results themselves were

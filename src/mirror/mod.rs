@@ -23,7 +23,7 @@ use crate::tools::Tools;
 
 use self::decide::Rules;
 use self::update::Head;
-pub(crate) use self::update::forced as lost_by_moves;
+pub(crate) use self::update::{forced as lost_by_moves, is_shallow};
 
 /// One mirror to work on.
 #[derive(Debug)]

@@ -161,7 +161,7 @@ fn count(take: &[RefUpdate], delete: &[RefUpdate], forced: &BTreeSet<BString>) -
 }
 
 /// Whether the repository `dir` lacks the history before some of its commits.
-pub(super) fn is_shallow(dir: &Path) -> bool {
+pub(crate) fn is_shallow(dir: &Path) -> bool {
     fs::metadata(dir.join("shallow")).is_ok_and(|data| data.len() > 0)
 }
 

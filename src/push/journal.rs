@@ -7,23 +7,24 @@ use crate::failure::{Failure, Reason};
 use crate::forge::destination::Undo;
 use crate::store::{OpenRule, Store};
 
-/// Writes down that a rule is about to be opened.
+/// Writes down that a rule is about to be opened; returns how it is to be put back, which is as it was before the first
+/// run that opened it and did not live to close it.
 ///
 /// # Errors
 /// A store that cannot be written: then nothing may be opened.
-pub(super) async fn note(store: Option<&Store>, destination: &str, undo: &Undo) -> Result<(), Failure> {
-    let Some(store) = store else { return Ok(()) };
-    let text = serde_json::to_value(undo).map_err(|error| {
+pub(super) async fn note(store: Option<&Store>, destination: &str, undo: &Undo) -> Result<Undo, Failure> {
+    let Some(store) = store else { return Ok(undo.clone()) };
+    let unreadable = |error: serde_json::Error| {
         Failure::new(Reason::Unknown, "cannot write a branch rule down").with_evidence(error.to_string())
-    })?;
+    };
     let rule = OpenRule {
         destination: destination.to_owned(),
         target: undo.target.clone(),
         rule: undo.rule.clone(),
-        undo: text,
+        undo: serde_json::to_value(undo).map_err(unreadable)?,
         opened_at: Timestamp::now(),
     };
-    Ok(store.note_open_rule(&rule).await?)
+    serde_json::from_value(store.note_open_rule(&rule).await?.undo).map_err(unreadable)
 }
 
 /// Crosses out a rule that is as it was.

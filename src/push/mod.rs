@@ -4,6 +4,7 @@
 
 mod act;
 pub mod decide;
+pub mod fan;
 pub mod journal;
 pub mod open;
 mod protect;

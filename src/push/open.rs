@@ -181,7 +181,9 @@ impl Opened {
     /// A text that is another when the rules are: then other refs may belong there.
     pub fn digest(&self) -> String {
         let config = &self.config;
-        format!("{:?} {:?} {:?} {:?} {}", config.refs, config.divergence, config.protect, config.rolling, config.prune)
+        let place = (config.kind, &config.api_url, &config.namespace, &config.name, &config.url);
+        let rules = (config.refs, config.divergence, &config.protect, &config.rolling, config.prune);
+        format!("{place:?} {rules:?}")
     }
 
     /// The directory of a destination on this machine; repositories are made there without any API.

@@ -69,9 +69,9 @@ impl Opener<'_> {
     {
         for undo in rules {
             if policy == ProtectedBranches::Restore {
-                journal::note(self.job.store, &self.job.destination.config.id, undo).await?;
+                let noted = journal::note(self.job.store, &self.job.destination.config.id, undo).await?;
                 // Counted as open before it is: half an opening must be closed, too.
-                opened.push(undo.clone());
+                opened.push(noted);
             }
             self.forge.open_rule(undo, need).await?;
         }

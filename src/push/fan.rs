@@ -1,0 +1,250 @@
+//! All destinations of a run: which mirror goes where, and each mirror pushed to all of them side by side.
+
+use std::collections::{HashMap, HashSet};
+use std::fs;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::path::Path;
+use std::sync::Arc;
+
+use bstr::{BString, ByteSlice};
+use futures_util::future::join_all;
+use jiff::Timestamp;
+
+use super::decide::in_scope;
+use super::open::{Opened, Place};
+use super::{PushJob, bring_up, journal, skipped};
+use crate::config::Config;
+use crate::failure::{Failure, Reason};
+use crate::forge::web_origin;
+use crate::git::refs::LocalRefs;
+use crate::mirror::is_shallow;
+use crate::model::destination::{DestinationOutcome, PushVerdict};
+use crate::model::{MirrorKey, Outcome, Repo, Status};
+use crate::progress::Sink;
+use crate::store::{DestinationRecord, Store};
+use crate::tools::Tools;
+
+/// The destinations of a run and what is remembered of them.
+#[derive(Default)]
+pub struct Fan {
+    ways: Vec<Way>,
+    records: HashMap<(MirrorKey, String), DestinationRecord>,
+}
+
+/// One destination, as far as it could be opened.
+struct Way {
+    id: String,
+    opened: Result<Opened, Failure>,
+    /// Where each repository goes, or why it goes nowhere.
+    places: HashMap<MirrorKey, Result<Place, Failure>>,
+}
+
+/// What a mirror is when its destinations' turn comes.
+pub struct Turn<'a> {
+    pub repo: &'a Repo,
+    /// The mirror's directory.
+    pub dir: &'a Path,
+    pub outcome: &'a Outcome,
+    pub accepted: bool,
+    /// The destinations are asked although nothing seems to have changed.
+    pub full: bool,
+}
+
+impl Fan {
+    /// Opens the destinations of the configuration; one that cannot be opened fails for each mirror, and for no other.
+    pub async fn open(config: &Config, records: Vec<DestinationRecord>, tools: &Tools, sink: &Arc<dyn Sink>) -> Self {
+        let ways = join_all(config.destinations.iter().map(|destination| async {
+            let opened = Opened::open(destination, config, tools, sink).await;
+            Way { id: destination.id.clone(), opened, places: HashMap::new() }
+        }));
+        let key = |record: DestinationRecord| ((record.key.clone(), record.destination.clone()), record);
+        Fan { ways: ways.await, records: records.into_iter().map(key).collect() }
+    }
+
+    /// Whether there is any destination.
+    pub fn is_empty(&self) -> bool {
+        self.ways.is_empty()
+    }
+
+    /// Closes branch rules that a killed run left open; returns what a person should know.
+    pub async fn repair(&self, store: Option<&Store>) -> Vec<String> {
+        let opened: Vec<&Opened> = self.ways.iter().filter_map(|way| way.opened.as_ref().ok()).collect();
+        journal::repair(store, &opened).await
+    }
+
+    /// Finds the place of each repository, and refuses those that two of them would share.
+    pub async fn assign(&mut self, repos: &[Repo]) {
+        for way in &mut self.ways {
+            let Ok(opened) = &way.opened else { continue };
+            let mut taken: HashMap<String, MirrorKey> = HashMap::new();
+            for repo in repos.iter().filter(|repo| opened.wants(repo)) {
+                let mut place = opened.place(repo).await.and_then(|place| not_itself(opened, repo, place));
+                if let Ok(found) = &place
+                    && let Some(other) = taken.insert(found.to_string().to_lowercase(), repo.key())
+                {
+                    let failure = shared(found);
+                    way.places.insert(other, Err(failure.clone()));
+                    place = Err(failure);
+                }
+                way.places.insert(repo.key(), place);
+            }
+        }
+    }
+
+    /// The mirrors that some destination has not got as it should, as far as is remembered.
+    pub fn behind<'a>(&self, repos: impl Iterator<Item = &'a Repo>) -> HashSet<MirrorKey> {
+        let settled = |way: &Way, key: &MirrorKey| match (&way.opened, way.places.get(key)) {
+            (Ok(opened), Some(Ok(_))) => self
+                .records
+                .get(&(key.clone(), way.id.clone()))
+                .is_some_and(|record| record.verdict.in_step() && record.rules.starts_with(&opened.digest())),
+            // It does not go there.
+            (Ok(_), None) => true,
+            _ => false,
+        };
+        repos.map(Repo::key).filter(|key| !self.ways.iter().all(|way| settled(way, key))).collect()
+    }
+
+    /// Pushes one mirror to every destination it goes to; one that fails holds no other back.
+    pub async fn push(
+        &self,
+        turn: &Turn<'_>,
+        config: &Config,
+        store: Option<&Store>,
+        tools: &Tools,
+        sink: &dyn Sink,
+    ) -> Vec<DestinationOutcome> {
+        let key = turn.repo.key();
+        let ready = match self.ways.is_empty() {
+            true => return Vec::new(),
+            false => ready(turn, config, tools).await,
+        };
+        let pushes = self.ways.iter().filter_map(|way| {
+            let place = match (&way.opened, way.places.get(&key)) {
+                (Ok(_), None) => return None,
+                (Err(failure), _) => Err(failure.clone()),
+                (Ok(opened), Some(place)) => place.clone().map(|place| (opened, place)),
+            };
+            Some((way, place))
+        });
+        join_all(pushes.map(|(way, place)| self.push_one(way, place, turn, &ready, config, (store, tools, sink)))).await
+    }
+
+    async fn push_one(
+        &self,
+        way: &Way,
+        place: Result<(&Opened, Place), Failure>,
+        turn: &Turn<'_>,
+        ready: &Result<(LocalRefs, Option<BString>), Failure>,
+        config: &Config,
+        (store, tools, sink): (Option<&Store>, &Tools, &dyn Sink),
+    ) -> DestinationOutcome {
+        let (opened, place) = match place {
+            Ok(found) => found,
+            Err(failure) => return DestinationOutcome::failed(&way.id, turn.repo.path.to_string(), failure),
+        };
+        let (refs, head) = match ready {
+            Ok(ready) => ready,
+            Err(failure) => return skipped(opened, &place.to_string(), failure),
+        };
+        let key = (turn.repo.key(), way.id.clone());
+        let rules = format!("{} refs {}", opened.digest(), fingerprint(opened, refs, head.as_ref()));
+        let known = self.records.get(&key).filter(|record| record.verdict.in_step() && record.rules == rules);
+        if let Some(record) = known.filter(|_| !turn.full) {
+            return DestinationOutcome::new(&way.id, &record.place, PushVerdict::Current);
+        }
+        let job = PushJob {
+            repo: turn.repo,
+            mirror: turn.dir,
+            refs,
+            head: head.as_ref().map(|head| head.as_bstr()),
+            destination: opened,
+            place: &place,
+            cliff: config.cliff,
+            accepted: turn.accepted,
+            store,
+            dry_run: config.dry_run,
+        };
+        let mut outcome = bring_up(&job, tools, sink).await;
+        if let Some(store) = store {
+            let record = record(self.records.get(&key), key.0, &outcome, rules, tools.now());
+            if let Err(error) = store.record_destination(&record).await {
+                outcome.failure.get_or_insert(error.into());
+            }
+        }
+        outcome
+    }
+}
+
+/// The mirror's refs and HEAD, when it may be pushed on.
+async fn ready(turn: &Turn<'_>, config: &Config, tools: &Tools) -> Result<(LocalRefs, Option<BString>), Failure> {
+    if turn.outcome.verdict.status() != Status::Success {
+        let nothing = || Failure::new(Reason::Unknown, "the mirror is not up to date");
+        return Err(turn.outcome.failure.clone().unwrap_or_else(nothing));
+    }
+    if is_shallow(turn.dir) {
+        let message = "the source is shallow: a history that is cut off is not mirrored on as if it were whole";
+        return Err(Failure::new(Reason::Held, message).with_hint("complete the source with `git fetch --unshallow`."));
+    }
+    if config.dry_run && !turn.dir.is_dir() {
+        return Ok((LocalRefs::default(), None));
+    }
+    let refs = tools.git.local_refs(turn.dir).await?;
+    let head = fs::read(turn.dir.join("HEAD")).ok();
+    let branch =
+        head.as_deref().and_then(|text| text.strip_prefix(b"ref: ")).map(|name| BString::from(name.trim_ascii()));
+    Ok((refs, branch))
+}
+
+/// A number that is another when the refs that belong there are. It only says "as before", so that a clash, which is
+/// made up for by the next full comparison, is worth its shortness.
+fn fingerprint(opened: &Opened, refs: &LocalRefs, head: Option<&BString>) -> String {
+    let mut hasher = DefaultHasher::new();
+    in_scope(&refs.refs, opened.config.refs).hash(&mut hasher);
+    head.hash(&mut hasher);
+    format!("{:016x}", hasher.finish())
+}
+
+fn record(
+    previous: Option<&DestinationRecord>,
+    key: MirrorKey,
+    outcome: &DestinationOutcome,
+    rules: String,
+    now: Timestamp,
+) -> DestinationRecord {
+    let last = previous.and_then(|record| record.last_success);
+    DestinationRecord {
+        key,
+        destination: outcome.destination.clone(),
+        place: outcome.place.clone(),
+        rules,
+        verdict: outcome.verdict,
+        failure: outcome.failure.clone(),
+        last_attempt: now,
+        last_success: if outcome.verdict.in_step() { Some(now) } else { last },
+    }
+}
+
+/// Refuses a place that is the repository's own.
+fn not_itself(opened: &Opened, repo: &Repo, place: Place) -> Result<Place, Failure> {
+    let same = match &place {
+        Place::Path(path) => {
+            let folder = opened.config.api_url.as_ref().map(|api| web_origin(api).folder());
+            folder.as_deref() == Some(&repo.folder) && path.to_string().eq_ignore_ascii_case(&repo.path.to_string())
+        }
+        Place::Url(url) => url.same_repo(&repo.url),
+    };
+    match same {
+        false => Ok(place),
+        true => {
+            let failure = Failure::new(Reason::Held, format!("{place} is the source itself: nothing was pushed"));
+            Err(failure.with_hint("give the destination another `namespace`."))
+        }
+    }
+}
+
+fn shared(place: &Place) -> Failure {
+    let message = format!("two repositories would land in {place}: neither was pushed there");
+    let hint = "put `{namespace}` into the destination's namespace or name, or exclude one of them.";
+    Failure::new(Reason::Held, message).with_hint(hint)
+}
