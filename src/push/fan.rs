@@ -5,6 +5,7 @@ use std::fs;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bstr::{BString, ByteSlice};
 use futures_util::future::join_all;
@@ -23,6 +24,9 @@ use crate::model::{MirrorKey, Outcome, Repo, Status};
 use crate::progress::Sink;
 use crate::store::{DestinationRecord, Store};
 use crate::tools::Tools;
+
+/// How long a destination that failed is left alone under `--watch`, as long as nothing new is to be pushed.
+const REST: Duration = Duration::from_secs(15 * 60);
 
 /// The destinations of a run and what is remembered of them.
 #[derive(Default)]
@@ -115,10 +119,11 @@ impl Fan {
         sink: &dyn Sink,
     ) -> Vec<DestinationOutcome> {
         let key = turn.repo.key();
-        let ready = match self.ways.is_empty() {
-            true => return Vec::new(),
-            false => ready(turn, config, tools).await,
-        };
+        // What was not tried, or is kept back by its forge, is no reason to speak of destinations.
+        if self.ways.is_empty() || turn.outcome.verdict.status() == Status::Skipped {
+            return Vec::new();
+        }
+        let ready = ready(turn, config, tools).await;
         let pushes = self.ways.iter().filter_map(|way| {
             let place = match (&way.opened, way.places.get(&key)) {
                 (Ok(_), None) => return None,
@@ -149,9 +154,17 @@ impl Fan {
         };
         let key = (turn.repo.key(), way.id.clone());
         let rules = format!("{} refs {}", opened.digest(), fingerprint(opened, refs, head.as_ref()));
-        let known = self.records.get(&key).filter(|record| record.verdict.in_step() && record.rules == rules);
-        if let Some(record) = known.filter(|_| !turn.full) {
-            return DestinationOutcome::new(&way.id, &record.place, PushVerdict::Current);
+        let known = self.records.get(&key).filter(|record| record.rules == rules && !turn.full);
+        match known {
+            Some(record) if record.verdict.in_step() => {
+                return DestinationOutcome::new(&way.id, &record.place, PushVerdict::Current);
+            }
+            // It failed with just these refs a moment ago: under --watch it is given a rest.
+            Some(record) if config.watch && tools.since(record.last_attempt) < REST => {
+                let outcome = DestinationOutcome::new(&way.id, &record.place, record.verdict);
+                return DestinationOutcome { failure: record.failure.clone(), ..outcome };
+            }
+            _ => {}
         }
         let job = PushJob {
             repo: turn.repo,
