@@ -1,10 +1,17 @@
 //! What is remembered of a mirror on one destination.
 
 use jiff::Timestamp;
+use serde::Deserialize as _;
+use serde::de::IntoDeserializer as _;
+use serde::de::value::Error as ValueError;
 
+use super::Store;
+use super::error::StoreError;
+use super::rows::{Columns, Rows, read_all};
 use crate::failure::Failure;
 use crate::model::MirrorKey;
 use crate::model::destination::PushVerdict;
+use crate::secret::redact;
 
 /// The last known state of one mirror on one destination.
 #[derive(Debug, Clone, PartialEq)]
@@ -20,4 +27,73 @@ pub struct DestinationRecord {
     pub failure: Option<Failure>,
     pub last_attempt: Timestamp,
     pub last_success: Option<Timestamp>,
+}
+
+pub(super) const ALL: &str = "
+    SELECT folder, id, destination, place, rules, verdict, failure, last_attempt, last_success
+    FROM destinations ORDER BY folder, id, destination";
+
+const PUT: &str = "
+    INSERT INTO destinations (folder, id, destination, place, rules, verdict, failure, last_attempt, last_success)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
+    ON CONFLICT (folder, id, destination) DO UPDATE SET
+        place = excluded.place, rules = excluded.rules, verdict = excluded.verdict, failure = excluded.failure,
+        last_attempt = excluded.last_attempt, last_success = excluded.last_success";
+
+impl Store {
+    /// Reads all that is known of mirrors on destinations, ordered by mirror and destination.
+    ///
+    /// A row that cannot be read is left out and named in [`Rows::ignored`]: that destination counts as never pushed to,
+    /// so it is looked at anew and its row rewritten.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub async fn destinations(&self) -> Result<Rows<DestinationRecord>, StoreError> {
+        let mut connection = self.connection.lock().await;
+        let rows = sqlx::query(ALL).fetch_all(&mut *connection).await.map_err(self.error("read"))?;
+        Ok(read_all("destinations", &["folder", "id", "destination"], &rows, read))
+    }
+
+    /// Records one mirror on one destination; it is on the disk when this returns.
+    ///
+    /// # Errors
+    /// When the database cannot be written; the former record stands then.
+    pub async fn record_destination(&self, record: &DestinationRecord) -> Result<(), StoreError> {
+        let fail = self.error("write");
+        let failure = record.failure.as_ref().map(serde_json::to_string).transpose();
+        let failure = failure.map_err(|error| fail(sqlx::Error::Encode(error.into())))?;
+        let mut connection = self.connection.lock().await;
+        sqlx::query(PUT)
+            .bind(&record.key.folder)
+            .bind(&record.key.id)
+            .bind(&record.destination)
+            // A remote URL has no user info left; its query may still hold a token.
+            .bind(redact(&record.place))
+            .bind(&record.rules)
+            .bind(record.verdict.as_str())
+            .bind(failure)
+            .bind(record.last_attempt.to_string())
+            .bind(record.last_success.map(|time| time.to_string()))
+            .execute(&mut *connection)
+            .await
+            .map_err(fail)?;
+        Ok(())
+    }
+}
+
+fn read(row: &Columns<'_>) -> Result<DestinationRecord, String> {
+    Ok(DestinationRecord {
+        key: MirrorKey { folder: row.text("folder")?, id: row.text("id")? },
+        destination: row.text("destination")?,
+        place: row.text("place")?,
+        rules: row.text("rules")?,
+        verdict: verdict(&row.text("verdict")?)?,
+        failure: row.json("failure")?,
+        last_attempt: row.parsed("last_attempt")?.ok_or("column `last_attempt` is empty")?,
+        last_success: row.parsed("last_success")?,
+    })
+}
+
+fn verdict(name: &str) -> Result<PushVerdict, String> {
+    PushVerdict::deserialize(name.into_deserializer()).map_err(|error: ValueError| format!("column `verdict`: {error}"))
 }

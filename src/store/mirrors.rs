@@ -5,7 +5,7 @@ use std::path::{Component, Path, PathBuf};
 use serde::Deserialize as _;
 use serde::de::IntoDeserializer as _;
 use serde::de::value::Error as ValueError;
-use sqlx::{Connection as _, SqliteConnection};
+use sqlx::SqliteConnection;
 
 use super::Store;
 use super::error::StoreError;
@@ -54,35 +54,6 @@ impl Store {
     pub async fn record(&self, record: &MirrorRecord) -> Result<(), StoreError> {
         let mut connection = self.connection.lock().await;
         put(&mut connection, record).await.map_err(self.error("write"))
-    }
-
-    /// Records many mirrors in one transaction: all of them, or none.
-    ///
-    /// # Errors
-    /// As [`Store::record`].
-    pub async fn record_all(&self, records: &[MirrorRecord]) -> Result<(), StoreError> {
-        let fail = self.error("write");
-        let mut connection = self.connection.lock().await;
-        let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await.map_err(&fail)?;
-        for record in records {
-            put(&mut transaction, record).await.map_err(&fail)?;
-        }
-        transaction.commit().await.map_err(&fail)
-    }
-
-    /// Forgets one mirror; nothing happens to the mirror itself.
-    ///
-    /// # Errors
-    /// When the database cannot be written.
-    pub async fn forget(&self, key: &MirrorKey) -> Result<(), StoreError> {
-        let mut connection = self.connection.lock().await;
-        sqlx::query("DELETE FROM mirrors WHERE folder = $1 AND id = $2")
-            .bind(&key.folder)
-            .bind(&key.id)
-            .execute(&mut *connection)
-            .await
-            .map_err(self.error("write"))?;
-        Ok(())
     }
 }
 

@@ -1,12 +1,15 @@
-//! What was there last time: the last result per mirror, the history of runs, and listing pages with their ETags.
+//! What was there last time: the last result per mirror and destination, the history of runs, listing pages with their
+//! ETags, and the journal of branch rules that are open for a push.
 //!
 //! It is one SQLite file, and a cache: the mirrors on disk are the truth. So a damaged store is moved aside and built
 //! anew, while one of a newer version is refused untouched. Queries use `$1` placeholders and plain SQL that Postgres
 //! understands too; only the schema, its version and the checks are SQLite's own.
 
+mod destination;
 mod error;
 mod file;
 mod mirrors;
+mod open_rules;
 mod pages;
 mod record;
 mod rows;
@@ -22,7 +25,9 @@ use sqlx::{ConnectOptions as _, Connection as _, SqliteConnection};
 use tempfile::TempDir;
 use tokio::sync::Mutex;
 
+pub use destination::DestinationRecord;
 pub use error::StoreError;
+pub use open_rules::OpenRule;
 pub use pages::StoredPage;
 pub use record::{Backoff, MirrorRecord, after};
 pub use rows::{Ignored, Rows};

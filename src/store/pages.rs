@@ -95,20 +95,6 @@ impl Store {
             .map_err(&fail)?;
         transaction.commit().await.map_err(&fail)
     }
-
-    /// Forgets all pages of one source: its next listing asks for everything.
-    ///
-    /// # Errors
-    /// When the database cannot be written.
-    pub async fn forget_pages(&self, source: &str) -> Result<(), StoreError> {
-        let mut connection = self.connection.lock().await;
-        sqlx::query("DELETE FROM pages WHERE source = $1")
-            .bind(source)
-            .execute(&mut *connection)
-            .await
-            .map_err(self.error("write"))?;
-        Ok(())
-    }
 }
 
 /// All of one length, so that their order as text is their order in time.

@@ -126,8 +126,8 @@ impl MirrorRecord {
 
 /// The record that follows from an outcome in which git or the forge was asked about this repository.
 ///
-/// - A success covers the listing's `pushed_at` and default branch and ends all trouble; a degraded one covers
-///   nothing, so that it is tried again.
+/// - A success covers the listing's `pushed_at` and default branch and ends all trouble; a degraded one, or one that did
+///   not reach every destination, covers nothing, so that it is tried again.
 /// - A failure keeps what the last success covered and sets the time before which a new try is not worth it. A held
 ///   mirror has no such time: the source may be whole again at any moment, and looking is cheap.
 /// - A mirror that was not tried keeps its record.
@@ -159,14 +159,16 @@ pub fn after(
     };
     match outcome.verdict {
         Verdict::Cloned | Verdict::Updated | Verdict::Current | Verdict::Empty => {
-            let covered = match outcome.degraded {
+            // Also a destination that our own stopping left out has to be tried again.
+            let degraded = outcome.degraded || outcome.destinations.iter().any(|one| !one.verdict.in_step());
+            let covered = match degraded {
                 true => (tried.pushed_at, tried.default_branch),
                 false => (repo.pushed_at, repo.default_branch.clone()),
             };
             MirrorRecord {
                 pushed_at: covered.0,
                 default_branch: covered.1,
-                degraded: outcome.degraded,
+                degraded,
                 failures_in_a_row: 0,
                 retry_at: None,
                 last_success: Some(now),
@@ -200,6 +202,7 @@ fn later(now: Timestamp, wait: Duration) -> Timestamp {
 mod tests {
     use super::*;
     use crate::failure::Reason;
+    use crate::model::destination::{DestinationOutcome, PushVerdict};
     use crate::model::{RefCounts, RepoState, Visibility};
     use crate::url::RemoteUrl;
 
@@ -336,6 +339,22 @@ mod tests {
         assert!(!degraded.covers(&repo(MONDAY)));
         let outcome = Outcome { degraded: true, ..Outcome::new(&repo(TUESDAY), Verdict::Updated) };
         assert_eq!(after(Some(&before), &repo(TUESDAY), &outcome, at(NOW), BACKOFF).pushed_at, Some(at(MONDAY)));
+    }
+
+    #[test]
+    fn a_success_that_did_not_reach_every_destination_is_tried_again() {
+        let to = |verdict| Outcome {
+            destinations: vec![
+                DestinationOutcome::new("gitlab", "acme/alpha", PushVerdict::Pushed),
+                DestinationOutcome::new("codeberg", "acme/alpha", verdict),
+            ],
+            ..Outcome::new(&repo(MONDAY), Verdict::Updated)
+        };
+        let covers = |verdict| after(None, &repo(MONDAY), &to(verdict), at(NOW), BACKOFF).covers(&repo(MONDAY));
+        assert!(covers(PushVerdict::Current));
+        for verdict in [PushVerdict::Failed, PushVerdict::Refused, PushVerdict::Skipped] {
+            assert!(!covers(verdict), "{verdict:?}");
+        }
     }
 
     #[test]

@@ -7,7 +7,8 @@ use sqlx::{AssertSqlSafe, Connection as _, SqliteConnection};
 use super::error::StoreError;
 
 /// Each step brings the schema from its own index to the next version; steps are never changed once released.
-pub(super) const STEPS: &[&str] = &["
+pub(super) const STEPS: &[&str] = &[
+    "
     CREATE TABLE mirrors (
         folder            TEXT    NOT NULL,
         id                TEXT    NOT NULL,
@@ -48,7 +49,30 @@ pub(super) const STEPS: &[&str] = &["
         used_at TEXT NOT NULL,
         PRIMARY KEY (source, url)
     );
-"];
+",
+    "
+    CREATE TABLE destinations (
+        folder       TEXT NOT NULL,
+        id           TEXT NOT NULL,
+        destination  TEXT NOT NULL,
+        place        TEXT NOT NULL,
+        rules        TEXT NOT NULL,
+        verdict      TEXT NOT NULL,
+        failure      TEXT,
+        last_attempt TEXT NOT NULL,
+        last_success TEXT,
+        PRIMARY KEY (folder, id, destination)
+    ) WITHOUT ROWID;
+    CREATE TABLE open_rules (
+        destination TEXT NOT NULL,
+        target      TEXT NOT NULL,
+        rule        TEXT NOT NULL,
+        undo        TEXT NOT NULL,
+        opened_at   TEXT NOT NULL,
+        PRIMARY KEY (destination, target, rule)
+    ) WITHOUT ROWID;
+",
+];
 
 /// The schema version that this program writes.
 pub(super) const VERSION: i64 = STEPS.len() as i64;
@@ -101,7 +125,9 @@ pub(super) async fn check(connection: &mut SqliteConnection, path: &Path) -> Res
 /// # Errors
 /// [`StoreError::Damaged`] when one is missing.
 pub(super) async fn check_tables(connection: &mut SqliteConnection, path: &Path) -> Result<(), StoreError> {
-    for sql in [super::mirrors::ALL, super::runs::RECENT, super::pages::ALL] {
+    let all =
+        [super::mirrors::ALL, super::runs::RECENT, super::pages::ALL, super::destination::ALL, super::open_rules::ALL];
+    for sql in all {
         // Preparing a statement looks every name in it up.
         sqlx::Executor::prepare(&mut *connection, sqlx::SqlSafeStr::into_sql_str(sql))
             .await
