@@ -112,7 +112,7 @@ mod tests {
         ns/first: auth_failed: the server refused the token.
           HTTP 401
         ns/000, ns/001, ns/002 and 197 more: auth_failed: not tried: the token was refused before.
-          hint: check the token of this source: it is missing, wrong or expired.
+          hint: check the token: it is missing, wrong or expired.
         ");
         assert!(render(&entries, Detail::Everything, Paint::Plain).contains("ns/198, ns/199: auth_failed"));
     }

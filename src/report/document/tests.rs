@@ -94,7 +94,7 @@ fn the_document_has_its_version_and_every_mirror_sorted_by_name() {
             "reason": "auth_failed",
             "message": "the server refused the token",
             "evidence": "HTTP 401",
-            "hint": "check the token of this source: it is missing, wrong or expired."
+            "hint": "check the token: it is missing, wrong or expired."
           },
           "notes": [],
           "destinations": []

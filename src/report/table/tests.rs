@@ -117,7 +117,7 @@ fn sources_that_failed_stand_first_and_in_the_summary() {
     insta::assert_snapshot!(plain(&report), @"
     source gitlab: auth_failed: the server refused the token.
       HTTP 401
-      hint: check the token of this source: it is missing, wrong or expired.
+      hint: check the token: it is missing, wrong or expired.
     organisation acme of source github: forbidden: it wants single sign-on.
       hint: give the token access to this repository, or exclude the repository.
     warning: the store was damaged and is new; every mirror was looked at.
@@ -207,7 +207,7 @@ fn a_destination_whose_token_was_refused_is_told_once_for_all_mirrors() {
     };
     insta::assert_snapshot!(plain(&report((0..200).map(skipped).collect())), @"
     ns/000 → gitlab, ns/001 → gitlab, ns/002 → gitlab and 197 more: auth_failed: not tried: the token was refused before.
-      hint: check the token of this source: it is missing, wrong or expired.
+      hint: check the token: it is missing, wrong or expired.
 
     200 mirrors: 200 current, 200 of them degraded; at destinations: 200 skipped; nothing received in 4.2 s.
     ");
