@@ -1,6 +1,6 @@
 //! From the command line to the exit code: each command, wired up.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::convert::Infallible;
 use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
@@ -13,8 +13,9 @@ use crate::config::{self, ColorChoice, Config, Environment, Loaded, MirrorArgs, 
 use crate::error::{Error, exit};
 use crate::failure::Reason;
 use crate::git::{Git, Settings, askpass};
+use crate::model::MirrorKey;
 use crate::progress::{self, Screen, Sink, Style};
-use crate::report::status::{self, StatusRow};
+use crate::report::status::{self, DestinationStatus, StatusRow};
 use crate::report::{Interrupt, Report, View};
 use crate::retry::Policy;
 use crate::session::Session;
@@ -101,14 +102,22 @@ fn show_status(args: StatusArgs) -> Result<u8, Error> {
     let args = MirrorArgs::from(args);
     let config = config::load_for(&args, &env, Purpose::Look)?.config;
     let storage = Storage::at(&config.storage);
-    let rows = runtime()?.block_on(async {
-        let Some(store) = Session::look(&storage).await? else { return Ok::<_, Error>(Vec::new()) };
-        let records = store.mirrors().await?;
-        records.ignored.iter().for_each(|row| tracing::warn!("{row}"));
-        Ok(records.rows)
+    let (records, mut destinations) = runtime()?.block_on(async {
+        let Some(store) = Session::look(&storage).await? else { return Ok::<_, Error>(Default::default()) };
+        let (records, pushed) = (store.mirrors().await?, store.destinations().await?);
+        records.ignored.iter().chain(&pushed.ignored).for_each(|row| tracing::warn!("{row}"));
+        let mut destinations: HashMap<MirrorKey, Vec<DestinationStatus>> = HashMap::new();
+        for record in pushed.rows {
+            destinations.entry(record.key.clone()).or_default().push(record.into());
+        }
+        Ok((records.rows, destinations))
     })?;
     let now = Timestamp::now();
-    let rows: Vec<_> = rows.into_iter().map(|record| status_row(record, &storage, &config, now)).collect();
+    let row = |record: MirrorRecord| {
+        let destinations = destinations.remove(&record.key).unwrap_or_default();
+        StatusRow { destinations, ..status_row(record, &storage, &config, now) }
+    };
+    let rows: Vec<_> = records.into_iter().map(row).collect();
     let color = config.output.color;
     print(&if args.json {
         status::json(&rows, now)
@@ -136,6 +145,7 @@ fn status_row(record: MirrorRecord, storage: &Storage, config: &Config, now: Tim
         failures_in_a_row: record.failures_in_a_row,
         gone_since: record.gone_since,
         fresh: record.last_success.is_some_and(|last| now.duration_since(last) <= limit),
+        destinations: Vec::new(),
     }
 }
 

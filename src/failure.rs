@@ -106,7 +106,7 @@ impl Reason {
     /// What the user can do about it, in one sentence, where there is one answer.
     pub fn hint(self) -> Option<&'static str> {
         Some(match self {
-            Reason::AuthFailed => "check the token of this source: it is missing, wrong or expired.",
+            Reason::AuthFailed => "check the token: it is missing, wrong or expired.",
             Reason::Forbidden => "give the token access to this repository, or exclude the repository.",
             Reason::NetworkFailed => "check the network, the proxy and the host name; the next run tries again.",
             Reason::RemoteNotFound => "the repository was deleted or renamed, or the token may not see it.",

@@ -382,9 +382,14 @@ impl Outcome {
         Outcome { failure: Some(failure), ..Outcome::new(repo, verdict) }
     }
 
+    /// Whether something beside the mirror is behind: a destination, or what `degraded` was set for.
+    pub fn is_degraded(&self) -> bool {
+        self.degraded || self.destinations.iter().any(destination::DestinationOutcome::is_behind)
+    }
+
     /// Whether a person has to look (exit code 3).
     pub fn needs_attention(&self) -> bool {
-        self.degraded || self.failure.is_some()
+        self.is_degraded() || self.failure.is_some()
     }
 }
 

@@ -104,6 +104,15 @@ pub fn count(number: usize, noun: &str) -> String {
     }
 }
 
+/// Returns at most so many names: `a, b, c and 197 more`.
+pub fn list(names: &[&str], most: usize) -> String {
+    let shown = names.iter().take(most).copied().collect::<Vec<_>>().join(", ");
+    match names.len().saturating_sub(most) {
+        0 => shown,
+        more => format!("{shown} and {more} more"),
+    }
+}
+
 /// Returns an amount of bytes in binary units: `12.3 MiB`.
 pub fn bytes(amount: u64) -> String {
     ByteSize(amount).display().iec().to_string()

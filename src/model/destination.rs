@@ -6,7 +6,7 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{RepoPath, Visibility};
+use super::{RepoPath, Status, Visibility};
 use crate::failure::{Failure, Reason};
 use crate::url::RemoteUrl;
 
@@ -103,6 +103,15 @@ impl PushVerdict {
         }
     }
 
+    /// The contract's coarser word.
+    pub fn status(self) -> Status {
+        match self {
+            PushVerdict::Pushed | PushVerdict::Current => Status::Success,
+            PushVerdict::Diverged | PushVerdict::Held | PushVerdict::Refused | PushVerdict::Failed => Status::Failed,
+            PushVerdict::Skipped => Status::Skipped,
+        }
+    }
+
     /// Whether the destination is in step.
     pub fn in_step(self) -> bool {
         matches!(self, PushVerdict::Pushed | PushVerdict::Current)
@@ -185,5 +194,11 @@ impl DestinationOutcome {
             _ => PushVerdict::Failed,
         };
         DestinationOutcome { failure: Some(failure), ..Self::new(destination, place, verdict) }
+    }
+
+    /// Whether the destination is not in step; one that our own stopping left out is none that is behind.
+    pub fn is_behind(&self) -> bool {
+        let stopped = self.failure.as_ref().is_some_and(|failure| failure.reason == Reason::Cancelled);
+        !self.verdict.in_step() && !stopped
     }
 }

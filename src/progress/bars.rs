@@ -17,6 +17,7 @@ use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::lines::lasting;
 use super::{Event, Screen, Sink};
+use crate::model::destination::DestinationOutcome;
 use crate::model::{Outcome, RepoPath, Status};
 use crate::text::{Detail, Paint, clean, count};
 
@@ -43,6 +44,8 @@ struct Overall {
     mirrors: usize,
     done: usize,
     failed: usize,
+    /// Safe here, but a destination is behind.
+    behind: usize,
 }
 
 impl Bars {
@@ -80,7 +83,7 @@ impl Bars {
             return;
         }
         let bar = self.bars.add(ProgressBar::no_length().with_style(whole_line()));
-        let overall = Overall { bar, mirrors, done: 0, failed: 0 };
+        let overall = Overall { bar, mirrors, done: 0, failed: 0, behind: 0 };
         overall.draw();
         state.overall = Some(overall);
     }
@@ -91,7 +94,9 @@ impl Bars {
         }
         if let Some(overall) = &mut state.overall {
             overall.done += 1;
-            overall.failed += usize::from(outcome.verdict.status() == Status::Failed);
+            let failed = outcome.verdict.status() == Status::Failed;
+            overall.failed += usize::from(failed);
+            overall.behind += usize::from(!failed && outcome.destinations.iter().any(DestinationOutcome::is_behind));
             overall.draw();
             if overall.done >= overall.mirrors {
                 self.clear(state);
@@ -174,7 +179,8 @@ impl Overall {
             })
             .collect();
         let failed = if self.failed > 0 { format!(", {} failed", self.failed) } else { String::new() };
-        self.bar.set_message(format!("{}/{}{failed}  [{gauge}]", self.done, count(self.mirrors, "mirror")));
+        let behind = if self.behind > 0 { format!(", {} behind", self.behind) } else { String::new() };
+        self.bar.set_message(format!("{}/{}{failed}{behind}  [{gauge}]", self.done, count(self.mirrors, "mirror")));
     }
 }
 
@@ -251,6 +257,20 @@ mod tests {
         ns/a: failed: server_error: the server answered 500.
         ns/c: updated: 0.4 s.
         a line of the log
+        ");
+    }
+
+    #[test]
+    fn a_destination_that_is_behind_stays_above_the_bars_and_is_counted() {
+        let (terminal, bars) = bars(80);
+        bars.tell(&Event::Planned { mirrors: 2, to_do: 1 });
+        let failure = Failure::new(Reason::ServerError, "the server answered 503");
+        let mut behind = outcome("a", Verdict::Current);
+        behind.destinations = vec![DestinationOutcome::failed("gitlab", "ns/a", failure)];
+        bars.tell(&Event::Finished { outcome: &behind });
+        insta::assert_snapshot!(terminal.contents(), @"
+        ns/a → gitlab: failed: server_error: the server answered 503.
+        1/2 mirrors, 1 behind  [==========>         ]
         ");
     }
 

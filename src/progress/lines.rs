@@ -1,11 +1,15 @@
-//! Progress as plain lines: one for each mirror that changed, failed or is held, one for each listing and each retry.
+//! Progress as plain lines: one for each mirror that changed, failed or is held, one for each destination where it
+//! changed or is behind, one for each listing and each retry.
 
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
+use super::destinations::{self, REFS};
 use super::{Event, Screen, Sink};
 use crate::failure::Failure;
+use crate::model::destination::DestinationOutcome;
 use crate::model::{Outcome, Status, Verdict};
-use crate::text::{Detail, Paint, Tone, bytes, clean, count, duration, refs_changed, sentence};
+use crate::text::{Detail, Paint, Tone, bytes, clean, count, duration, list, refs_changed, sentence};
 
 /// Tells a run's events as lines.
 #[derive(Debug)]
@@ -66,7 +70,7 @@ pub(super) fn lasting(event: &Event<'_>, detail: Detail, paint: Paint) -> Vec<St
             clean(&failure.message).trim_end_matches('.'),
             duration(*wait)
         )],
-        Event::Finished { outcome } if detail == Detail::Everything || is_news(outcome) => finished(outcome, paint),
+        Event::Finished { outcome } => finished(outcome, detail, paint),
         Event::Warning { text } => {
             vec![format!("{}: {}", paint.dress(Tone::Warning, "warning"), sentence(&clean(text)))]
         }
@@ -79,19 +83,39 @@ pub(super) fn lasting(event: &Event<'_>, detail: Detail, paint: Paint) -> Vec<St
 /// Skipped ones share a cause that was told before; the report lists them together.
 fn is_news(outcome: &Outcome) -> bool {
     let changed = matches!(outcome.verdict, Verdict::Cloned | Verdict::Updated | Verdict::Failed | Verdict::Held);
-    let attention = outcome.needs_attention() && outcome.verdict != Verdict::Skipped;
+    // A destination that is behind has a line of its own.
+    let attention =
+        (destinations::is_degraded_itself(outcome) || outcome.failure.is_some()) && outcome.verdict != Verdict::Skipped;
     changed || attention || !outcome.notes.is_empty()
 }
 
-fn finished(outcome: &Outcome, paint: Paint) -> Vec<String> {
+/// The line of the mirror and its notes, then those of its destinations, each when it is worth one.
+fn finished(outcome: &Outcome, detail: Detail, paint: Paint) -> Vec<String> {
     let name = clean(&outcome.path.to_string());
-    let word = paint.dress(tone(outcome), &result(outcome));
-    let done = if outcome.verdict.status() == Status::Success { done(outcome) } else { String::new() };
-    let why = outcome.failure.as_ref().map_or_else(String::new, |failure| why(outcome.verdict, failure));
-    let head: Vec<String> =
-        [format!("{name}: {word}"), done, why].into_iter().filter(|part| !part.is_empty()).collect();
-    let notes = outcome.notes.iter().map(|note| format!("{name}: {}", sentence(&clean(note))));
-    [sentence(&head.join(": "))].into_iter().chain(notes).collect()
+    let everything = detail == Detail::Everything;
+    let mut lines = Vec::new();
+    if everything || is_news(outcome) {
+        let word = paint.dress(tone(outcome), &result(outcome));
+        let done = if outcome.verdict.status() == Status::Success { done(outcome) } else { String::new() };
+        let why = outcome.failure.as_ref().map_or_else(String::new, |failure| why(outcome.verdict.as_str(), failure));
+        lines.push(line(&name, &word, &[done, why]));
+        lines.extend(outcome.notes.iter().map(|note| format!("{name}: {}", sentence(&clean(note)))));
+    }
+    for one in outcome.destinations.iter().filter(|one| everything || destinations::is_news(one)) {
+        let name = format!("{name} → {}", clean(&one.destination));
+        let word = paint.dress(destinations::tone(one), &destinations::result(one));
+        let is_done = one.verdict.in_step() || one.refs.changed() > 0;
+        let done = if is_done { facts([destinations::refs_changed(one), took(one.duration)]) } else { String::new() };
+        lines.push(line(&name, &word, &[done, why_there(one)]));
+        lines.extend(one.notes.iter().map(|note| format!("{name}: {}", sentence(&clean(note)))));
+    }
+    lines
+}
+
+/// `name: word: fact: fact.`; facts that are empty are left out.
+fn line(name: &str, word: &str, facts: &[String]) -> String {
+    let facts: String = facts.iter().filter(|fact| !fact.is_empty()).map(|fact| format!(": {fact}")).collect();
+    sentence(&format!("{name}: {word}{facts}"))
 }
 
 /// `+3 ~2, 12.3 MiB, 0.4 s`.
@@ -101,22 +125,37 @@ fn done(outcome: &Outcome) -> String {
         _ => refs_changed(&outcome.refs),
     };
     let received = if outcome.received > 0 { bytes(outcome.received) } else { String::new() };
-    let took = if outcome.duration.is_zero() { String::new() } else { duration(outcome.duration) };
-    [refs, received, took].into_iter().filter(|fact| !fact.is_empty()).collect::<Vec<_>>().join(", ")
+    facts([refs, received, took(outcome.duration)])
 }
 
-fn why(verdict: Verdict, failure: &Failure) -> String {
+fn facts<const N: usize>(facts: [String; N]) -> String {
+    facts.into_iter().filter(|fact| !fact.is_empty()).collect::<Vec<_>>().join(", ")
+}
+
+fn took(span: Duration) -> String {
+    if span.is_zero() { String::new() } else { duration(span) }
+}
+
+/// The first of what went wrong at a destination; the report has the rest.
+fn why_there(outcome: &DestinationOutcome) -> String {
+    let troubles = destinations::troubles(outcome);
+    let Some(first) = troubles.first() else { return String::new() };
+    let refs = if first.refs.is_empty() { String::new() } else { format!(" ({})", clean(&list(&first.refs, REFS))) };
+    why(outcome.verdict.as_str(), &first.failure) + &refs
+}
+
+fn why(verdict: &str, failure: &Failure) -> String {
     let message = clean(&failure.message);
     match failure.reason.as_str() {
         // `held: held: …` would say it twice.
-        reason if reason == verdict.as_str() => message,
+        reason if reason == verdict => message,
         reason => format!("{reason}: {message}"),
     }
 }
 
 /// Returns the word for how a mirror came out: `updated`, `updated, degraded`.
 pub(crate) fn result(outcome: &Outcome) -> String {
-    let degraded = if outcome.degraded { ", degraded" } else { "" };
+    let degraded = if outcome.is_degraded() { ", degraded" } else { "" };
     format!("{}{degraded}", outcome.verdict.as_str())
 }
 
@@ -125,7 +164,7 @@ pub(crate) fn tone(outcome: &Outcome) -> Tone {
     match outcome.verdict {
         Verdict::Failed => Tone::Bad,
         Verdict::Held => Tone::Warning,
-        _ if outcome.degraded => Tone::Warning,
+        _ if outcome.is_degraded() => Tone::Warning,
         Verdict::Cloned | Verdict::Updated => Tone::Good,
         Verdict::Current | Verdict::Empty => Tone::Faint,
         Verdict::Gone | Verdict::Unavailable | Verdict::Skipped => Tone::Neutral,
@@ -134,13 +173,12 @@ pub(crate) fn tone(outcome: &Outcome) -> Tone {
 
 #[cfg(test)]
 pub(super) mod tests {
-    use std::time::Duration;
-
     use proptest::prelude::*;
 
     use super::super::screen::Paper;
     use super::*;
     use crate::failure::Reason;
+    use crate::model::destination::{PushCounts, PushVerdict, RefusedRef};
     use crate::model::{MirrorKey, RefCounts, RepoPath};
     use crate::text::is_unprintable;
 
@@ -226,6 +264,57 @@ pub(super) mod tests {
         ns/behind: updated, degraded: 0.4 s: local_failed: the checkout was edited.
         ns/current: current: 0.4 s.
         warning: the store was rebuilt.
+        ");
+    }
+
+    /// Refs that were pushed, refused, and a destination that is down, skipped or in step.
+    fn pushed() -> [Outcome; 3] {
+        let refs = |created, refused| PushCounts { created, refused, ..PushCounts::default() };
+        let there = |id: &str, verdict| DestinationOutcome {
+            duration: Duration::from_millis(400),
+            ..DestinationOutcome::new(id, "ns/x", verdict)
+        };
+        let refused = |number: usize| RefusedRef {
+            name: format!("refs/heads/{number}"),
+            reason: Reason::PushRejected,
+            message: "pre-receive hook declined".into(),
+        };
+        let mut both = outcome("both", Verdict::Updated);
+        both.destinations = vec![
+            DestinationOutcome { refs: refs(3, 0), created: true, ..there("gitlab", PushVerdict::Pushed) },
+            DestinationOutcome {
+                refs: refs(49, 5),
+                refused: (0..5).map(refused).collect(),
+                ..there("codeberg", PushVerdict::Refused)
+            },
+        ];
+        let mut down = outcome("down", Verdict::Current);
+        let failure = Failure::new(Reason::ServerError, "the server answered 503");
+        down.destinations = vec![
+            DestinationOutcome { failure: Some(failure.clone()), ..there("gitlab", PushVerdict::Failed) },
+            DestinationOutcome { failure: Some(failure), ..there("codeberg", PushVerdict::Skipped) },
+        ];
+        let mut same = outcome("same", Verdict::Current);
+        same.destinations = vec![there("gitlab", PushVerdict::Current)];
+        [both, down, same]
+    }
+
+    #[test]
+    fn a_destination_that_changed_or_is_behind_has_a_line_of_its_own() {
+        let outcomes = pushed();
+        let events = outcomes.each_ref().map(|outcome| Event::Finished { outcome });
+        insta::assert_snapshot!(told(Detail::Changes, Paint::Plain, &events), @"
+        ns/both: updated, degraded: 0.4 s.
+        ns/both → gitlab: pushed, created: +3, 0.4 s.
+        ns/both → codeberg: refused 5: +49, 0.4 s: push_rejected: pre-receive hook declined (refs/heads/0, refs/heads/1, refs/heads/2 and 2 more).
+        ns/down → gitlab: failed: server_error: the server answered 503.
+        ");
+        insta::assert_snapshot!(told(Detail::Everything, Paint::Plain, &events[1..]), @"
+        ns/down: current, degraded: 0.4 s.
+        ns/down → gitlab: failed: server_error: the server answered 503.
+        ns/down → codeberg: skipped: server_error: the server answered 503.
+        ns/same: current: 0.4 s.
+        ns/same → gitlab: current: 0.4 s.
         ");
     }
 

@@ -1,6 +1,7 @@
 //! What a run tells while it works, and who listens.
 
 mod bars;
+pub(crate) mod destinations;
 mod lines;
 pub mod log;
 mod screen;

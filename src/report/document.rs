@@ -7,11 +7,14 @@ use jiff::Timestamp;
 use schemars::{JsonSchema, Schema, schema_for};
 use serde::Serialize;
 
+use self::destination::{Destination, DestinationTotals};
 use super::{Report, SCHEMA_VERSION};
 use crate::failure::{Failure, Reason};
 use crate::model::{Outcome, RefCounts, Status, Verdict};
 use crate::secret::redact;
 use crate::text::is_unprintable;
+
+mod destination;
 
 /// The JSON report of one run.
 #[derive(Debug, Serialize, JsonSchema)]
@@ -63,6 +66,7 @@ struct Totals {
     refused: usize,
     refs: RefCounts,
     bytes_received: u64,
+    destinations: DestinationTotals,
 }
 
 /// One mirror.
@@ -76,22 +80,15 @@ struct Mirror {
     path: String,
     result: Status,
     verdict: Verdict,
-    /// The mirror is safe, something beside it is behind.
+    /// The mirror is safe, something beside it is behind, such as a destination.
     degraded: bool,
     duration_seconds: f64,
     refs: RefCounts,
     bytes_received: u64,
     failure: Option<FailureDocument>,
     notes: Vec<String>,
+    /// In the order of the configuration.
     destinations: Vec<Destination>,
-}
-
-/// One place that a mirror is pushed to. Nothing is pushed yet: the list is empty.
-#[derive(Debug, Serialize, JsonSchema)]
-struct Destination {
-    name: String,
-    result: Status,
-    failure: Option<FailureDocument>,
 }
 
 /// A source that could not be listed.
@@ -184,13 +181,14 @@ impl Totals {
                 Verdict::Failed => &mut totals.failed,
                 Verdict::Skipped => &mut totals.skipped,
             } += 1;
-            totals.degraded += usize::from(outcome.degraded);
+            totals.degraded += usize::from(is_degraded(report, outcome));
             totals.refs.created += outcome.refs.created;
             totals.refs.forwarded += outcome.refs.forwarded;
             totals.refs.forced += outcome.refs.forced;
             totals.refs.deleted += outcome.refs.deleted;
             totals.refs.total += outcome.refs.total;
             totals.bytes_received += outcome.received;
+            outcome.destinations.iter().for_each(|one| totals.destinations.add(one, report.is_behind(one)));
         }
         totals
     }
@@ -204,15 +202,20 @@ impl Mirror {
             path: redact(&report.storage.join(&outcome.mirror).to_string_lossy()),
             result: outcome.verdict.status(),
             verdict: outcome.verdict,
-            degraded: outcome.degraded,
+            degraded: is_degraded(report, outcome),
             duration_seconds: seconds(outcome.duration),
             refs: outcome.refs.clone(),
             bytes_received: outcome.received,
             failure: outcome.failure.as_ref().map(FailureDocument::from),
             notes: outcome.notes.iter().map(|note| redact(note)).collect(),
-            destinations: Vec::new(),
+            destinations: outcome.destinations.iter().map(Destination::from).collect(),
         }
     }
+}
+
+/// What the exit code says: a destination that only our own stopping left out degrades nothing.
+fn is_degraded(report: &Report, outcome: &Outcome) -> bool {
+    outcome.degraded || outcome.destinations.iter().any(|one| report.is_behind(one))
 }
 
 impl From<&Failure> for FailureDocument {
@@ -257,168 +260,4 @@ pub(super) fn text(document: &impl Serialize) -> String {
 }
 
 #[cfg(test)]
-pub(super) mod tests {
-    use std::collections::BTreeSet;
-
-    use serde_json::Value;
-
-    use super::super::tests::{failed, outcome, report};
-    use super::super::{RefusedPart, SourceFailure};
-    use super::*;
-    use crate::secret::Secret;
-
-    #[test]
-    fn the_document_has_its_version_and_every_mirror_sorted_by_name() {
-        let failure = Failure::new(Reason::AuthFailed, "the server refused the token").with_evidence("HTTP 401");
-        let updated = Outcome {
-            refs: RefCounts { created: 1, total: 7, ..RefCounts::default() },
-            received: 512,
-            notes: vec!["moved from ns/old".into()],
-            ..outcome("ns/b", Verdict::Updated)
-        };
-        let report = report(vec![updated, failed("ns/a", Verdict::Failed, failure)]);
-        insta::assert_snapshot!(report.json(), @r#"
-        {
-          "schema_version": 1,
-          "holocron": "0.0.0",
-          "started": "2026-11-20T12:00:00Z",
-          "finished": "2026-11-20T12:00:04.2Z",
-          "duration_seconds": 4.2,
-          "exit_code": 3,
-          "dry_run": false,
-          "interrupted": null,
-          "storage": "/mirrors",
-          "totals": {
-            "mirrors": 2,
-            "cloned": 0,
-            "updated": 1,
-            "current": 0,
-            "empty": 0,
-            "gone": 0,
-            "unavailable": 0,
-            "held": 0,
-            "failed": 1,
-            "skipped": 0,
-            "degraded": 0,
-            "source_failures": 0,
-            "refused": 0,
-            "refs": {
-              "created": 1,
-              "forwarded": 0,
-              "forced": 0,
-              "deleted": 0,
-              "total": 7
-            },
-            "bytes_received": 512
-          },
-          "mirrors": [
-            {
-              "name": "ns/a",
-              "source": "github",
-              "path": "/mirrors/h/ns/a.git",
-              "result": "failed",
-              "verdict": "failed",
-              "degraded": false,
-              "duration_seconds": 0.4,
-              "refs": {
-                "created": 0,
-                "forwarded": 0,
-                "forced": 0,
-                "deleted": 0,
-                "total": 0
-              },
-              "bytes_received": 0,
-              "failure": {
-                "reason": "auth_failed",
-                "message": "the server refused the token",
-                "evidence": "HTTP 401",
-                "hint": "check the token of this source: it is missing, wrong or expired."
-              },
-              "notes": [],
-              "destinations": []
-            },
-            {
-              "name": "ns/b",
-              "source": "github",
-              "path": "/mirrors/h/ns/b.git",
-              "result": "success",
-              "verdict": "updated",
-              "degraded": false,
-              "duration_seconds": 0.4,
-              "refs": {
-                "created": 1,
-                "forwarded": 0,
-                "forced": 0,
-                "deleted": 0,
-                "total": 7
-              },
-              "bytes_received": 512,
-              "failure": null,
-              "notes": [
-                "moved from ns/old"
-              ],
-              "destinations": []
-            }
-          ],
-          "source_failures": [],
-          "refused": [],
-          "warnings": []
-        }
-        "#);
-    }
-
-    #[test]
-    fn what_a_server_said_comes_back_unchanged_and_harmless() {
-        let words = "\u{1b}[2J \u{9b}1m \u{202e} \u{e0041} 日本\nline two \"quoted\"";
-        let report = report(vec![failed("ns/a", Verdict::Failed, Failure::new(Reason::Unknown, words))]);
-        let json = report.json();
-        assert!(!json.chars().any(|c| c != '\n' && is_unprintable(c)), "{json:?}");
-        let value: Value = serde_json::from_str(&json).unwrap();
-        assert_eq!(value["mirrors"][0]["failure"]["message"], words);
-    }
-
-    #[test]
-    fn a_secret_is_masked_wherever_it_got_into() {
-        let secret = Secret::new("report-canary-1");
-        let spill = || format!("spilt {}", secret.expose());
-        let failure = Failure { evidence: Some(spill()), ..Failure::new(Reason::Unknown, spill()) };
-        let broken = Outcome { notes: vec![spill()], ..failed(&spill(), Verdict::Failed, failure.clone()) };
-        let mut report = report(vec![broken]);
-        report.storage = spill().into();
-        report.warnings = vec![spill()];
-        report.source_failures = vec![SourceFailure { source: spill(), failure: failure.clone() }];
-        report.refused = vec![RefusedPart { source: spill(), what: spill(), failure }];
-        for text in [report.json(), report.table(Default::default())] {
-            assert!(text.contains("spilt ***") && !text.contains("canary"), "{text}");
-        }
-    }
-
-    /// The names of all properties in a schema.
-    pub(in crate::report) fn properties(schema: &Value) -> BTreeSet<String> {
-        let own = schema.get("properties").and_then(Value::as_object).into_iter().flat_map(|map| map.keys().cloned());
-        let inner = match schema {
-            Value::Object(map) => map.values().flat_map(properties).collect::<Vec<_>>(),
-            Value::Array(list) => list.iter().flat_map(properties).collect(),
-            _ => Vec::new(),
-        };
-        own.chain(inner).collect()
-    }
-
-    #[test]
-    fn the_guide_names_every_field_and_every_word_of_the_document() {
-        let guide = include_str!("../../docs/report.md");
-        let schema = schema();
-        let fields = properties(schema.as_value());
-        assert!(fields.contains("schema_version") && fields.contains("evidence") && fields.contains("forwarded"));
-        let words = schema.as_value().to_string();
-        let words = regex::Regex::new(r#""const":"(\w+)""#)
-            .unwrap()
-            .captures_iter(&words)
-            .map(|c| c[1].to_owned())
-            .collect::<BTreeSet<_>>();
-        assert!(words.contains("auth_failed") && words.contains("unavailable"), "{words:?}");
-        let missing: Vec<_> =
-            fields.iter().chain(&words).filter(|name| !guide.contains(&format!("`{name}`"))).collect();
-        assert!(missing.is_empty(), "docs/report.md does not name {missing:?}");
-    }
-}
+pub(super) mod tests;

@@ -1,24 +1,25 @@
 //! The list of failures for people: equal ones said once, and each hint once.
 
+use std::borrow::Cow;
 use std::collections::HashSet;
 
 use crate::failure::{Failure, Reason};
-use crate::text::{Detail, Paint, Tone, clean, sentence};
+use crate::text::{Detail, Paint, Tone, clean, list, sentence};
 
 /// One failure and what it befell.
 pub(super) struct Entry<'a> {
-    /// The source's id: the failures of one source and reason share a cause, most often its credential.
-    pub source: &'a str,
+    /// The id of the source or destination: its failures with one reason share a cause, most often its credential.
+    pub origin: &'a str,
     pub name: String,
-    pub failure: &'a Failure,
+    pub failure: Cow<'a, Failure>,
 }
 
 /// Names shown of mirrors that failed with the very same words; the rest is counted.
 const NAMES: usize = 3;
-/// Different messages shown of one source and reason; the rest is counted.
+/// Different messages shown of one source or destination and reason; the rest is counted.
 const MESSAGES: usize = 5;
 
-/// The failures of one source with one reason and one way out.
+/// The failures of one source or destination with one reason and one way out.
 struct Group<'a> {
     key: (&'a str, Reason, Option<&'a str>),
     /// Equal words with the names of those they are about.
@@ -60,8 +61,9 @@ pub(super) fn render(entries: &[Entry<'_>], detail: Detail, paint: Paint) -> Str
 
 fn grouped<'a>(entries: &'a [Entry<'a>]) -> Vec<Group<'a>> {
     let mut groups: Vec<Group<'a>> = Vec::new();
-    for Entry { source, name, failure } in entries {
-        let key = (*source, failure.reason, failure.way_out());
+    for Entry { origin, name, failure } in entries {
+        let failure: &Failure = failure;
+        let key = (*origin, failure.reason, failure.way_out());
         let at = groups.iter().position(|group| group.key == key).unwrap_or_else(|| {
             groups.push(Group { key, said: Vec::new() });
             groups.len() - 1
@@ -77,21 +79,12 @@ fn grouped<'a>(entries: &'a [Entry<'a>]) -> Vec<Group<'a>> {
     groups
 }
 
-/// `a, b, c and 197 more`.
-fn list(names: &[&str], most: usize) -> String {
-    let shown = names.iter().take(most).copied().collect::<Vec<_>>().join(", ");
-    match names.len().saturating_sub(most) {
-        0 => shown,
-        more => format!("{shown} and {more} more"),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn entry<'a>(name: &str, failure: &'a Failure) -> Entry<'a> {
-        Entry { source: "github", name: name.to_owned(), failure }
+        Entry { origin: "github", name: name.to_owned(), failure: Cow::Borrowed(failure) }
     }
 
     #[test]
@@ -119,7 +112,7 @@ mod tests {
         ns/first: auth_failed: the server refused the token.
           HTTP 401
         ns/000, ns/001, ns/002 and 197 more: auth_failed: not tried: the token was refused before.
-          hint: check the token of this source: it is missing, wrong or expired.
+          hint: check the token: it is missing, wrong or expired.
         ");
         assert!(render(&entries, Detail::Everything, Paint::Plain).contains("ns/198, ns/199: auth_failed"));
     }
@@ -131,7 +124,7 @@ mod tests {
             .collect();
         let mut entries: Vec<Entry<'_>> =
             failures.iter().enumerate().map(|(number, failure)| entry(&format!("ns/{number}"), failure)).collect();
-        entries.push(Entry { source: "gitlab", name: "other/x".into(), failure: &failures[0] });
+        entries.push(Entry { origin: "gitlab", ..entry("other/x", &failures[0]) });
         insta::assert_snapshot!(render(&entries, Detail::Changes, Paint::Plain), @"
         ns/0: network_failed: cannot fetch https://h/ns/0.
         ns/1: network_failed: cannot fetch https://h/ns/1.

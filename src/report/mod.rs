@@ -16,7 +16,9 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use crate::failure::{Failure, Reason};
+use crate::model::destination::{DestinationOutcome, PushVerdict};
 use crate::model::{Outcome, Status};
+use crate::progress::destinations;
 use crate::text::{Detail, Paint};
 
 pub use document::schema;
@@ -110,9 +112,9 @@ impl Report {
 
     /// Returns the exit code: 130 after SIGINT, 3 when something needs a person, else 0.
     ///
-    /// A person is needed for a mirror that failed, is held or degraded, a source that could not be listed (also when
-    /// none could: the run did run), and a refused part of a listing. Mirrors that SIGTERM left untried are no
-    /// failures: a service manager that stops us gets 0 when all that was tried went well.
+    /// A person is needed for a mirror that failed, is held or degraded, a destination of it that is behind, a source that
+    /// could not be listed (also when none could: the run did run), and a refused part of a listing. What SIGTERM left
+    /// untried is no failure: a service manager that stops us gets 0 when all that was tried went well.
     pub fn exit_code(&self) -> u8 {
         if self.interrupted == Some(Interrupt::Int) {
             return 130;
@@ -125,7 +127,10 @@ impl Report {
 
     /// Whether anything happened that is worth a word; trouble that lasts is [`Report::troubles`].
     pub fn is_news(&self) -> bool {
-        let told = |outcome: &Outcome| outcome.refs.changed() > 0 || !outcome.notes.is_empty();
+        let told = |outcome: &Outcome| {
+            let there = outcome.destinations.iter().any(destinations::is_changed);
+            there || outcome.refs.changed() > 0 || !outcome.notes.is_empty()
+        };
         self.interrupted.is_some() || !self.warnings.is_empty() || self.outcomes.iter().any(told)
     }
 
@@ -133,13 +138,20 @@ impl Report {
     ///
     /// Under `--watch` it is told when it changes, not in every cycle that it lasts.
     pub fn troubles(&self) -> BTreeSet<(String, Reason)> {
-        let mirrors = self.outcomes.iter().filter(|outcome| self.needs_attention(outcome)).map(|outcome| {
+        let mirrors = self.outcomes.iter().filter(|outcome| self.is_troubled(outcome)).map(|outcome| {
             let reason = outcome.failure.as_ref().map_or(Reason::Unknown, |failure| failure.reason);
             (outcome.mirror.display().to_string(), reason)
         });
         let sources = self.source_failures.iter().map(|failed| (failed.source.clone(), failed.failure.reason));
         let refused = self.refused.iter().map(|part| (format!("{} {}", part.source, part.what), part.failure.reason));
-        mirrors.chain(sources).chain(refused).collect()
+        let behind = self.outcomes.iter().flat_map(|outcome| {
+            let behind = outcome.destinations.iter().filter(|one| self.is_behind(one));
+            behind.flat_map(move |one| {
+                let what = format!("{} → {}", outcome.mirror.display(), one.destination);
+                reasons(one).into_iter().map(move |reason| (what.clone(), reason))
+            })
+        });
+        mirrors.chain(behind).chain(sources).chain(refused).collect()
     }
 
     /// Returns the table for people: rows for what changed or needs attention, failures with their way out, and a
@@ -171,13 +183,24 @@ impl Report {
             .map_err(|error| Failure::local(format!("cannot write the report to {}", path.display()), &error))
     }
 
-    /// Whether a person has to look at this mirror.
+    /// Whether a person has to look at this mirror or at one of its destinations.
     fn needs_attention(&self, outcome: &Outcome) -> bool {
+        self.is_troubled(outcome) || outcome.destinations.iter().any(|one| self.is_behind(one))
+    }
+
+    /// Whether a person has to look at this mirror for something else than a destination.
+    fn is_troubled(&self, outcome: &Outcome) -> bool {
         match &outcome.failure {
-            _ if outcome.degraded => true,
+            _ if destinations::is_degraded_itself(outcome) => true,
             Some(failure) => !self.is_interruption(failure),
             None => outcome.verdict.status() == Status::Failed,
         }
+    }
+
+    /// Whether a destination is not in step, our own stopping excepted.
+    fn is_behind(&self, outcome: &DestinationOutcome) -> bool {
+        let stopped = outcome.failure.as_ref().is_some_and(|failure| self.is_interruption(failure));
+        !outcome.verdict.in_step() && !stopped
     }
 
     /// Whether this is nothing but our own stopping.
@@ -191,6 +214,21 @@ impl Report {
         outcomes.sort_by(|a, b| a.path.cmp(&b.path).then_with(|| a.mirror.cmp(&b.mirror)));
         outcomes
     }
+}
+
+/// Why a destination is behind.
+fn reasons(outcome: &DestinationOutcome) -> BTreeSet<Reason> {
+    let whole = outcome.failure.iter().map(|failure| failure.reason);
+    let mut reasons: BTreeSet<Reason> = whole.chain(outcome.refused.iter().map(|refused| refused.reason)).collect();
+    if reasons.is_empty() {
+        reasons.insert(match outcome.verdict {
+            PushVerdict::Diverged => Reason::Diverged,
+            PushVerdict::Held => Reason::Held,
+            PushVerdict::Refused => Reason::PushRejected,
+            _ => Reason::Unknown,
+        });
+    }
+    reasons
 }
 
 fn replace(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
@@ -221,134 +259,4 @@ fn replace(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
 }
 
 #[cfg(test)]
-pub(crate) mod tests {
-    use std::os::unix::fs::PermissionsExt as _;
-
-    use super::*;
-    use crate::model::{MirrorKey, RefCounts, RepoPath, Verdict};
-
-    /// A report of a run that began on 20 November 2026 and took 4.2 s.
-    pub(in crate::report) fn report(outcomes: Vec<Outcome>) -> Report {
-        Report {
-            duration: Duration::from_millis(4_200),
-            version: "0.0.0",
-            outcomes,
-            ..Report::new("2026-11-20T12:00:00Z".parse().unwrap(), "/mirrors")
-        }
-    }
-
-    /// The outcome of `full` (`namespace/name`), after 400 ms.
-    pub(in crate::report) fn outcome(full: &str, verdict: Verdict) -> Outcome {
-        let path = RepoPath::parse(full).unwrap();
-        Outcome {
-            mirror: path.mirror_path("h"),
-            path,
-            source: "github".into(),
-            key: MirrorKey { folder: "h".into(), id: full.into() },
-            verdict,
-            degraded: false,
-            duration: Duration::from_millis(400),
-            refs: RefCounts::default(),
-            received: 0,
-            size: None,
-            kept: None,
-            failure: None,
-            notes: Vec::new(),
-            destinations: Vec::new(),
-        }
-    }
-
-    /// The outcome of `full` with this failure.
-    pub(in crate::report) fn failed(full: &str, verdict: Verdict, failure: Failure) -> Outcome {
-        Outcome { failure: Some(failure), ..outcome(full, verdict) }
-    }
-
-    fn code(change: impl FnOnce(&mut Report)) -> u8 {
-        let mut report = report(vec![outcome("ns/a", Verdict::Current)]);
-        change(&mut report);
-        report.exit_code()
-    }
-
-    #[test]
-    fn a_run_without_trouble_exits_with_0() {
-        assert_eq!(code(|_| ()), 0);
-        for verdict in [Verdict::Cloned, Verdict::Updated, Verdict::Empty, Verdict::Gone, Verdict::Unavailable] {
-            assert_eq!(code(|report| report.outcomes.push(outcome("ns/b", verdict))), 0, "{verdict:?}");
-        }
-    }
-
-    #[test]
-    fn whatever_needs_a_person_exits_with_3() {
-        let failure = || Failure::new(Reason::AuthFailed, "x");
-        assert_eq!(code(|report| report.outcomes.push(failed("ns/b", Verdict::Failed, failure()))), 3);
-        assert_eq!(code(|report| report.outcomes.push(failed("ns/b", Verdict::Skipped, failure()))), 3);
-        assert_eq!(code(|report| report.outcomes.push(outcome("ns/b", Verdict::Held))), 3);
-        assert_eq!(code(|report| report.outcomes[0].degraded = true), 3);
-        let source = SourceFailure { source: "github".into(), failure: failure() };
-        assert_eq!(code(|report| *report = Report { source_failures: vec![source], ..self::report(vec![]) }), 3);
-        let part = RefusedPart { source: "github".into(), what: "acme".into(), failure: failure() };
-        assert_eq!(code(|report| report.refused = vec![part]), 3);
-    }
-
-    #[test]
-    fn lasting_trouble_is_the_same_while_a_mirror_waits_for_its_next_try() {
-        let failure = || Failure::new(Reason::NetworkFailed, "x");
-        let tried = report(vec![failed("ns/a", Verdict::Failed, failure())]);
-        let waiting = report(vec![failed("ns/a", Verdict::Skipped, failure())]);
-        assert!(!tried.is_news() && !tried.troubles().is_empty());
-        assert_eq!(tried.troubles(), waiting.troubles());
-        let other = report(vec![failed("ns/a", Verdict::Failed, Failure::new(Reason::DiskFull, "x"))]);
-        assert_ne!(tried.troubles(), other.troubles());
-        assert!(report(vec![outcome("ns/a", Verdict::Current)]).troubles().is_empty());
-    }
-
-    #[test]
-    fn ctrl_c_exits_with_130_and_sigterm_with_what_the_outcomes_give() {
-        let untried = || failed("ns/b", Verdict::Skipped, Failure::new(Reason::Cancelled, "not tried"));
-        let broken = || failed("ns/c", Verdict::Failed, Failure::new(Reason::Corrupt, "x"));
-        let stopped = |interrupt, outcomes: Vec<Outcome>| Report { interrupted: Some(interrupt), ..report(outcomes) };
-        assert_eq!(stopped(Interrupt::Int, vec![]).exit_code(), 130);
-        assert_eq!(stopped(Interrupt::Int, vec![broken()]).exit_code(), 130);
-        assert_eq!(stopped(Interrupt::Term, vec![untried()]).exit_code(), 0);
-        assert_eq!(stopped(Interrupt::Term, vec![untried(), broken()]).exit_code(), 3);
-    }
-
-    #[test]
-    fn the_written_report_is_the_json_document_and_leaves_nothing_beside_it() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("report.json");
-        let report = report(vec![outcome("ns/a", Verdict::Current)]);
-        report.write(&path).unwrap();
-        assert_eq!(fs::read_to_string(&path).unwrap(), report.json());
-        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
-    }
-
-    #[test]
-    fn an_existing_report_is_replaced_and_keeps_its_mode_and_its_link() {
-        let folder = tempfile::tempdir().unwrap();
-        let (path, link) = (folder.path().join("report.json"), folder.path().join("latest"));
-        fs::write(&path, "an older and much longer text".repeat(1_000)).unwrap();
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).unwrap();
-        std::os::unix::fs::symlink("report.json", &link).unwrap();
-        let report = report(vec![]);
-        report.write(&link).unwrap();
-        assert_eq!(fs::read_to_string(&path).unwrap(), report.json());
-        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o640);
-        assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
-    }
-
-    #[test]
-    fn a_device_is_written_to_and_not_replaced() {
-        report(vec![]).write(Path::new("/dev/null")).unwrap();
-        assert!(!fs::metadata("/dev/null").unwrap().is_file());
-    }
-
-    #[test]
-    fn a_report_that_cannot_be_written_names_the_file() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("missing/report.json");
-        let failure = report(vec![]).write(&path).unwrap_err();
-        assert_eq!(failure.reason, Reason::LocalFailed);
-        assert!(failure.message.ends_with("missing/report.json"), "{failure}");
-    }
-}
+pub(crate) mod tests;

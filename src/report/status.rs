@@ -1,5 +1,6 @@
 //! `holocron status`: what the store knows of every mirror, as table and as JSON. Pure; `now` is given.
 
+use std::borrow::Cow;
 use std::path::PathBuf;
 
 use jiff::Timestamp;
@@ -11,8 +12,10 @@ use super::failures::{self, Entry};
 use super::table::columns;
 use super::{SCHEMA_VERSION, View};
 use crate::failure::Failure;
+use crate::model::destination::PushVerdict;
 use crate::model::{Status, Verdict};
 use crate::secret::redact;
+use crate::store::DestinationRecord;
 use crate::text::{Tone, ago, bytes, clean, count};
 
 /// What is known of one mirror.
@@ -41,6 +44,40 @@ pub struct StatusRow {
     pub gone_since: Option<Timestamp>,
     /// The last success is recent enough to be relied on.
     pub fresh: bool,
+    /// What is known of it on each destination it was pushed to.
+    pub destinations: Vec<DestinationStatus>,
+}
+
+/// What is known of a mirror on one destination.
+#[derive(Debug, Clone, PartialEq)]
+pub struct DestinationStatus {
+    /// The destination's id.
+    pub id: String,
+    /// Where on it, without any credential.
+    pub place: String,
+    /// How the last attempt came out.
+    pub verdict: PushVerdict,
+    /// When it was last in step.
+    pub last_success: Option<Timestamp>,
+    /// Why the last attempt failed.
+    pub failure: Option<Failure>,
+}
+
+impl From<DestinationRecord> for DestinationStatus {
+    fn from(record: DestinationRecord) -> Self {
+        let DestinationRecord { destination: id, place, verdict, last_success, failure, .. } = record;
+        DestinationStatus { id, place, verdict, last_success, failure }
+    }
+}
+
+impl DestinationStatus {
+    fn tone(&self) -> Tone {
+        match self.verdict {
+            PushVerdict::Pushed | PushVerdict::Current => Tone::Neutral,
+            PushVerdict::Failed => Tone::Bad,
+            _ => Tone::Warning,
+        }
+    }
 }
 
 /// A mirror's state in one word: the first that is true of it.
@@ -123,28 +160,47 @@ impl StatusRow {
     }
 }
 
-/// Returns one line per mirror sorted by name, the failures with their way out, and a summary.
+/// Returns one line per mirror sorted by name, below it one per destination, the failures with their way out, and a
+/// summary.
 pub fn table(rows: &[StatusRow], now: Timestamp, view: View) -> String {
     let rows = sorted(rows);
-    let cells = rows.iter().map(|row| {
+    let when = |last: Option<Timestamp>| last.map_or_else(|| "never".to_owned(), |then| ago(then, now));
+    let cells = |row: &StatusRow| {
         [
             clean(&row.name),
-            row.last_success.map_or_else(|| "never".to_owned(), |then| ago(then, now)),
+            when(row.last_success),
             row.size_bytes.map_or_else(String::new, bytes),
             row.refs.map_or_else(String::new, |refs| refs.to_string()),
             if row.kept_refs > 0 { row.kept_refs.to_string() } else { String::new() },
             row.state_text(),
         ]
-    });
-    let tones: Vec<Tone> = rows.iter().map(|row| row.state().tone()).collect();
+    };
+    let cells_there = |one: &DestinationStatus| {
+        let [size, refs, kept] = [const { String::new() }; 3];
+        [format!("  → {}", clean(&one.id)), when(one.last_success), size, refs, kept, one.verdict.as_str().to_owned()]
+    };
+    let (cells, tones): (Vec<_>, Vec<_>) = rows
+        .iter()
+        .flat_map(|row| {
+            let there = row.destinations.iter().map(|one| (cells_there(one), one.tone()));
+            [(cells(row), row.state().tone())].into_iter().chain(there)
+        })
+        .unzip();
     let header = ["name", "last success", "size", "refs", "kept", "state"];
     let mut blocks = Vec::new();
     if !rows.is_empty() {
-        blocks.push(columns(header, &[1, 2, 3, 4], cells.collect(), &tones, view));
+        blocks.push(columns(header, &[1, 2, 3, 4], cells, &tones, view));
     }
     let entries: Vec<Entry<'_>> = rows
         .iter()
-        .filter_map(|row| Some(Entry { source: &row.source, name: clean(&row.name), failure: row.failure.as_ref()? }))
+        .flat_map(|row| {
+            let here = row.failure.iter().map(|failure| (&row.source, clean(&row.name), failure));
+            let there = row.destinations.iter().filter_map(|one| {
+                Some((&one.id, format!("{} → {}", clean(&row.name), clean(&one.id)), one.failure.as_ref()?))
+            });
+            here.chain(there)
+        })
+        .map(|(origin, name, failure)| Entry { origin, name, failure: Cow::Borrowed(failure) })
         .collect();
     if !entries.is_empty() {
         blocks.push(failures::render(&entries, view.detail, view.paint));
@@ -164,7 +220,14 @@ fn summary(rows: &[&StatusRow]) -> String {
     let counts = if counts.is_empty() { String::new() } else { format!(": {}", counts.join(", ")) };
     let sizes: u64 = rows.iter().filter_map(|row| row.size_bytes).sum();
     let sizes = if sizes > 0 { format!("; {} on disk", bytes(sizes)) } else { String::new() };
-    format!("{}{counts}{sizes}.\n", count(rows.len(), "mirror"))
+    let there = || rows.iter().flat_map(|row| &row.destinations);
+    let in_step = there().filter(|one| one.verdict.in_step()).count();
+    let there = match (in_step, there().count() - in_step) {
+        (0, 0) => String::new(),
+        (in_step, 0) => format!("; at destinations: {in_step} in step"),
+        (in_step, behind) => format!("; at destinations: {in_step} in step, {behind} behind"),
+    };
+    format!("{}{counts}{there}{sizes}.\n", count(rows.len(), "mirror"))
 }
 
 fn sorted(rows: &[StatusRow]) -> Vec<&StatusRow> {
@@ -207,6 +270,30 @@ struct MirrorStatus {
     failures_in_a_row: u32,
     #[schemars(with = "Option<String>")]
     gone_since: Option<Timestamp>,
+    destinations: Vec<DestinationDocument>,
+}
+
+/// One mirror on one destination.
+#[derive(Debug, Serialize, JsonSchema)]
+struct DestinationDocument {
+    id: String,
+    place: String,
+    verdict: PushVerdict,
+    #[schemars(with = "Option<String>")]
+    last_success: Option<Timestamp>,
+    failure: Option<FailureDocument>,
+}
+
+impl From<&DestinationStatus> for DestinationDocument {
+    fn from(status: &DestinationStatus) -> Self {
+        DestinationDocument {
+            id: redact(&status.id),
+            place: redact(&status.place),
+            verdict: status.verdict,
+            last_success: status.last_success,
+            failure: status.failure.as_ref().map(FailureDocument::from),
+        }
+    }
 }
 
 /// Returns the JSON document, indented, on lines of its own.
@@ -226,6 +313,7 @@ pub fn json(rows: &[StatusRow], now: Timestamp) -> String {
         failure: row.failure.as_ref().map(FailureDocument::from),
         failures_in_a_row: row.failures_in_a_row,
         gone_since: row.gone_since,
+        destinations: row.destinations.iter().map(DestinationDocument::from).collect(),
     });
     document::text(&StatusDocument {
         schema_version: SCHEMA_VERSION,
@@ -241,142 +329,4 @@ pub fn schema() -> Schema {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::failure::Reason;
-
-    fn time(text: &str) -> Timestamp {
-        text.parse().unwrap()
-    }
-
-    fn now() -> Timestamp {
-        time("2026-11-20T12:00:00Z")
-    }
-
-    fn row(name: &str) -> StatusRow {
-        StatusRow {
-            name: name.into(),
-            source: "github".into(),
-            path: format!("/mirrors/h/{name}.git").into(),
-            last_success: Some(time("2026-11-20T09:59:00Z")),
-            last_attempt: Some(time("2026-11-20T09:59:00Z")),
-            verdict: Some(Verdict::Current),
-            size_bytes: Some(12_900_000),
-            refs: Some(40),
-            kept_refs: 0,
-            failure: None,
-            failures_in_a_row: 0,
-            gone_since: None,
-            fresh: true,
-        }
-    }
-
-    fn rows() -> Vec<StatusRow> {
-        let network = Failure::new(Reason::NetworkFailed, "cannot reach h").with_evidence("Could not resolve host: h");
-        let held = Failure::new(Reason::Held, "30 of 40 refs are gone at the source");
-        vec![
-            row("ns/fresh"),
-            StatusRow {
-                verdict: Some(Verdict::Failed),
-                failure: Some(network),
-                failures_in_a_row: 3,
-                fresh: false,
-                ..row("ns/failed")
-            },
-            StatusRow { verdict: Some(Verdict::Held), failure: Some(held), failures_in_a_row: 1, ..row("ns/held") },
-            StatusRow { gone_since: Some(time("2026-11-02T08:00:00Z")), kept_refs: 2, fresh: false, ..row("ns/gone") },
-            StatusRow { last_success: Some(time("2026-11-10T12:00:00Z")), fresh: false, ..row("ns/old") },
-            StatusRow {
-                last_success: None,
-                last_attempt: None,
-                verdict: None,
-                size_bytes: None,
-                refs: None,
-                fresh: false,
-                ..row("ns/new")
-            },
-        ]
-    }
-
-    #[test]
-    fn each_mirror_has_a_line_and_failures_have_a_way_out() {
-        insta::assert_snapshot!(table(&rows(), now(), View::default()), @"
-        name       last success      size  refs  kept  state
-        ns/failed       2 h ago  12.3 MiB    40        failed 3 times
-        ns/fresh        2 h ago  12.3 MiB    40        fresh
-        ns/gone         2 h ago  12.3 MiB    40     2  gone since 2026-11-02
-        ns/held         2 h ago  12.3 MiB    40        held
-        ns/new            never                        never
-        ns/old         10 d ago  12.3 MiB    40        stale
-
-        ns/failed: network_failed: cannot reach h.
-          Could not resolve host: h
-          hint: check the network, the proxy and the host name; the next run tries again.
-        ns/held: held: 30 of 40 refs are gone at the source.
-          hint: look at the source; when the deletions are meant, run again with --accept-deletions.
-
-        6 mirrors: 1 fresh, 1 stale, 1 never, 1 gone, 1 held, 1 failed; 61.5 MiB on disk.
-        ");
-    }
-
-    #[test]
-    fn a_store_without_mirrors_says_so() {
-        assert_eq!(table(&[], now(), View::default()), "0 mirrors.\n");
-    }
-
-    #[test]
-    fn json_has_absolute_times() {
-        insta::assert_snapshot!(json(&rows()[1..2], now()).replace(env!("CARGO_PKG_VERSION"), "0.0.0"), @r#"
-        {
-          "schema_version": 1,
-          "holocron": "0.0.0",
-          "now": "2026-11-20T12:00:00Z",
-          "mirrors": [
-            {
-              "name": "ns/failed",
-              "source": "github",
-              "path": "/mirrors/h/ns/failed.git",
-              "state": "failed",
-              "fresh": false,
-              "last_success": "2026-11-20T09:59:00Z",
-              "last_attempt": "2026-11-20T09:59:00Z",
-              "verdict": "failed",
-              "size_bytes": 12900000,
-              "refs": 40,
-              "kept_refs": 0,
-              "failure": {
-                "reason": "network_failed",
-                "message": "cannot reach h",
-                "evidence": "Could not resolve host: h",
-                "hint": "check the network, the proxy and the host name; the next run tries again."
-              },
-              "failures_in_a_row": 3,
-              "gone_since": null
-            }
-          ]
-        }
-        "#);
-    }
-
-    #[test]
-    fn what_a_server_said_cannot_steer_the_terminal() {
-        let words = "\u{1b}]0;title\u{7} \u{9b}2J \u{202e}";
-        let failure = Failure::new(Reason::Unknown, words).with_evidence(words).with_hint(words);
-        let rows = [StatusRow { failure: Some(failure), source: words.into(), ..row(words) }];
-        for text in [table(&rows, now(), View::default()), json(&rows, now())] {
-            assert!(!text.chars().any(|c| c != '\n' && crate::text::is_unprintable(c)), "{text:?}");
-        }
-    }
-
-    #[test]
-    fn the_guide_names_every_field_and_state() {
-        let guide = include_str!("../../docs/report.md");
-        let schema = schema();
-        let fields = document::tests::properties(schema.as_value());
-        assert!(fields.contains("failures_in_a_row"));
-        let states = STATES.map(|state| state.as_str().to_owned());
-        let missing: Vec<_> =
-            fields.iter().chain(&states).filter(|name| !guide.contains(&format!("`{name}`"))).collect();
-        assert!(missing.is_empty(), "docs/report.md does not name {missing:?}");
-    }
-}
+mod tests;

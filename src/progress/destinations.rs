@@ -1,0 +1,86 @@
+//! How a mirror came out on a destination, in the words that lines and tables share.
+
+use std::collections::HashMap;
+
+use crate::failure::{Failure, Reason};
+use crate::model::destination::{DestinationOutcome, PushVerdict};
+use crate::model::{Outcome, RefCounts};
+use crate::text::{self, Tone};
+
+/// Returns the word for how it came out: `pushed`, `pushed, created`, `refused 3`.
+pub(crate) fn result(outcome: &DestinationOutcome) -> String {
+    let word = outcome.verdict.as_str();
+    let diverged = || outcome.refused.iter().filter(|one| one.reason == Reason::Diverged).count();
+    let number = match outcome.verdict {
+        PushVerdict::Refused => outcome.refs.refused,
+        PushVerdict::Diverged => diverged(),
+        _ => 0,
+    };
+    let number = if number > 0 { format!(" {number}") } else { String::new() };
+    format!("{word}{number}{}", if outcome.created { ", created" } else { "" })
+}
+
+/// Returns the colour for how it came out.
+pub(crate) fn tone(outcome: &DestinationOutcome) -> Tone {
+    match outcome.verdict {
+        PushVerdict::Failed => Tone::Bad,
+        PushVerdict::Diverged | PushVerdict::Held | PushVerdict::Refused => Tone::Warning,
+        PushVerdict::Pushed => Tone::Good,
+        PushVerdict::Current => Tone::Faint,
+        PushVerdict::Skipped => Tone::Neutral,
+    }
+}
+
+/// Returns what happened to the refs there: `+3 ~2 !1 -1`.
+pub(crate) fn refs_changed(outcome: &DestinationOutcome) -> String {
+    let refs = &outcome.refs;
+    text::refs_changed(&RefCounts {
+        created: refs.created,
+        forwarded: refs.forwarded,
+        forced: refs.forced,
+        deleted: refs.deleted,
+        total: 0,
+    })
+}
+
+/// Whether a mirror is degraded by something else than its destinations, such as a checkout.
+pub(crate) fn is_degraded_itself(outcome: &Outcome) -> bool {
+    outcome.degraded && !outcome.destinations.iter().any(DestinationOutcome::is_behind)
+}
+
+/// Whether something was changed there, or noted.
+pub(crate) fn is_changed(outcome: &DestinationOutcome) -> bool {
+    outcome.created || outcome.refs.changed() > 0 || !outcome.notes.is_empty()
+}
+
+/// Whether it is worth a line of its own: it was changed or is behind.
+///
+/// Skipped ones share a cause, which is told once for all of them.
+pub(crate) fn is_news(outcome: &DestinationOutcome) -> bool {
+    is_changed(outcome) || outcome.is_behind() && outcome.verdict != PushVerdict::Skipped
+}
+
+/// What went wrong there, and for which refs; no refs when it is the destination as a whole.
+pub(crate) struct Trouble<'a> {
+    pub refs: Vec<&'a str>,
+    pub failure: Failure,
+}
+
+/// Returns what went wrong: the failure of the whole first, then the refused refs, those with equal words together.
+pub(crate) fn troubles(outcome: &DestinationOutcome) -> Vec<Trouble<'_>> {
+    let whole = outcome.failure.iter().map(|failure| Trouble { refs: Vec::new(), failure: failure.clone() });
+    let mut troubles: Vec<Trouble<'_>> = whole.collect();
+    // Thousands of refs may be refused, each in words of its own.
+    let mut known: HashMap<(Reason, &str), usize> = HashMap::new();
+    for refused in &outcome.refused {
+        let at = *known.entry((refused.reason, &refused.message)).or_insert_with(|| {
+            troubles.push(Trouble { refs: Vec::new(), failure: Failure::new(refused.reason, &refused.message) });
+            troubles.len() - 1
+        });
+        troubles[at].refs.push(&refused.name);
+    }
+    troubles
+}
+
+/// Refs named of those that were refused in the same words; the rest is counted.
+pub(crate) const REFS: usize = 3;
