@@ -243,6 +243,7 @@ impl<'a> Runner<'a> {
             remote: access.remote(&task.repo.url),
             place: task.place.clone(),
             rules,
+            found: record.is_none_or(|record| record.last_success.is_none()),
             recorded: record.map_or(0, |record| usize::try_from(record.refs).unwrap_or(usize::MAX)),
             alone_since: self.alone_since,
         }

@@ -363,3 +363,34 @@ impl Git {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use tokio_util::sync::CancellationToken;
+
+    use super::*;
+    use crate::git::Settings;
+
+    #[tokio::test]
+    async fn nothing_but_refs_is_moved() {
+        let folder = tempfile::tempdir().unwrap();
+        let settings = Settings {
+            environment: vec![("PATH".into(), std::env::var_os("PATH").unwrap())],
+            secrets: Vec::new(),
+            askpass: "/nonexistent".into(),
+            idle: Duration::from_secs(60),
+            total: None,
+            stop: CancellationToken::new(),
+        };
+        let git = Git::find(settings).unwrap();
+        let new = Oid::parse("1234567890123456789012345678901234567890".as_bytes()).unwrap();
+        for name in ["shallow", "config", "HEAD", "objects/info/alternates"] {
+            let edits = [RefEdit::Create { name: name.into(), new }];
+            let failure = git.move_refs(folder.path(), &edits).await.unwrap_err();
+            assert_eq!((failure.reason, failure.message.contains(name)), (Reason::Held, true), "{failure}");
+        }
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+    }
+}

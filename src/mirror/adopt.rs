@@ -58,6 +58,20 @@ pub async fn relocate(git: &Git, storage: &Storage, from: &Path, to: &Path, url:
     Ok(())
 }
 
+/// Takes credentials out of the configurations of a mirror that lies in its place already, and of its checkout.
+///
+/// # Errors
+/// A configuration that cannot be read or written.
+pub(super) async fn forget_tokens(git: &Git, storage: &Storage, place: &Path) -> Result<(), Failure> {
+    for config in [place.join("config"), place.with_extension("").join(".git/config")] {
+        let config = storage.path(&config);
+        if config.is_file() {
+            forget_secrets(git, &config).await?;
+        }
+    }
+    Ok(())
+}
+
 /// Takes credentials out of a repository's configuration: users and passwords in URLs, headers with a token.
 async fn forget_secrets(git: &Git, config: &Path) -> Result<(), Failure> {
     for (key, value) in git.config_entries(config).await? {
