@@ -299,7 +299,7 @@ impl Git {
     /// `corrupt`, or what else stood in the way.
     pub async fn check_objects(&self, dir: &Path) -> Result<(), Failure> {
         let arguments = ["fsck", "--full", "--no-dangling", "--progress"].map(OsStr::new);
-        let what = "the mirror's objects are damaged";
+        let what = "cannot check the mirror's objects";
         let finished = self.run(self.call(what, Some(dir), &arguments), |_| ()).await?;
         if finished.status.success() {
             return Ok(());
@@ -309,7 +309,10 @@ impl Git {
             // 1 is ERROR_OBJECT (builtin/fsck.c) alone, which faults of old share with objects that cannot be read; the
             // other bits are missing objects, broken packs and broken refs.
             (Reason::Unknown, Some(1)) => Ok(()),
-            (Reason::Unknown, _) => Err(Failure { reason: Reason::Corrupt, ..failure }),
+            (Reason::Unknown | Reason::Corrupt, _) => {
+                let message = "the mirror's objects are damaged".to_owned();
+                Err(Failure { reason: Reason::Corrupt, message, ..failure })
+            }
             _ => Err(failure),
         }
     }

@@ -144,6 +144,8 @@ async fn update_or_heal(
         Err(failure) if matches!(failure.reason, Reason::RemoteNotFound | Reason::Unknown) => {
             match tools.git.check_objects(&dir).await {
                 Err(damage) if damage.reason == Reason::Corrupt => damage,
+                // It could not be looked at (killed, stopped, timed out): that is what a person must know.
+                Err(other) if other.reason != Reason::RemoteNotFound => return Err(other),
                 Ok(()) | Err(_) => return Err(failure),
             }
         }
