@@ -188,7 +188,10 @@ impl<'a> Runner<'a> {
             let from = moved.get(&key).unwrap_or(&step.from).clone();
             let relocated = match occupied.get(&step.to) {
                 Some(failure) => Err(failure.clone()),
-                None => adopt::relocate(&self.tools.git, storage, &from, &step.to, &step.repo.url).await,
+                None => {
+                    let (git, places) = (&self.tools.git, (from.as_path(), step.to.as_path()));
+                    adopt::relocate(git, storage, places, &step.repo.url, self.alone_since).await
+                }
             };
             let recorded = match relocated {
                 Ok(()) => self.moved(&key, &step.to).await,
@@ -247,6 +250,7 @@ impl<'a> Runner<'a> {
             remote: access.remote(&task.repo.url),
             place: task.place.clone(),
             rules,
+            found: record.is_none_or(|record| record.last_success.is_none()),
             recorded: record.map_or(0, |record| usize::try_from(record.refs).unwrap_or(usize::MAX)),
             alone_since: self.alone_since,
         }

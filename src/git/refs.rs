@@ -240,6 +240,15 @@ mod tests {
     }
 
     #[test]
+    fn a_name_outside_refs_is_refused_whatever_file_it_would_be() {
+        let a = oid('a');
+        for name in ["shallow", "config", "objects/info/alternates", "ORIG_HEAD", "refs", "../refs/heads/x"] {
+            let text = format!("{a}\trefs/heads/main\n{a}\t{name}\n");
+            assert_eq!(Advertisement::parse(text.as_bytes()).unwrap_err(), format!("{a}\t{name}"));
+        }
+    }
+
+    #[test]
     fn a_branch_called_head_and_names_that_are_no_utf8_are_refs_like_others() {
         let text =
             [b"a".repeat(40).as_slice(), b"\trefs/heads/HEAD\n", &b"b".repeat(64), b"\trefs/heads/\xfc\n"].concat();

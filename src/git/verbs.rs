@@ -299,7 +299,7 @@ impl Git {
     /// `corrupt`, or what else stood in the way.
     pub async fn check_objects(&self, dir: &Path) -> Result<(), Failure> {
         let arguments = ["fsck", "--full", "--no-dangling", "--progress"].map(OsStr::new);
-        let what = "the mirror's objects are damaged";
+        let what = "cannot check the mirror's objects";
         let finished = self.run(self.call(what, Some(dir), &arguments), |_| ()).await?;
         if finished.status.success() {
             return Ok(());
@@ -309,7 +309,10 @@ impl Git {
             // 1 is ERROR_OBJECT (builtin/fsck.c) alone, which faults of old share with objects that cannot be read; the
             // other bits are missing objects, broken packs and broken refs.
             (Reason::Unknown, Some(1)) => Ok(()),
-            (Reason::Unknown, _) => Err(Failure { reason: Reason::Corrupt, ..failure }),
+            (Reason::Unknown | Reason::Corrupt, _) => {
+                let message = "the mirror's objects are damaged".to_owned();
+                Err(Failure { reason: Reason::Corrupt, message, ..failure })
+            }
             _ => Err(failure),
         }
     }
@@ -361,5 +364,36 @@ impl Git {
             Some(0 | 5) => Ok(()),
             _ => Err(failure_of(what, &finished)),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use tokio_util::sync::CancellationToken;
+
+    use super::*;
+    use crate::git::Settings;
+
+    #[tokio::test]
+    async fn nothing_but_refs_is_moved() {
+        let folder = tempfile::tempdir().unwrap();
+        let settings = Settings {
+            environment: vec![("PATH".into(), std::env::var_os("PATH").unwrap())],
+            secrets: Vec::new(),
+            askpass: "/nonexistent".into(),
+            idle: Duration::from_secs(60),
+            total: None,
+            stop: CancellationToken::new(),
+        };
+        let git = Git::find(settings).unwrap();
+        let new = Oid::parse("1234567890123456789012345678901234567890".as_bytes()).unwrap();
+        for name in ["shallow", "config", "HEAD", "objects/info/alternates"] {
+            let edits = [RefEdit::Create { name: name.into(), new }];
+            let failure = git.move_refs(folder.path(), &edits).await.unwrap_err();
+            assert_eq!((failure.reason, failure.message.contains(name)), (Reason::Held, true), "{failure}");
+        }
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
     }
 }

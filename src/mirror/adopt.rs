@@ -5,7 +5,9 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
+use super::health;
 use crate::failure::Failure;
 use crate::git::Git;
 use crate::storage::{OWN_FOLDER, Storage};
@@ -38,9 +40,18 @@ pub async fn origin_of(git: &Git, dir: &Path) -> Option<RemoteUrl> {
 
 /// Moves a mirror and its checkout from one relative place to another, and lets its config name `url` and no secret.
 ///
+/// Locks older than `since` are removed first: nobody holds them, and with one of them no move would ever succeed.
+///
 /// # Errors
 /// A local failure; what was not moved yet stays where it was.
-pub async fn relocate(git: &Git, storage: &Storage, from: &Path, to: &Path, url: &RemoteUrl) -> Result<(), Failure> {
+pub async fn relocate(
+    git: &Git,
+    storage: &Storage,
+    (from, to): (&Path, &Path),
+    url: &RemoteUrl,
+    since: SystemTime,
+) -> Result<(), Failure> {
+    health::clear_litter(&storage.path(from), since)?;
     // First the secret: a mirror that was moved is not looked at for one again.
     let config = storage.path(from).join("config");
     git.set_config(&config, "remote.origin.url", Some(&url.to_string())).await?;
@@ -55,6 +66,20 @@ pub async fn relocate(git: &Git, storage: &Storage, from: &Path, to: &Path, url:
         forget_secrets(git, &config).await?;
     }
     storage.tidy(from);
+    Ok(())
+}
+
+/// Takes credentials out of the configurations of a mirror that lies in its place already, and of its checkout.
+///
+/// # Errors
+/// A configuration that cannot be read or written.
+pub(super) async fn forget_tokens(git: &Git, storage: &Storage, place: &Path) -> Result<(), Failure> {
+    for config in [place.join("config"), place.with_extension("").join(".git/config")] {
+        let config = storage.path(&config);
+        if config.is_file() {
+            forget_secrets(git, &config).await?;
+        }
+    }
     Ok(())
 }
 

@@ -55,8 +55,9 @@ fn veto(local: &LocalRefs, source: &Advertisement, delete: &[RefUpdate], limit: 
     let users = |name: &BString| name.starts_with(b"refs/heads/") || name.starts_with(b"refs/tags/");
     let count = |refs: &RefMap| refs.keys().filter(|name| users(name)).count();
     let lost = delete.iter().filter(|update| users(&update.name)).count();
-    cliff(local.refs.len(), delete.len(), source.refs.len(), limit)
-        .or_else(|| cliff(count(&local.refs), lost, count(&source.refs), limit))
+    cliff(local.refs.len(), delete.len(), source.refs.len(), limit).or_else(|| {
+        cliff(count(&local.refs), lost, count(&source.refs), limit).map(|why| format!("of branches and tags, {why}"))
+    })
 }
 
 /// The cliff guard: the reason to hold, when so many refs went that the source is more likely broken than tidied up.
@@ -118,6 +119,8 @@ pub struct Shelf(String);
 impl Shelf {
     /// A place under which nothing is kept yet; `None` when nothing is to be kept.
     pub fn open(local: &LocalRefs, rules: &Rules) -> Option<Self> {
+        #[cfg(test)]
+        tests::OPENED.with(|opened| opened.set(opened.get() + 1));
         (rules.keep != Keep::Days(0)).then(|| Shelf(free_stamp(local, rules.now)))
     }
 
@@ -174,6 +177,12 @@ fn expired(local: &LocalRefs, rules: &Rules) -> Vec<RefUpdate> {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+    use std::cell::Cell;
+
+    thread_local! {
+        /// How often a place was looked for in this test: each time all kept refs are read.
+        pub(super) static OPENED: Cell<usize> = const { Cell::new(0) };
+    }
 
     fn oid(digit: char) -> Oid {
         Oid::parse(digit.to_string().repeat(40).as_bytes()).unwrap()
@@ -238,6 +247,43 @@ mod tests {
         assert_eq!(second, [RefEdit::Update { name: name("refs/heads/main"), old: oid('b'), new: oid('c') }]);
         let nothing_kept = transactions(&decision, &BTreeSet::new(), &local, &Rules { keep: Keep::Days(0), ..rules() });
         assert!(nothing_kept[0].iter().all(|edit| matches!(edit, RefEdit::Delete { .. })));
+    }
+
+    #[test]
+    fn one_place_is_looked_for_however_many_tips_are_kept() {
+        let kept = (0..2000).map(|n| format!("{KEPT}20261120T1200{:02}Z/refs/heads/b{n:04}", n % 60).into());
+        let local = LocalRefs {
+            refs: heads(2000),
+            kept: kept.map(|name: BString| (name, oid('b'))).collect(),
+            ..LocalRefs::default()
+        };
+        let rules = Rules { accepted: true, ..rules() };
+        let decision = decide(&local, &Advertisement::default(), &rules);
+        OPENED.set(0);
+        let [first, _] = transactions(&decision, &BTreeSet::new(), &local, &rules);
+        assert_eq!(OPENED.get(), 1);
+        let created: Vec<_> = first.iter().filter(|edit| matches!(edit, RefEdit::Create { .. })).collect();
+        let place = b"refs/holocron/kept/20261120T120100Z/";
+        assert!(created.len() == 2000 && created.iter().all(|edit| edit.name().starts_with(place)));
+    }
+
+    #[test]
+    fn branches_and_tags_that_all_go_are_held_however_many_refs_of_the_forge_stay() {
+        let others = |count| (1..=count).map(|n| (format!("refs/pull/{n}/head").into(), oid('c')));
+        let local = |branches, pulls| LocalRefs {
+            refs: heads(branches).into_iter().chain([("refs/tags/v1".into(), oid('a'))]).chain(others(pulls)).collect(),
+            ..LocalRefs::default()
+        };
+        let source = |refs: RefMap| Advertisement { refs, ..Advertisement::default() };
+        let all_gone = decide(&local(9, 12), &source(others(12).collect()), &rules());
+        assert_eq!(all_gone.held.unwrap(), "of branches and tags, the source has no refs any more (the mirror has 10)");
+        let most_gone = decide(&local(9, 12), &source(heads(4).into_iter().chain(others(12)).collect()), &rules());
+        assert!(most_gone.held.unwrap().starts_with("of branches and tags, 6 of 10 refs are gone"));
+        let few = decide(&local(9, 12), &source(heads(5).into_iter().chain(others(12)).collect()), &rules());
+        assert_eq!(few.held, None);
+        // And the forge's refs count as before.
+        let pulls = decide(&local(9, 30), &source(local(9, 0).refs), &rules());
+        assert!(pulls.held.unwrap().starts_with("30 of 40 refs are gone"));
     }
 
     #[test]

@@ -50,10 +50,22 @@ pub fn check(dir: &Path) -> Result<(), Failure> {
     Ok(())
 }
 
+/// Whether there is any object, packed, loose or borrowed.
+pub fn has_objects(dir: &Path) -> bool {
+    let objects = dir.join("objects");
+    let has = |folder: &Path, fits: &dyn Fn(&Path) -> bool| {
+        fs::read_dir(folder).into_iter().flatten().flatten().any(|entry| fits(&entry.path()))
+    };
+    let is_pack = |path: &Path| path.extension().is_some_and(|ending| ending == "pack");
+    // Loose objects lie in folders called by the first two digits of their ids.
+    let is_filled = |path: &Path| path.file_name().is_some_and(|name| name.len() == 2) && has(path, &|_| true);
+    has(&objects.join("pack"), &is_pack) || objects.join("info/alternates").exists() || has(&objects, &is_filled)
+}
+
 /// Whether there is any ref, packed or loose.
 pub fn has_refs(dir: &Path) -> bool {
     let mut folders = vec![dir.join("refs")];
-    let mut found = dir.join("packed-refs").exists();
+    let mut found = fs::metadata(dir.join("packed-refs")).is_ok_and(|data| data.len() > 0);
     while let (false, Some(folder)) = (found, folders.pop()) {
         for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
             match entry.file_type() {

@@ -35,6 +35,8 @@ pub struct Job<'a> {
     pub rules: Rules,
     /// Refs that it had when it was last looked at, as the store remembers.
     pub recorded: usize,
+    /// It was found in its place and never mirrored by us: a token may stand in its configuration.
+    pub found: bool,
     /// Since when we are alone in the storage.
     pub alone_since: SystemTime,
 }
@@ -112,25 +114,39 @@ async fn update_or_heal(
     notes: &mut Vec<String>,
 ) -> Result<Done, Failure> {
     let dir = tools.storage.path(&job.place);
-    let locks = health::clear_litter(&dir, job.alone_since.max(SystemTime::now() - ABANDONED))?;
+    let locks = health::clear_litter(&dir, left_before(job.alone_since, SystemTime::now()))?;
     if !locks.is_empty() {
         notes.push(format!("removed {} left behind by a git that was killed.", names(&locks, &dir)));
     }
-    let damage = match look(tools, &dir).await {
-        Ok(local) => match update::update(job, tools, sink, &dir, local).await {
-            // Git met damage while it worked: ours, or the source's?
-            Err(failure) if failure.reason == Reason::Corrupt => match tools.git.check_objects(&dir).await {
-                Ok(()) => return Err(failure),
-                Err(damage) if damage.reason == Reason::Corrupt => damage,
-                Err(other) => return Err(other),
-            },
-            result => return result,
-        },
+    let forgotten = match job.found {
+        true => adopt::forget_tokens(&tools.git, &tools.storage, &job.place).await,
+        false => Ok(()),
+    };
+    let looked = look(tools, &dir).await;
+    if let (Err(_), Err(failure)) = (&looked, &forgotten) {
+        notes.push(format!("a token may be left in its configuration: {failure}."));
+    }
+    let damage = match looked {
+        Ok(local) => {
+            // What could not be cleaned is not taken over: the next run tries again.
+            forgotten?;
+            match update::update(job, tools, sink, &dir, local).await {
+                // Git met damage while it worked: ours, or the source's?
+                Err(failure) if failure.reason == Reason::Corrupt => match tools.git.check_objects(&dir).await {
+                    Ok(()) => return Err(failure),
+                    Err(damage) if damage.reason == Reason::Corrupt => damage,
+                    Err(other) => return Err(other),
+                },
+                result => return result,
+            }
+        }
         Err(failure) if failure.reason == Reason::Corrupt => failure,
         // What lies there was a mirror: words we do not know are damage only when the objects are damaged.
         Err(failure) if matches!(failure.reason, Reason::RemoteNotFound | Reason::Unknown) => {
             match tools.git.check_objects(&dir).await {
                 Err(damage) if damage.reason == Reason::Corrupt => damage,
+                // It could not be looked at (killed, stopped, timed out): that is what a person must know.
+                Err(other) if other.reason != Reason::RemoteNotFound => return Err(other),
                 Ok(()) | Err(_) => return Err(failure),
             }
         }
@@ -139,10 +155,15 @@ async fn update_or_heal(
     clone::replace(job, tools, sink, &damage, notes).await
 }
 
-/// Whether a mirror that had refs looks whole from outside: its parts and packs are there, and so is some ref. A few
+/// What is older than this was left behind, when `now` is the time and we are alone since `alone_since`.
+fn left_before(alone_since: SystemTime, now: SystemTime) -> SystemTime {
+    alone_since.max(now - ABANDONED)
+}
+
+/// Whether a mirror that had refs looks whole from outside: its parts and packs are there, and so are some object and some ref. A few
 /// system calls, so that it can be asked of every mirror in every run.
 pub fn looks_whole(dir: &Path) -> bool {
-    health::check(dir).is_ok() && health::has_refs(dir)
+    health::check(dir).is_ok() && health::has_objects(dir) && health::has_refs(dir)
 }
 
 /// Reads a mirror's refs after a look at its health; whatever makes that impossible is damage.
@@ -228,4 +249,17 @@ fn size_of(dir: &Path) -> Option<u64> {
         }
     }
     Some(total)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_older_than_our_time_alone_or_than_ten_minutes_was_left_behind() {
+        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000);
+        let ago = |seconds| now - Duration::from_secs(seconds);
+        assert_eq!(left_before(ago(5), now), ago(5), "before the run");
+        assert_eq!(left_before(ago(86_400), now), ago(600), "during a watch");
+    }
 }

@@ -265,6 +265,22 @@ fn a_mirror_that_was_never_compared_is() {
     assert_eq!(World::new().listed(alpha()).mirrored(record).why(), Some(Why::Full));
 }
 
+#[test]
+fn a_comparison_in_the_future_proves_nothing() {
+    let record = MirrorRecord { last_full: Some(at("2026-11-03T09:00:01Z")), ..looked_at(&alpha(), LOOKED) };
+    let world = World::new().listed(alpha()).mirrored(record);
+    assert_eq!(world.why(), Some(Why::Full));
+    assert_eq!(world.at("2026-11-03T09:00:01Z").why(), None, "when that time has come");
+}
+
+#[test]
+fn a_mirror_that_does_not_look_whole_is_looked_at_although_nothing_was_pushed() {
+    let mut world = World::new().current(alpha());
+    assert_eq!(world.why(), None);
+    world.inventory.damaged.insert("h/acme/alpha.git".into());
+    assert_eq!(world.why(), Some(Why::Damaged));
+}
+
 /// A repository pushed to at 8:00 on Tuesday and looked at then; the listing shows that push ever after.
 fn pushed_at_eight(looked: &str) -> World {
     let repo = Repo { pushed_at: Some(at("2026-11-03T08:00:00Z")), ..alpha() };
@@ -492,6 +508,21 @@ fn a_mirror_renamed_onto_a_gone_ones_place_arrives_and_is_not_cloned() {
 }
 
 #[test]
+fn an_exchange_cut_short_half_way_evicts_nobody() {
+    // The first one has arrived in the place that the record of the second one, which waits aside, still names.
+    let first = looked_at(&repo("1", "acme/beta"), LOOKED);
+    let second = looked_at(&repo("2", "acme/beta"), LOOKED);
+    let world = World::new();
+    let staged = world.storage.staging_place(&second.key).display().to_string();
+    let world = world.listed(repo("1", "acme/beta")).mirrored(first).recorded(second).present(&staged);
+    let unlisted = world.plan();
+    assert!(unlisted.evictions.is_empty() && unlisted.moves.is_empty(), "{unlisted:?}");
+    let plan = world.listed(repo("2", "acme/alpha")).plan();
+    assert!(plan.evictions.is_empty(), "{plan:?}");
+    assert_eq!(moves(&plan), [(staged, "h/acme/alpha.git".into())]);
+}
+
+#[test]
 fn a_mirror_left_in_staging_by_a_killed_run_goes_to_its_place() {
     let record = looked_at(&alpha(), LOOKED);
     let world = World::new();
@@ -551,7 +582,17 @@ fn accepted_deletions_go_by_globs_on_the_name() {
 
 #[test]
 fn every_reason_to_work_has_words_of_its_own() {
-    let all = [Why::New, Why::Unsettled, Why::Changed, Why::Untold, Why::Recent, Why::Empty, Why::Moved, Why::Full];
+    let all = [
+        Why::New,
+        Why::Unsettled,
+        Why::Changed,
+        Why::Untold,
+        Why::Recent,
+        Why::Empty,
+        Why::Damaged,
+        Why::Moved,
+        Why::Full,
+    ];
     let words: HashSet<String> = all.iter().map(ToString::to_string).collect();
     assert_eq!(words.len(), all.len());
 }

@@ -258,6 +258,14 @@ mod tests {
     }
 
     #[test]
+    fn refs_count_as_compared_when_the_work_began() {
+        let record = succeeded(&repo(MONDAY));
+        assert_eq!(record.clone().looked_at(at("2026-11-02T07:59:00Z")).last_full, Some(at("2026-11-02T07:59:00Z")));
+        assert_eq!(record.clone().looked_at(at(TUESDAY)).last_full, Some(at(MONDAY)), "a clock that was set back");
+        assert_eq!(record.looked_at(at(TUESDAY)).last_success, Some(at(MONDAY)));
+    }
+
+    #[test]
     fn a_listing_without_push_times_is_never_covered() {
         let silent = Repo { pushed_at: None, ..repo(MONDAY) };
         assert!(!succeeded(&silent).covers(&silent));

@@ -292,3 +292,113 @@ async fn the_users_own_broken_git_configuration_is_not_taken_for_damage() {
     assert_eq!(contents(&patient.mirror), before);
     assert!(!patient.env.storage().join(".holocron/damaged").exists());
 }
+
+#[tokio::test]
+async fn a_damaged_mirror_whose_source_lost_most_refs_is_held_until_that_is_accepted() {
+    type Damage = fn(&Patient);
+    let damages: [(Damage, usize); 2] = [
+        (|patient| fs::write(patient.file("HEAD"), "").unwrap(), 9),
+        // Then only the record tells how many there were.
+        (
+            |patient| {
+                fs::remove_dir_all(patient.file("refs")).unwrap();
+                fs::remove_file(patient.file("packed-refs")).unwrap();
+            },
+            0,
+        ),
+    ];
+    for (damage, saved) in damages {
+        let patient = Patient::new().await;
+        patient.alpha.many_refs(12);
+        patient.run().await.assert_code(0);
+        patient.alpha.batch(|batch| (1..=9).fold(batch, |batch, number| batch.delete(&format!("many/{number:05}"))));
+        damage(&patient);
+        let before = contents(&patient.mirror);
+        for _ in 0..2 {
+            let run = patient.run().await;
+            run.assert_code(3);
+            assert_eq!((verdict(&run, "acme/alpha").as_str(), reason(&run, "acme/alpha").as_str()), ("held", "held"));
+            let failure = outcome(&run, "acme/alpha")["failure"].to_string();
+            assert!(failure.contains("9 of 15 refs") && failure.contains("--accept-deletions acme/alpha"), "{failure}");
+            assert_eq!(contents(&patient.mirror), before, "nothing was replaced");
+            assert!(!patient.env.storage().join(".holocron/damaged").exists());
+        }
+        let run = backup(&patient.env, &patient.forge).args(["--accept-deletions", "acme/alpha"]).run().await;
+        assert_eq!((run.code, verdict(&run, "acme/alpha").as_str()), (0, "cloned"), "{run}");
+        assert_eq!(contents(&patient.aside()), before);
+        patient.env.assert_mirrored(&patient.alpha);
+        let refs = patient.env.refs(&patient.mirror);
+        assert_eq!(refs.keys().filter(|name| name.starts_with("refs/holocron/kept/")).count(), saved, "{refs:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_mirror_that_vanished_is_cloned_anew_and_that_is_said() {
+    let patient = Patient::new().await;
+    fs::remove_dir_all(&patient.mirror).unwrap();
+    let run = patient.run().await;
+    assert_eq!((run.code, verdict(&run, "acme/alpha").as_str()), (0, "cloned"), "{run}");
+    assert_eq!(notes(&run, "acme/alpha"), "the mirror that was here, with 3 refs, is missing; cloned anew.");
+    patient.env.assert_mirrored(&patient.alpha);
+    assert_eq!(notes(&patient.run().await, "acme/alpha"), "");
+}
+
+/// Lets git complain of damage and die of a signal when it is called for this verb.
+fn kill_git_at(env: &TestEnv, verb: &str) {
+    let real = which::which("git").unwrap();
+    let script = "#!/bin/sh\ncase \" $* \" in *' @VERB@ '*) echo 'fatal: bad object HEAD' >&2; kill -KILL $$ ;; esac\n\
+                  exec @GIT@ \"$@\"\n";
+    env.script("git", &script.replace("@VERB@", verb).replace("@GIT@", real.to_str().unwrap()));
+}
+
+#[tokio::test]
+async fn a_git_that_was_killed_proves_no_damage() {
+    // The second one dies while it looks whether damage that another one met is ours.
+    for verb in ["for-each-ref", "fsck"] {
+        let patient = Patient::new().await;
+        if verb == "fsck" {
+            rewrite(&patient.pack("pack"), |bytes| {
+                let length = bytes.len();
+                bytes[12..length - 20].fill(0x55);
+            });
+        }
+        patient.alpha.commit("main", "more").commit("dev", "more").force("dev");
+        kill_git_at(&patient.env, verb);
+        let run = patient.run().await;
+        run.assert_code(3);
+        let failure = (verdict(&run, "acme/alpha"), reason(&run, "acme/alpha"));
+        assert_eq!(failure, ("failed".to_owned(), "local_failed".to_owned()), "{verb}: {run}");
+        assert!(run.to_string().contains("killed by signal 9"), "{verb}: {run}");
+        assert!(!patient.env.storage().join(".holocron/damaged").exists(), "{verb}");
+        fs::remove_file(patient.env.bin().join("git")).unwrap();
+        let run = patient.run().await;
+        let expected = if verb == "fsck" { "cloned" } else { "updated" };
+        assert_eq!((run.code, verdict(&run, "acme/alpha").as_str()), (0, expected), "{verb}: {run}");
+        patient.env.assert_mirrored(&patient.alpha);
+    }
+}
+
+#[tokio::test]
+async fn a_pack_without_an_index_beside_a_whole_mirror_is_no_damage() {
+    let patient = Patient::new().await;
+    // As an index-pack leaves it that was killed between its two renames.
+    let half = "objects/pack/pack-1234567890123456789012345678901234567890.pack";
+    fs::copy(patient.pack("pack"), patient.file(half)).unwrap();
+    let run = patient.run().await;
+    assert_eq!((run.code, verdict(&run, "acme/alpha").as_str()), (0, "current"), "{run}");
+    patient.alpha.commit("main", "more");
+    let run = patient.run().await;
+    assert_eq!((run.code, verdict(&run, "acme/alpha").as_str()), (0, "updated"), "{run}");
+    assert!(!patient.env.storage().join(".holocron/damaged").exists());
+    // Where it is missed, it is healed.
+    let (pack, index) = (patient.pack("pack"), patient.pack("idx"));
+    assert!(pack.exists());
+    for entry in fs::read_dir(patient.file("objects/pack")).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_some_and(|ending| ending == "idx") {
+            fs::remove_file(path).unwrap();
+        }
+    }
+    assert!(!index.exists());
+    patient.assert_healed("all indexes missing").await;
+}

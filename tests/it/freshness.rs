@@ -1,6 +1,6 @@
 //! What is looked at and what is skipped: nothing that may have changed, and everything else at no cost.
 
-use crate::support::{Fault, Forge, RecordingGit, Repo, Run, Service, TestEnv};
+use crate::support::{Fault, Forge, Kind, RecordingGit, Repo, Run, Service, TestEnv};
 
 /// One run over everything that alice's token can see.
 async fn run(env: &TestEnv, forge: &Forge, args: &[&str]) -> Run {
@@ -213,4 +213,105 @@ async fn full_looks_at_every_mirror_once_and_changes_nothing_when_nothing_change
             .any(|request| matches!(request.kind, crate::support::Kind::Git { service: Service::FetchPack, .. }));
         assert!(!fetched, "the same refs need no pack: {asked:?}");
     }
+}
+
+#[tokio::test]
+async fn a_gutted_mirror_is_healed_although_nothing_was_pushed_and_a_whole_one_costs_nothing() {
+    use std::fs::{create_dir, remove_dir_all, remove_file};
+    type Gut = fn(&std::path::Path);
+    let guts: [(&str, Gut); 5] = [
+        ("no objects", |mirror| remove_dir_all(mirror.join("objects")).unwrap()),
+        ("no object", |mirror| {
+            remove_dir_all(mirror.join("objects")).unwrap();
+            create_dir(mirror.join("objects")).unwrap();
+        }),
+        ("no packs", |mirror| remove_dir_all(mirror.join("objects/pack")).unwrap()),
+        ("no refs", |mirror| {
+            remove_dir_all(mirror.join("refs")).unwrap();
+            remove_file(mirror.join("packed-refs")).unwrap();
+        }),
+        ("no ref", |mirror| {
+            remove_dir_all(mirror.join("refs")).unwrap();
+            create_dir(mirror.join("refs")).unwrap();
+            std::fs::write(mirror.join("packed-refs"), "").unwrap();
+        }),
+    ];
+    for (what, gut) in guts {
+        let (env, forge) = (TestEnv::new(), Forge::start().await);
+        let (alpha, beta) = two_repos(&forge);
+        run(&env, &forge, &[]).await.assert_code(0);
+        gut(&env.mirror_of(&alpha));
+        let git = RecordingGit::install(&env);
+        forge.reset_log();
+        let healed = run(&env, &forge, &["--json"]).await;
+        healed.assert_code(0);
+        let verdicts = [verdict(&healed, "acme/alpha"), verdict(&healed, "acme/beta")];
+        assert!(["cloned", "updated"].contains(&verdicts[0].as_str()) && verdicts[1] == "current", "{what}: {healed}");
+        env.assert_mirrored(&alpha);
+        assert!(!git.calls().iter().any(|call| call.mentions("beta")), "{what}");
+        assert!(forge.git_requests(&beta.full_name()).is_empty(), "{what}");
+        assert_eq!(verdict(&run(&env, &forge, &["--json"]).await, "acme/alpha"), "current", "{what}");
+    }
+}
+
+#[tokio::test]
+async fn a_comparison_cut_short_leaves_nothing_that_passes_for_current() {
+    let (env, forge) = (TestEnv::new(), Forge::start().await);
+    let (alpha, _) = two_repos(&forge);
+    run(&env, &forge, &[]).await.assert_code(0);
+    alpha.silently().commit("main", "unseen");
+    forge.fault(Fault::hang().on_git("acme/alpha"));
+    forge.reset_log();
+    let running = env.holocron(["--backup-only", "--full"]).github(&forge).spawn();
+    forge.until(|request| matches!(&request.kind, Kind::Git { repo, .. } if repo == "acme/alpha")).await;
+    running.signal(rustix::process::Signal::INT);
+    running.wait().await.assert_code(130);
+    forge.heal();
+    assert_eq!(verdict(&run(&env, &forge, &["--json"]).await, "acme/alpha"), "updated");
+    env.assert_mirrored(&alpha);
+}
+
+#[tokio::test]
+async fn what_is_pushed_while_we_work_counts_as_pushed_after_our_look() {
+    let (env, forge) = (TestEnv::new(), Forge::start().await);
+    let alpha = forge.repo("acme/alpha").branch("main");
+    run(&env, &forge, &[]).await.assert_code(0);
+    alpha.commit("main", "more");
+    // A git that waits in the middle of its work.
+    let pipes = [env.work().join("reached"), env.work().join("go")];
+    for pipe in &pipes {
+        env.program("mkfifo").arg(pipe).run().await.assert_code(0);
+    }
+    let [reached, go] = pipes;
+    let script = "#!/bin/sh\ncase \" $* \" in *' fetch '*) echo here >@REACHED@; read -r answer <@GO@ ;; esac\nexec @GIT@ \"$@\"\n";
+    let script = script.replace("@REACHED@", reached.to_str().unwrap()).replace("@GO@", go.to_str().unwrap());
+    env.script("git", &script.replace("@GIT@", which::which("git").unwrap().to_str().unwrap()));
+    let running = env.holocron(["--backup-only"]).github(&forge).spawn();
+    tokio::fs::read_to_string(&reached).await.unwrap();
+    let middle = jiff::Timestamp::now();
+    tokio::fs::write(&go, "go\n").await.unwrap();
+    running.wait().await.assert_code(0);
+    env.assert_mirrored(&alpha);
+    let store = holocron::store::Store::open_read_only(&env.storage().join(".holocron/state.sqlite")).await.unwrap();
+    let record = store.unwrap().mirrors().await.unwrap().rows.remove(0);
+    assert!(record.last_full.unwrap() < middle && middle < record.last_success.unwrap(), "{middle} {record:?}");
+}
+
+#[tokio::test]
+async fn checkouts_asked_for_later_are_made_of_what_is_there() {
+    let (env, forge) = (TestEnv::new(), Forge::start().await);
+    let (alpha, beta) = two_repos(&forge);
+    run(&env, &forge, &[]).await.assert_code(0);
+    let git = RecordingGit::install(&env);
+    forge.reset_log();
+    let later = run(&env, &forge, &["--checkout"]).await;
+    assert!(later.assert_code(0).stdout.contains("2 mirrors: 2 current"), "{later}");
+    for repo in [&alpha, &beta] {
+        assert!(env.mirror_of(repo).with_extension("").join("README").is_file(), "{later}");
+    }
+    assert_eq!(forge.requests().len(), forge.api_requests().len(), "git asked nothing");
+    let calls = git.calls();
+    assert!(!calls.iter().any(|call| call.args.iter().any(|arg| arg == "ls-remote" || arg == "fetch")), "{calls:?}");
+    run(&env, &forge, &["--checkout"]).await.assert_code(0);
+    assert_eq!(git.calls().len(), calls.len(), "there was nothing to do");
 }

@@ -140,3 +140,35 @@ async fn the_commit_of_a_detached_head_that_moves_on_is_kept() {
     let kept = env.refs(&mirror).into_iter().find(|(name, _)| name.ends_with("/HEAD")).unwrap();
     assert_eq!(kept.1, lost);
 }
+
+#[tokio::test]
+async fn many_packs_are_rolled_up_and_no_object_goes() {
+    let lossy = Lossy::new().await;
+    let (env, mirror) = (&lossy.env, lossy.env.mirror_of(&lossy.alpha));
+    backup(env, &lossy.forge).run().await.assert_code(0);
+    let kept = lossy.kept();
+    // Packs with objects that no ref reaches.
+    let script = "for i in $(seq 55); do echo $i | git hash-object -w --stdin | tee -a blobs | \
+                  git pack-objects -q objects/pack/pack >/dev/null; done; git prune-packed";
+    env.program("sh").args(["-c", script]).cwd(&mirror).run().await.assert_code(0);
+    let packs = || {
+        let entries = std::fs::read_dir(mirror.join("objects/pack")).unwrap().map(|entry| entry.unwrap().path());
+        entries.filter(|path| path.extension().is_some_and(|ending| ending == "pack")).count()
+    };
+    assert!(packs() > 55);
+    backup(env, &lossy.forge).run().await.assert_code(0);
+    assert!(packs() > 55, "what is current is left alone");
+    lossy.alpha.commit("main", "more");
+    let run = backup(env, &lossy.forge).run().await;
+    run.assert_code(0);
+    assert!(packs() < 10, "{} packs\n{run}", packs());
+    assert_whole(env, &mirror).await;
+    assert_eq!(lossy.kept(), kept);
+    let blobs = text(&mirror, "blobs");
+    assert_eq!(blobs.lines().count(), 55);
+    for (number, blob) in (1..).zip(blobs.lines()) {
+        assert_eq!(git(env, &mirror, &["cat-file", "blob", blob]).await, number.to_string());
+    }
+    std::fs::remove_file(mirror.join("blobs")).unwrap();
+    env.assert_mirrored(&lossy.alpha);
+}

@@ -200,6 +200,26 @@ async fn a_second_ctrl_c_waits_for_nothing() {
 }
 
 #[tokio::test]
+async fn ctrl_c_while_a_token_command_thinks_ends_with_130() {
+    let (env, forge) = (TestEnv::new(), Forge::start().await);
+    let up = env.work().join("up");
+    env.program("mkfifo").arg(&up).run().await.assert_code(0);
+    let text = format!(
+        "sources:\n  - kind: github\n    api_url: {}\n    token: {{command: 'echo up >{}; exec sleep 1000'}}\n",
+        forge.github_api(),
+        up.display()
+    );
+    env.file("holocron.yaml", text);
+    let running = env.holocron(["--backup-only", "--json"]).spawn();
+    assert_eq!(tokio::fs::read_to_string(&up).await.unwrap(), "up\n");
+    running.signal(Signal::INT);
+    let run = running.wait().await;
+    // Not `auth_failed`, as it ends by itself when our patience does.
+    assert_eq!(run.assert_code(130).json()["source_failures"][0]["failure"]["reason"], "cancelled", "{run}");
+    assert_eq!(living(&env), []);
+}
+
+#[tokio::test]
 async fn ctrl_c_while_waiting_for_another_run_ends_with_130() {
     let (env, forge) = (TestEnv::new(), Forge::start().await);
     forge.repo("acme/alpha").branch("main");
@@ -319,4 +339,77 @@ async fn a_repository_that_goes_is_told_once() {
     let run = running.wait().await;
     assert_eq!(run.assert_code(0).stdout.matches("is gone at its source since").count(), 1, "{run}");
     env.assert_same_refs(&alpha, mirror);
+}
+
+/// Cycle after cycle, as fast as they come.
+fn busy_watch(env: &TestEnv, forge: &Forge) -> Program {
+    env.holocron(["--backup-only", "--watch", "--interval", "1"]).github(forge)
+}
+
+#[tokio::test]
+async fn full_on_the_command_line_means_the_first_cycle() {
+    let (env, forge) = (TestEnv::new(), Forge::start().await);
+    forge.repo("acme/alpha").branch("main");
+    env.holocron(["--backup-only"]).github(&forge).run().await.assert_code(0);
+    forge.reset_log();
+    let running = busy_watch(&env, &forge).arg("--full").spawn();
+    // The last question of the first cycle.
+    let asked = |kind: &Kind| matches!(kind, Kind::Git { service: Service::ListRefs, .. });
+    forge.until(|request| asked(&request.kind)).await;
+    for _ in 0..3 {
+        forge.reset_log();
+        forge.until(|request| request.path.ends_with("/user/repos")).await;
+        assert!(forge.git_requests("acme/alpha").is_empty(), "compared again");
+    }
+    running.signal(Signal::TERM);
+    running.wait().await.assert_code(0);
+}
+
+#[tokio::test]
+async fn deletions_accepted_on_the_command_line_are_those_of_the_first_cycle() {
+    for reload in [false, true] {
+        let (env, forge) = (TestEnv::new(), Forge::start().await);
+        let alpha = forge.repo("acme/alpha").branch("main").many_refs(12);
+        env.holocron(["--backup-only"]).github(&forge).run().await.assert_code(0);
+        let lose = |numbers: std::ops::RangeInclusive<u32>| {
+            alpha.batch(|batch| numbers.fold(batch, |batch, number| batch.delete(&format!("many/{number:05}"))));
+        };
+        lose(1..=12);
+        let program = if reload { watch(&env, &forge) } else { busy_watch(&env, &forge) };
+        let mut running = program.args(["--accept-deletions", "acme/alpha"]).spawn();
+        running.until_output("acme/alpha: updated").await;
+        running.until_output("1 mirror: 1 updated").await;
+        alpha.many_refs(12);
+        if reload {
+            next_cycle(&mut running, 1).await;
+        }
+        running.until_said("acme/alpha: updated", 2).await;
+        lose(1..=12);
+        if reload {
+            next_cycle(&mut running, 2).await;
+        }
+        running.until_output("acme/alpha: held").await;
+        running.signal(Signal::TERM);
+        running.wait().await;
+        assert!(env.refs(env.mirror_of(&alpha)).contains_key("refs/heads/many/00012"));
+    }
+}
+
+#[tokio::test]
+async fn deletions_accepted_in_the_configuration_are_accepted_in_every_cycle() {
+    let (env, forge) = (TestEnv::new(), Forge::start().await);
+    let alpha = forge.repo("acme/alpha").branch("main").many_refs(12);
+    env.file("holocron.yaml", "accept_deletions: [acme/alpha]\n");
+    let mut running = busy_watch(&env, &forge).spawn();
+    running.until_output("acme/alpha: cloned").await;
+    for times in 1..=2 {
+        alpha.batch(|batch| (1..=12).fold(batch, |batch, number| batch.delete(&format!("many/{number:05}"))));
+        running.until_said("acme/alpha: updated", 2 * times - 1).await;
+        alpha.many_refs(12);
+        running.until_said("acme/alpha: updated", 2 * times).await;
+    }
+    running.signal(Signal::TERM);
+    let run = running.wait().await;
+    assert!(!run.assert_code(0).stdout.contains("held"), "{run}");
+    env.assert_mirrored(&alpha);
 }

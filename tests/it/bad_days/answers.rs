@@ -72,6 +72,25 @@ async fn what_calls_itself_git_and_is_not_is_a_failure() {
 }
 
 #[tokio::test]
+async fn a_listing_that_names_files_of_git_is_refused() {
+    let day = Day::new().await;
+    let oid = "1234567890123456789012345678901234567890";
+    let packet = |text: &str| format!("{:04x}{text}", text.len() + 4);
+    for name in ["shallow", "config", "objects/info/alternates"] {
+        let refs = packet(&format!("{oid} refs/heads/main\0agent=git/test\n")) + &packet(&format!("{oid} {name}\n"));
+        let smart = packet("# service=git-upload-pack\n") + "0000" + &refs + "0000";
+        // A server of plain files has a list of its own, as `git update-server-info` writes it.
+        let plain = format!("{oid}\trefs/heads/main\n{oid}\t{name}\n");
+        let smart = Fault::status(200).with_git_type().body(smart);
+        for fault in [smart, Fault::status(200).header("content-type", "text/plain").body(plain)] {
+            day.forge.heal();
+            day.fails(fault.on_git("acme/alpha"), "server_error").await;
+        }
+    }
+    day.heals().await;
+}
+
+#[tokio::test]
 async fn an_empty_answer_at_a_later_step_is_a_failure_too() {
     let (env, forge) = (TestEnv::new(), Forge::start().await);
     let later = |service| {

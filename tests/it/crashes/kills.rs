@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustix::process::{Signal, kill_process_group};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -148,20 +148,30 @@ async fn an_update_killed_before_any_call_of_git_loses_nothing() {
     assert!(number > 8, "only {number} moments");
 }
 
+/// Whether a pack is being written under the folder.
+fn receives(folder: &Path) -> bool {
+    std::fs::read_dir(folder).into_iter().flatten().flatten().any(|entry| {
+        let is_pack = entry.file_name().to_string_lossy().starts_with("tmp_pack_");
+        is_pack || entry.file_type().is_ok_and(|kind| kind.is_dir()) && receives(&entry.path())
+    })
+}
+
 /// Kills the run when the forge was asked for something or has stopped in the middle of it, and then the gits it left.
 async fn kill_in_transfer(env: &TestEnv, forge: &Forge, fault: Fault, service: Service, begun: &Path) {
     forge.reset_log();
     forge.fault(fault.on_git("acme/alpha").service(service));
     let running = backup(env, forge).spawn();
     forge.until(|request| matches!(&request.kind, Kind::Git { service: asked, .. } if *asked == service)).await;
-    let packs = || picture(begun).into_keys().any(|path| path.to_string_lossy().contains("tmp_pack_"));
-    let receiving = async {
-        while !packs() {
-            tokio::task::yield_now().await;
-        }
-    };
     if !begun.as_os_str().is_empty() {
-        tokio::time::timeout(Duration::from_secs(60), receiving).await.expect("a pack begins to arrive");
+        // On a thread of its own: the forge lives on this one, and has to send meanwhile.
+        let (folder, guard) = (begun.to_owned(), Instant::now() + Duration::from_secs(60));
+        let receiving = tokio::task::spawn_blocking(move || {
+            while !receives(&folder) && Instant::now() < guard {
+                std::thread::yield_now();
+            }
+            receives(&folder)
+        });
+        assert!(receiving.await.unwrap(), "a pack begins to arrive");
     }
     let orphans = running.children();
     running.signal(Signal::KILL);

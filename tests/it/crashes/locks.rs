@@ -1,6 +1,6 @@
 //! One run at a time on one storage, and what is left of killed ones.
 
-use rustix::process::{Signal, kill_process_group};
+use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 
 use crate::disk_kit::{backup, reason, verdict};
 use crate::support::{Fault, Forge, Kind, Repo, Running, Service, TestEnv};
@@ -101,5 +101,29 @@ async fn a_git_that_something_else_kills_is_one_mirrors_failure() {
     assert!(!env.mirror_of(&alpha).exists(), "half a clone is none");
     env.assert_mirrored(&beta);
     backup(&env, &forge).run().await.assert_code(0);
+    env.assert_mirrored(&alpha);
+}
+
+#[tokio::test]
+async fn what_a_token_command_leaves_behind_does_not_hold_the_lock() {
+    let (env, forge, alpha) = world().await;
+    let left = env.work().join("left");
+    let command = format!("sleep 1000 >/dev/null 2>&1 & echo $! >{}; echo {}", left.display(), forge.token());
+    let text = format!(
+        "sources:\n  - kind: github\n    api_url: {}\n    token: {{command: '{command}'}}\n",
+        forge.github_api()
+    );
+    env.file("holocron.yaml", text);
+    let mut sleeping = Vec::new();
+    for _ in 0..2 {
+        let run = env.holocron(["--backup-only"]).run().await;
+        let pid = std::fs::read_to_string(&left).unwrap().trim().parse().unwrap();
+        sleeping.push(Pid::from_raw(pid).unwrap());
+        run.assert_code(0);
+        assert!(!run.stderr.contains("waiting for"), "{run}");
+    }
+    for pid in sleeping {
+        kill_process(pid, Signal::KILL).expect("it still sleeps");
+    }
     env.assert_mirrored(&alpha);
 }

@@ -4,7 +4,7 @@ use std::io::Write as _;
 use std::process::{Command, Stdio};
 
 use crate::net::{assert_failed, github, mirror, report};
-use crate::support::{Forge, Repo, TestEnv};
+use crate::support::{Forge, RecordingGit, Repo, TestEnv};
 
 /// Clones, updates and deletes under these settings, and asserts that the mirror follows.
 async fn follows(env: &TestEnv, forge: &Forge, alpha: &Repo) {
@@ -166,4 +166,24 @@ async fn sins_of_old_are_mirrored_although_the_user_checks_what_he_fetches() {
     let told = report(&github(&env, &forge, []).run().await, 0);
     assert_eq!(mirror(&told, "acme/alpha")["verdict"], "updated");
     env.assert_mirrored(&alpha);
+}
+
+#[tokio::test]
+async fn variables_that_hold_tokens_do_not_reach_git() {
+    let (env, forge, alpha) = private().await;
+    let text =
+        format!("sources:\n  - kind: github\n    api_url: {}\n    token: {{env: TOKEN_OF_MINE}}\n", forge.github_api());
+    env.file("holocron.yaml", text);
+    let git = RecordingGit::install(&env);
+    let mut program = env.holocron(["--json"]).env("TOKEN_OF_MINE", forge.token()).env("UNRELATED", "stays");
+    for name in ["GITHUB_TOKEN", "GITLAB_TOKEN", "GITEA_TOKEN", "FORGEJO_TOKEN"] {
+        program = program.env(name, "canary-that-nobody-uses");
+    }
+    program.run().await.assert_code(0);
+    env.assert_mirrored(&alpha);
+    assert!(!git.calls().is_empty());
+    for call in git.calls() {
+        assert!(!call.mentions(&forge.token()) && !call.mentions("canary-that-nobody-uses"), "{call:?}");
+        assert_eq!(call.env.get("UNRELATED").map(String::as_str), Some("stays"));
+    }
 }

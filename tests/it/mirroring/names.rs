@@ -1,5 +1,7 @@
 //! A repository is what its forge's id says, whatever it is called today.
 
+use std::time::{Duration, SystemTime};
+
 use serde_json::json;
 
 use crate::net::{github, mirror, on_disk, report, status, verdicts};
@@ -44,6 +46,15 @@ async fn a_renamed_or_transferred_repository_takes_its_mirror_along() {
     let told = report(&github(&env, &forge, []).run().await, 0);
     assert_eq!(verdicts(&told), ["acme/omega updated", "other/beta current"]);
     assert_eq!(notes(&told, "acme/omega"), "[]");
+    env.assert_mirrored(&alpha);
+}
+
+#[tokio::test]
+async fn a_lock_left_by_a_killed_git_does_not_keep_a_renamed_mirror_from_moving() {
+    let (env, forge, [alpha, _]) = two(["acme/alpha", "acme/beta"]).await;
+    std::fs::write(env.mirror_of(&alpha).join("config.lock"), "left behind").unwrap();
+    alpha.rename("acme/omega");
+    report(&github(&env, &forge, []).run().await, 0);
     env.assert_mirrored(&alpha);
 }
 
@@ -105,6 +116,83 @@ async fn two_swapped_names_swap_their_mirrors() {
     assert_eq!(on_disk(&env).len(), 2);
     let is_pack = |request: &&Request| matches!(request.kind, Kind::Git { service: Service::FetchPack, .. });
     assert_eq!(forge.requests().iter().filter(is_pack).count(), 0, "nothing had to be cloned again");
+}
+
+/// Lets two repositories exchange their names.
+fn swap(alpha: &Repo, beta: &Repo) {
+    alpha.rename("acme/waiting");
+    beta.rename("acme/alpha");
+    alpha.rename("acme/beta");
+}
+
+/// Asserts that no mirror was lost, evicted or cloned again, and that no two records name one place.
+async fn assert_both_kept(env: &TestEnv, forge: &Forge, [alpha, beta]: [&Repo; 2]) {
+    let disk: Vec<_> = on_disk(env).into_iter().collect();
+    assert_eq!(disk.len(), 2, "{disk:?}");
+    for repo in [alpha, beta] {
+        assert!(disk.iter().any(|(_, (refs, _))| *refs == repo.refs()), "{disk:?}");
+    }
+    assert!(!env.storage().join(".holocron/gone").exists());
+    let known = status(env).await;
+    let mut places: Vec<_> = known["mirrors"].as_array().unwrap().iter().map(|m| m["path"].to_string()).collect();
+    places.sort();
+    places.dedup();
+    assert_eq!(places.len(), 2, "{known:#}");
+    for (place, _) in &disk {
+        let place = json!(env.storage().join(place).display().to_string()).to_string();
+        assert!(places.contains(&place), "{place} is not in {places:?}");
+    }
+    let is_pack = |request: &&Request| matches!(request.kind, Kind::Git { service: Service::FetchPack, .. });
+    assert_eq!(forge.requests().iter().filter(is_pack).count(), 0, "nothing was cloned again");
+}
+
+/// The last run of an exchange, when nothing is in its way any more.
+async fn assert_arrived(env: &TestEnv, forge: &Forge, both: [&Repo; 2]) {
+    let told = report(&github(env, forge, []).run().await, 0);
+    assert_eq!(verdicts(&told), ["acme/alpha current", "acme/beta current"]);
+    both.iter().for_each(|repo| env.assert_mirrored(repo));
+    assert_both_kept(env, forge, both).await;
+}
+
+#[tokio::test]
+async fn an_exchange_of_names_that_breaks_off_half_way_costs_neither_mirror() {
+    let (env, forge, [alpha, beta]) = two(["acme/alpha", "acme/beta"]).await;
+    // Somebody holds its configuration, and not one who was killed before this run.
+    let lock = std::fs::File::create(env.mirror_of(&alpha).join("config.lock")).unwrap();
+    lock.set_modified(SystemTime::now() + Duration::from_secs(3600)).unwrap();
+    swap(&alpha, &beta);
+    forge.reset_log();
+    for _ in 0..2 {
+        let told = report(&github(&env, &forge, []).run().await, 3);
+        assert_eq!(verdicts(&told), ["acme/alpha current", "acme/beta failed"]);
+        env.assert_mirrored(&beta);
+        assert_both_kept(&env, &forge, [&alpha, &beta]).await;
+    }
+    let aside = on_disk(&env).into_keys().find(|place| place.starts_with(".holocron/moving")).unwrap();
+    std::fs::remove_file(env.storage().join(aside).join("config.lock")).unwrap();
+    assert_arrived(&env, &forge, [&alpha, &beta]).await;
+}
+
+#[tokio::test]
+async fn an_exchange_of_names_in_which_one_mirror_cannot_be_moved_costs_neither() {
+    for stays in 0..2 {
+        let (env, forge, both) = two(["acme/alpha", "acme/beta"]).await;
+        let [alpha, beta] = &both;
+        // Something lies where it would wait.
+        let name = format!("{}.git", both[stays].id());
+        let aside = env.storage().join(".holocron/moving").join(alpha.forge_folder()).join(name);
+        std::fs::create_dir_all(aside.parent().unwrap()).unwrap();
+        std::fs::write(&aside, "not a mirror").unwrap();
+        swap(alpha, beta);
+        forge.reset_log();
+        for _ in 0..2 {
+            let told = report(&github(&env, &forge, []).run().await, 3);
+            assert_eq!(told["totals"]["failed"], 2, "{told:#}");
+            assert_both_kept(&env, &forge, [alpha, beta]).await;
+        }
+        std::fs::remove_file(aside).unwrap();
+        assert_arrived(&env, &forge, [alpha, beta]).await;
+    }
 }
 
 #[tokio::test]

@@ -90,3 +90,31 @@ async fn a_repository_of_the_users_in_a_mirrors_place_is_not_touched() {
     assert_untouched(&before.0, &picture(&place));
     assert_untouched(&before.1, &picture(&env.mirror_of(&beta)));
 }
+
+#[tokio::test]
+async fn a_mirror_that_lies_in_its_place_already_loses_its_token_too() {
+    for damaged in [false, true] {
+        let (env, forge) = (TestEnv::new(), Forge::start().await);
+        let alpha = forge.repo("acme/alpha").private().branch("main");
+        let place = python_mirror(&env, &alpha, &forge.token()).await;
+        let (mirror, tree) = (env.mirror_of(&alpha), env.mirror_of(&alpha).with_extension(""));
+        fs::create_dir_all(mirror.parent().unwrap()).unwrap();
+        fs::rename(&place, &mirror).unwrap();
+        git(&env, env.work(), &["clone", "-q", mirror.to_str().unwrap(), tree.to_str().unwrap()]).await;
+        git(&env, &tree, &["config", "remote.origin.pushurl", &alpha.url_with(&forge.token())]).await;
+        if damaged {
+            fs::write(mirror.join("HEAD"), "").unwrap();
+        }
+        let run = backup(&env, &forge).run().await;
+        run.assert_code(0);
+        assert_eq!(verdict(&run, "acme/alpha"), if damaged { "cloned" } else { "current" });
+        env.assert_mirrored(&alpha);
+        for (path, (.., bytes)) in picture(&env.storage()) {
+            let found = bytes.windows(forge.token().len()).any(|part| part == forge.token().as_bytes());
+            assert!(!found, "the token is left in {}", path.display());
+        }
+        assert_eq!(git(&env, &mirror, &["config", "remote.origin.url"]).await, alpha.url());
+        let again = backup(&env, &forge).run().await;
+        assert_eq!((again.code, notes(&again, "acme/alpha").as_str()), (0, ""), "{again}");
+    }
+}

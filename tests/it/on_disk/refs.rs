@@ -5,7 +5,7 @@ use std::fs;
 use std::os::unix::ffi::OsStrExt;
 
 use crate::disk_kit::{assert_whole, backup, backup_dir, git, outcome, verdict};
-use crate::support::{Forge, TestEnv};
+use crate::support::{Forge, Repo, TestEnv};
 
 #[tokio::test]
 async fn a_branch_may_become_a_folder_of_branches_and_a_branch_again() {
@@ -128,6 +128,52 @@ async fn tags_of_trees_and_blobs_and_refs_in_any_namespace_are_kept() {
     env.assert_same_refs(&alpha, &mirror);
     assert_eq!(outcome(&run, "alpha")["refs"]["forced"], 2);
     assert_whole(&env, &mirror).await;
+}
+
+/// That many new objects of each kind that is no commit: blobs, trees, annotated tags.
+async fn objects(env: &TestEnv, alpha: &Repo, count: usize, what: &str) -> Vec<String> {
+    let names: Vec<String> = (0..count).map(|number| format!("{what}-{number}")).collect();
+    alpha.batch(|batch| names.iter().fold(batch, |batch, name| batch.annotated_tag(name)));
+    let dir = alpha.git_dir();
+    let mut all: Vec<String> = names.iter().map(|name| alpha.tip(&format!("refs/tags/{name}"))).collect();
+    alpha.batch(|batch| names.iter().fold(batch, |batch, name| batch.delete(&format!("refs/tags/{name}"))));
+    let files = names.iter().map(|name| env.file(name, name).display().to_string()).collect::<Vec<_>>();
+    let arguments = ["hash-object", "-w", "--"].into_iter().chain(files.iter().map(String::as_str));
+    let blobs = git(env, dir, &arguments.collect::<Vec<_>>()).await;
+    let script = "while read -r blob; do printf '100644 blob %s\\tfile\\n' $blob | git mktree; done";
+    let trees = env.program("sh").args(["-c", &format!("printf '%s\\n' \"$@\" | {script}"), "sh"]).args(blobs.lines());
+    let trees = trees.cwd(dir).run().await.assert_code(0).stdout.clone();
+    all.extend(blobs.lines().chain(trees.lines()).map(str::to_owned));
+    assert_eq!(all.len(), 3 * count);
+    all
+}
+
+#[tokio::test]
+async fn old_objects_that_are_no_commits_are_kept_when_few_or_many_refs_move() {
+    for count in [2, 25] {
+        let env = TestEnv::new();
+        let alpha = env.bare_repo("src/alpha.git").branch("main");
+        let point = |objects: &[String]| {
+            let folder = alpha.git_dir().join("refs/odd");
+            fs::create_dir_all(&folder).unwrap();
+            let at = |(number, oid): (usize, &String)| fs::write(folder.join(number.to_string()), format!("{oid}\n"));
+            objects.iter().enumerate().for_each(|entry| at(entry).unwrap());
+        };
+        let old = objects(&env, &alpha, count, "old").await;
+        point(&old);
+        backup_dir(&env, "src").run().await.assert_code(0);
+        // The tags move to others of the same commit, which hides that they are lost.
+        point(&objects(&env, &alpha, count, "new").await);
+        let run = backup_dir(&env, "src").run().await;
+        run.assert_code(0);
+        let mirror = env.storage().join("local/alpha.git");
+        env.assert_same_refs(&alpha, &mirror);
+        assert_eq!(outcome(&run, "alpha")["refs"]["forced"], 3 * count, "{run}");
+        let kept: Vec<_> =
+            env.refs(&mirror).into_iter().filter(|(name, _)| name.starts_with("refs/holocron/kept/")).collect();
+        let lost: Vec<_> = old.iter().filter(|oid| !kept.iter().any(|(_, kept)| kept == *oid)).collect();
+        assert!(lost.is_empty() && kept.len() == 3 * count, "{count}: {lost:?}");
+    }
 }
 
 #[tokio::test]
