@@ -15,6 +15,7 @@ use crate::failure::{Failure, Reason};
 use crate::mirror::checkout::{self, Checkout};
 use crate::mirror::decide::Rules;
 use crate::mirror::{self, Job, adopt};
+use crate::model::destination::DestinationOutcome;
 use crate::model::{MirrorKey, Outcome, Repo, Verdict};
 use crate::plan::{Eviction, Move, Plan, Settled, Task, Why};
 use crate::progress::{Event, Sink};
@@ -307,7 +308,7 @@ impl<'a> Runner<'a> {
             full: self.config.full || task.why == Why::Full,
         };
         let pushed = self.fan.push(&turn, self.config, self.store, self.tools, self.sink).await;
-        outcome.degraded |= pushed.iter().any(|destination| !destination.verdict.in_step());
+        outcome.degraded |= pushed.iter().any(DestinationOutcome::is_behind);
         outcome.destinations = pushed;
     }
 

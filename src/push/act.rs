@@ -79,8 +79,8 @@ impl Push<'_> {
         outcome.refs = count(&plan, &forced, &refusals);
         let pushed = outcome.refs.changed() > 0;
         outcome.verdict = verdict(&plan, &refusals, pushed);
-        outcome.failure = failure_of(self.job, &plan, &refusals);
-        outcome.refused = refusals.into_values().collect();
+        outcome.failure = held(self.job, &plan);
+        outcome.refused = refusals.into_values().chain(plan.diverged.iter().map(diverged)).collect();
         Ok(outcome)
     }
 
@@ -310,21 +310,18 @@ fn verdict(plan: &PushPlan, refusals: &Refusals, pushed: bool) -> PushVerdict {
     }
 }
 
-fn failure_of(job: &PushJob<'_>, plan: &PushPlan, refusals: &Refusals) -> Option<Failure> {
-    if let Some(first) = refusals.values().next() {
-        let message = match refusals.len() {
-            1 => format!("{} was refused", first.name),
-            count => format!("{count} refs were refused, {} among them", first.name),
-        };
-        return Some(Failure::new(first.reason, message).with_evidence(&first.message));
-    }
+/// A ref that stays because it holds commits that the source lacks.
+fn diverged(name: &BString) -> RefusedRef {
+    let message = "it holds commits that the source lacks, and stays".to_owned();
+    RefusedRef { name: name.to_string(), reason: Reason::Diverged, message }
+}
+
+/// Why the guard held deletions; refused and diverged refs speak for themselves.
+fn held(job: &PushJob<'_>, plan: &PushPlan) -> Option<Failure> {
     if let Some(why) = &plan.held {
         let hint = format!("when it is meant, run again with --accept-deletions {}.", job.repo.path);
         let failure = Failure::new(Reason::Held, "nothing was deleted at the destination").with_evidence(why);
         return Some(failure.with_hint(hint));
     }
-    plan.diverged.first().map(|first| {
-        let message = format!("{} refs hold commits that the source lacks, and stay", plan.diverged.len());
-        Failure::new(Reason::Diverged, message).with_evidence(first.to_string())
-    })
+    None
 }

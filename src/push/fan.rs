@@ -179,7 +179,8 @@ impl Fan {
             dry_run: config.dry_run,
         };
         let mut outcome = bring_up(&job, tools, sink).await;
-        if let Some(store) = store {
+        let cancelled = outcome.failure.as_ref().is_some_and(|failure| failure.reason == Reason::Cancelled);
+        if let Some(store) = store.filter(|_| !cancelled) {
             let record = record(self.records.get(&key), key.0, &outcome, rules, tools.now());
             if let Err(error) = store.record_destination(&record).await {
                 outcome.failure.get_or_insert(error.into());
