@@ -1,5 +1,7 @@
 //! From the command line to the exit code: each command, wired up.
 
+mod push;
+
 use std::collections::{BTreeSet, HashMap};
 use std::convert::Infallible;
 use std::io::{IsTerminal, Write};
@@ -9,7 +11,9 @@ use std::sync::Arc;
 use jiff::{SignedDuration, Timestamp};
 
 use crate::cli::{self, Cli, Command, ConfigAction, StatusArgs};
-use crate::config::{self, ColorChoice, Config, Environment, Loaded, MirrorArgs, ProcessEnvironment, Purpose, SetBy};
+use crate::config::{
+    self, ColorChoice, Config, Environment, Loaded, MirrorArgs, Output, ProcessEnvironment, Purpose, SetBy,
+};
 use crate::error::{Error, exit};
 use crate::failure::Reason;
 use crate::git::{Git, Settings, askpass};
@@ -53,10 +57,7 @@ pub fn main() -> ExitCode {
 fn dispatch(cli: Cli) -> Result<u8, Error> {
     match cli.command.unwrap_or(Command::Mirror(Box::new(cli.mirror))) {
         Command::Mirror(args) => mirror(*args),
-        Command::Push(args) => {
-            config::load_push(&args, &ProcessEnvironment::read()?)?;
-            Err(Error::usage("`holocron push` is not there yet"))
-        }
+        Command::Push(args) => push::push(&args),
         Command::Status(args) => show_status(args),
         Command::Config { action } => show_config(&action),
         Command::Completions { shell } => {
@@ -167,7 +168,7 @@ fn mirror(args: MirrorArgs) -> Result<u8, Error> {
     let loaded = config::load(&args, &env)?;
     let lasting = lasting_acceptance(&loaded);
     let config = loaded.config;
-    let style = style(&config);
+    let style = style(&config.output);
     let (sink, screen) = progress::open(style);
     // A second subscriber in one process is a test's business; ours is the first.
     if let Err(error) = progress::log::start(style, &screen, |name| env.var(name)) {
@@ -186,6 +187,17 @@ async fn work(
     let hangup = if config.watch { Hangup::Reload } else { Hangup::Terminate };
     let signals = Signals::install(hangup).map_err(|error| Error::run("cannot listen to signals").caused_by(error))?;
     let tools = tools(&config, env, &signals)?;
+    until_done(args, (config, lasting), tools, (sink, screen), signals).await
+}
+
+/// Opens the storage and does the main job, once or again and again, until it is done or asked to stop.
+async fn until_done(
+    args: MirrorArgs,
+    (config, lasting): (Config, Vec<String>),
+    tools: Tools,
+    (sink, screen): (Arc<dyn Sink>, Screen),
+    signals: Signals,
+) -> Result<u8, Error> {
     let session = match (Session::open(&config, &tools).await, signals.stopped()) {
         (Ok(session), _) => session,
         // Stopped while it waited for another run: nothing was begun.
@@ -349,8 +361,7 @@ impl Cycle for Cycles {
     }
 }
 
-fn style(config: &Config) -> Style {
-    let output = &config.output;
+fn style(output: &Output) -> Style {
     let detail = if output.verbose { Detail::Everything } else { Detail::Changes };
     let stderr = std::io::stderr();
     let paint = paint(output.color, stderr.is_terminal());

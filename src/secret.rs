@@ -69,6 +69,8 @@ pub enum SecretSource {
     File(PathBuf),
     /// The first line that a shell command prints.
     Command(String),
+    /// What stood in a URL that we were given.
+    Given(Secret),
 }
 
 impl fmt::Display for SecretSource {
@@ -77,6 +79,7 @@ impl fmt::Display for SecretSource {
             SecretSource::Env(name) => write!(f, "the environment variable {name}"),
             SecretSource::File(path) => write!(f, "the file {}", path.display()),
             SecretSource::Command(_) => f.write_str("the token command"),
+            SecretSource::Given(_) => f.write_str("the URL it stood in"),
         }
     }
 }
@@ -92,6 +95,7 @@ impl SecretSource {
     pub async fn read(&self, env: impl Fn(&str) -> Option<String>) -> Result<Secret, Failure> {
         let fail = |why: String| Failure::new(Reason::AuthFailed, format!("cannot read the token from {self}: {why}"));
         let text = match self {
+            SecretSource::Given(secret) => return Ok(secret.clone()),
             SecretSource::Env(name) => env(name).ok_or_else(|| fail("it is not set".into()))?,
             SecretSource::File(path) => std::fs::read_to_string(path).map_err(|e| fail(e.to_string()))?,
             SecretSource::Command(command) => {

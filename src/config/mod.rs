@@ -100,8 +100,13 @@ pub fn token_variables(config: &Config) -> Vec<String> {
         Some(SecretSource::Env(name)) => Some(name.clone()),
         _ => None,
     });
+    let pushed = config.destinations.iter().flat_map(|destination| [&destination.token, &destination.ssh.passphrase]);
+    let pushed = pushed.filter_map(|secret| match secret {
+        Some(SecretSource::Env(name)) => Some(name.clone()),
+        _ => None,
+    });
     let usual = ["GITHUB_TOKEN", "GITLAB_TOKEN", "GITEA_TOKEN", "FORGEJO_TOKEN"].map(str::to_owned);
-    named.chain(usual).collect()
+    named.chain(pushed).chain(usual).collect()
 }
 
 /// Finds and reads the configuration file; hands on what was wrong before it.
@@ -165,6 +170,8 @@ pub struct Config {
     pub checkout: bool,
     /// Print what would happen; write nothing.
     pub dry_run: bool,
+    /// Push to the destinations; else they are only looked at.
+    pub push: bool,
     /// Wait for another run on the same storage instead of giving up.
     pub wait: bool,
     /// Repositories (`namespace/name`, as globs) whose mass deletion was seen and is meant.

@@ -70,6 +70,7 @@ pub(crate) fn resolve(
         full: layers.switch("full", flags.full, None),
         checkout: layers.switch("checkout", flags.checkout, file.checkout),
         dry_run: layers.switch("dry_run", flags.dry_run, None),
+        push: true,
         wait: layers.switch("wait", flags.wait, None),
         accept_deletions,
         cliff: Cliff { percent, min_refs },

@@ -225,6 +225,8 @@ impl Lines<'_> {
             SecretSource::Env(name) => format!("{{env: {name}}}"),
             SecretSource::File(file) => format!("{{file: {}}}", path(file)),
             SecretSource::Command(_) => "{command: \"***\"}".to_owned(),
+            // No file, flag or variable makes one.
+            SecretSource::Given(_) => "***".to_owned(),
         };
         let set_by = self.loaded.origins.get(&format!("{}{key}", self.prefix));
         self.commented(key, &masked, format!("{set_by}; {}", token_text(secret, env)));
@@ -251,7 +253,7 @@ fn token_text(token: &SecretSource, env: &dyn Environment) -> String {
             let set = env.var(name).is_some_and(|value| !value.trim().is_empty());
             format!("{token} ({})", if set { "set" } else { "not set" })
         }
-        SecretSource::File(_) | SecretSource::Command(_) => token.to_string(),
+        SecretSource::File(_) | SecretSource::Command(_) | SecretSource::Given(_) => token.to_string(),
     }
 }
 

@@ -136,6 +136,13 @@ impl Git {
         Ok(Git { program, environment, askpass: settings.askpass, limits, counter, ssh_setting: Arc::default() })
     }
 
+    /// The same git, which is not shown these variables.
+    pub fn without(self, names: &[String]) -> Self {
+        let hidden = |name: &OsString| names.iter().any(|hidden| name.as_os_str() == OsStr::new(hidden));
+        let kept = self.environment.iter().filter(|(name, _)| !hidden(name)).cloned().collect();
+        Git { environment: Arc::new(kept), ..self }
+    }
+
     fn variable(&self, name: &str) -> Option<&OsStr> {
         self.environment.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_os_str())
     }

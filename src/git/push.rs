@@ -136,6 +136,24 @@ impl Git {
         Ok(finished.stdout.lines().filter_map(Oid::parse).collect())
     }
 
+    /// The URL of `origin` in the checkout at `dir`, whoever owns it; `None` when it has none.
+    ///
+    /// # Errors
+    /// What git says, as when there is no repository.
+    pub async fn origin_of_checkout(&self, dir: &Path) -> Result<Option<String>, Failure> {
+        let mut command = self.command(None);
+        // Only this one value is read: that the checkout belongs to another user, as in CI, does no harm.
+        command.env_remove("GIT_DIR").args(["-c", "safe.directory=*", "-C"]).arg(dir);
+        command.args(["config", "--get", "remote.origin.url"]);
+        let what = "cannot read the origin of the checkout";
+        let finished = self.run(Call { what, command, remote: None, input: Vec::new() }, |_| ()).await?;
+        match finished.status.code() {
+            Some(0) => Ok(Some(String::from_utf8_lossy(&finished.stdout).trim_end_matches('\n').to_owned())),
+            Some(1) => Ok(None),
+            _ => Err(failure_of(what, &finished)),
+        }
+    }
+
     /// Makes the bare repository `dir`, without hook samples.
     ///
     /// # Errors

@@ -60,6 +60,7 @@ impl World {
         let config = Config {
             destinations: Vec::new(),
             run_from: None,
+            push: true,
             sources: Vec::new(),
             storage: "/nonexistent".into(),
             concurrency: 5,

@@ -176,11 +176,16 @@ impl Fan {
             cliff: config.cliff,
             accepted: turn.accepted,
             store,
-            dry_run: config.dry_run,
+            dry_run: config.dry_run || !config.push,
         };
+        if config.dry_run && !turn.dir.is_dir() {
+            let outcome = DestinationOutcome::new(&way.id, place.to_string(), PushVerdict::Pushed);
+            return DestinationOutcome { notes: vec!["would get what is cloned.".to_owned()], ..outcome };
+        }
         let mut outcome = bring_up(&job, tools, sink).await;
+        let looked_only = !config.push;
         let cancelled = outcome.failure.as_ref().is_some_and(|failure| failure.reason == Reason::Cancelled);
-        if let Some(store) = store.filter(|_| !cancelled) {
+        if let Some(store) = store.filter(|_| !cancelled && !looked_only) {
             let record = record(self.records.get(&key), key.0, &outcome, rules, tools.now());
             if let Err(error) = store.record_destination(&record).await {
                 outcome.failure.get_or_insert(error.into());

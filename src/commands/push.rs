@@ -1,0 +1,165 @@
+//! `holocron push`: the one repository of a pipeline, from its origin to the destinations.
+//!
+//! The source is the checkout's `origin`, never its work tree, which in CI is shallow, detached and somebody else's. It
+//! is mirrored as any other repository is, into a storage of its own, and goes on from there.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tempfile::TempDir;
+
+use super::{style, tools, until_done};
+use crate::config::destination::Otherwise;
+use crate::config::{
+    self, Config, Environment, Filters, Keep, MirrorArgs, ProcessEnvironment, PushArgs, PushLoaded, SourceConfig,
+    Transport,
+};
+use crate::error::{Error, exit};
+use crate::git::Git;
+use crate::model::ForgeKind;
+use crate::progress::{self, Screen, Sink};
+use crate::secret::{Secret, SecretSource};
+use crate::url::RemoteUrl;
+use crate::watch::{Hangup, Signals};
+
+/// GitLab takes its job tokens with this name only; the others take any.
+const JOB_USER: &str = "gitlab-ci-token";
+
+/// Mirrors the origin of a checkout to its destinations and returns the exit code.
+pub(super) fn push(args: &PushArgs) -> Result<u8, Error> {
+    let env = ProcessEnvironment::read()?;
+    let loaded = config::load_push(args, &env)?;
+    let style = style(&loaded.output);
+    let (sink, screen) = progress::open(style);
+    if let Err(error) = progress::log::start(style, &screen, |name| env.var(name)) {
+        screen.line(&format!("the log cannot be set up: {error}"));
+    }
+    super::runtime()?.block_on(work(loaded, Arc::new(env), Arc::from(sink), screen))
+}
+
+async fn work(loaded: PushLoaded, env: Arc<dyn Environment>, sink: Arc<dyn Sink>, screen: Screen) -> Result<u8, Error> {
+    let signals =
+        Signals::install(Hangup::Terminate).map_err(|error| Error::run("cannot listen to signals").caused_by(error))?;
+    // Gone with us, whatever happens.
+    let temporary = match loaded.storage {
+        Some(_) => None,
+        None => Some(temporary()?),
+    };
+    let storage = loaded.storage.clone().or_else(|| temporary.as_ref().map(|folder| folder.path().to_owned()));
+    let mut config = config(&loaded, storage.unwrap_or_default());
+    let mut tools = tools(&config, env, &signals)?;
+    let (url, secret) = match &loaded.source_url {
+        Some(url) => (url.clone(), None),
+        None => origin(&tools.git, &loaded.directory).await?,
+    };
+    if let Some(code) = elsewhere(&loaded, &url, &mut config, &screen) {
+        return Ok(code);
+    }
+    config.sources.push(source(&loaded, url, secret));
+    tools.git = tools.git.without(&secret_variables(&loaded));
+    let done = until_done(MirrorArgs::default(), (config, Vec::new()), tools, (sink, screen), signals).await;
+    drop(temporary);
+    done
+}
+
+/// The variables that may hold the source's token; those of the destinations are known by the configuration.
+fn secret_variables(loaded: &PushLoaded) -> Vec<String> {
+    let named = loaded.source_credentials.iter().filter_map(|credential| match &credential.token {
+        SecretSource::Env(name) => Some(name.clone()),
+        _ => None,
+    });
+    named.collect()
+}
+
+fn temporary() -> Result<TempDir, Error> {
+    let folder = tempfile::Builder::new().prefix("holocron-push-").tempdir();
+    folder.map_err(|error| Error::run("cannot make a temporary directory").caused_by(error))
+}
+
+/// The checkout's `origin`, and the password that stood in its URL.
+async fn origin(git: &Git, directory: &Path) -> Result<(RemoteUrl, Option<String>), Error> {
+    let shown = directory.display();
+    let Some(text) = git.origin_of_checkout(directory).await? else {
+        let error = Error::usage(format!("{shown} has no remote called origin"));
+        return Err(error.hint("run it in a checkout, name one with -C, or give the repository with --source-url."));
+    };
+    // git reads a relative path from the checkout's root.
+    let text = match text.starts_with('.') {
+        true => directory.join(&text).display().to_string(),
+        false => text,
+    };
+    RemoteUrl::parse_with_secret(&text)
+        .map_err(|error| Error::usage(format!("the origin of {shown} cannot be used: {error}")))
+}
+
+/// What a pipeline does that does not run on the primary forge: only look, or end.
+fn elsewhere(loaded: &PushLoaded, url: &RemoteUrl, config: &mut Config, screen: &Screen) -> Option<u8> {
+    let run_from = loaded.run_from.as_ref()?;
+    let here = url.host().unwrap_or("this machine");
+    if here == run_from.host {
+        return None;
+    }
+    let place = format!("this repository is on {here}, and `run_from` names {}", run_from.forge);
+    match run_from.otherwise {
+        Otherwise::Ignore => None,
+        Otherwise::Exit => {
+            screen.line(&format!("{place}: nothing is done."));
+            Some(exit::OK)
+        }
+        Otherwise::ReadOnly => {
+            screen.line(&format!("{place}: nothing is pushed."));
+            config.push = false;
+            None
+        }
+    }
+}
+
+fn source(loaded: &PushLoaded, url: RemoteUrl, secret: Option<String>) -> SourceConfig {
+    let found = loaded.source_credential(&url);
+    // What CI wrote into the URL itself serves when nothing else is said.
+    let given = secret.map(|secret| (SecretSource::Given(Secret::new(secret)), JOB_USER.to_owned()));
+    let (token, user) = found.or(given).map_or((None, String::new()), |(token, user)| (Some(token), user));
+    SourceConfig {
+        id: "origin".to_owned(),
+        kind: ForgeKind::Urls,
+        api_url: None,
+        token,
+        user,
+        owners: Vec::new(),
+        filters: Filters::default(),
+        transport: Transport::Https,
+        ca_file: None,
+        proxy: None,
+        dirs: Vec::new(),
+        urls: vec![url],
+    }
+}
+
+fn config(loaded: &PushLoaded, storage: PathBuf) -> Config {
+    Config {
+        sources: Vec::new(),
+        destinations: loaded.destinations.clone(),
+        run_from: None,
+        storage,
+        concurrency: 1,
+        per_host: 1,
+        watch: false,
+        interval: Duration::from_secs(60),
+        window: Duration::ZERO,
+        full_every: Duration::ZERO,
+        // A pipeline runs because something was pushed, and other pipelines push to the same destinations.
+        full: true,
+        checkout: false,
+        dry_run: false,
+        push: !loaded.dry_run,
+        // The pipeline before this one may still be at work in a storage that is kept.
+        wait: true,
+        accept_deletions: if loaded.accept_deletions { vec!["**".to_owned()] } else { Vec::new() },
+        cliff: loaded.cliff,
+        keep: Keep::default(),
+        timeout: loaded.timeout,
+        time_limit: loaded.time_limit,
+        output: loaded.output.clone(),
+    }
+}
