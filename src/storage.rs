@@ -294,7 +294,8 @@ mod tests {
         assert_eq!(failure.reason, Reason::LocalLock);
         assert!(failure.message.contains(&std::process::id().to_string()), "{failure}");
         drop(first);
-        storage.lock(false, &stop).await.unwrap();
+        // Waits: a child that another test has forked and not yet turned into its program holds it for a moment.
+        storage.lock(true, &stop).await.unwrap();
     }
 
     #[tokio::test]

@@ -26,7 +26,7 @@ async fn an_old_git_ends_the_run_and_the_needed_version_and_its_reason_are_told(
     let run = backup(&env, &forge).run().await;
     run.assert_code(1);
     assert!(run.stderr.contains("git 2.20.1") && run.stderr.contains("is too old: 2.32.0 or newer is needed"), "{run}");
-    assert!(run.stderr.contains("GIT_CONFIG_COUNT"), "the reason is told: {run}");
+    assert!(run.stderr.contains("repack --geometric"), "the reason is told: {run}");
 }
 
 #[tokio::test]
