@@ -63,17 +63,17 @@ impl Push<'_> {
             // The old default branch stays, and with it everything else that is not in its way.
             if let Some(old) = &head {
                 plan.delete.retain(|update| update.name != *old);
+                // Not in step: the next run must try again.
+                let message = format!("not deleted, as it stays the default branch: {failure}");
+                refusals.insert(old.clone(), RefusedRef { name: old.to_string(), reason: failure.reason, message });
             }
-            outcome.notes.push(format!("the default branch stays as it is: {failure}."));
         }
         for push in pushes(&plan) {
             let done = self.send(&push).await?;
             refusals.extend(self.refusals(&done));
         }
         self.open_rules(&plan, &mut refusals, &mut outcome).await;
-        if let Err(failure) = self.default_branch_last(&mut head, &refusals).await {
-            outcome.notes.push(format!("the default branch stays as it is: {failure}."));
-        }
+        let unset = self.default_branch_last(&mut head, &refusals).await.err();
         self.verify(&plan, &there, &refusals).await?;
         outcome.verified = true;
         outcome.refs = count(&plan, &forced, &refusals);
@@ -81,6 +81,14 @@ impl Push<'_> {
         outcome.verdict = verdict(&plan, &refusals, pushed);
         outcome.failure = failure_of(self.job, &plan, &refusals);
         outcome.refused = refusals.into_values().collect();
+        if let Some(failure) = unset {
+            outcome.notes.push(format!("the default branch stays as it is: {failure}."));
+            // A plain git server's HEAD is out of reach; a forge's is behind until it is set.
+            if self.target.is_some() && outcome.verdict.in_step() {
+                outcome.verdict = PushVerdict::Failed;
+                outcome.failure = Some(failure);
+            }
+        }
         Ok(outcome)
     }
 
