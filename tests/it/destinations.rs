@@ -2,6 +2,9 @@
 
 mod first;
 mod refs;
+mod rules;
+mod several;
+mod unknown;
 
 use serde_json::{Value, json};
 
