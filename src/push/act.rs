@@ -41,6 +41,11 @@ struct Push<'a> {
     sink: &'a dyn Sink,
 }
 
+/// The most pushes that are made of one because a hook declined it whole.
+const MOST_PARTS: usize = 200;
+/// The same while no ref at all was accepted: then the hook most likely declines everything.
+const FRUITLESS_PARTS: usize = 16;
+
 /// What a destination refused, by ref.
 type Refusals = BTreeMap<BString, RefusedRef>;
 
@@ -63,17 +68,16 @@ impl Push<'_> {
             // The old default branch stays, and with it everything else that is not in its way.
             if let Some(old) = &head {
                 plan.delete.retain(|update| update.name != *old);
+                // Not in step: the next run must try again.
+                let message = format!("not deleted, as it stays the default branch: {failure}");
+                refusals.insert(old.clone(), RefusedRef { name: old.to_string(), reason: failure.reason, message });
             }
-            outcome.notes.push(format!("the default branch stays as it is: {failure}."));
         }
         for push in pushes(&plan) {
-            let done = self.send(&push).await?;
-            refusals.extend(self.refusals(&done));
+            refusals.extend(self.send(&push).await?);
         }
         self.open_rules(&plan, &mut refusals, &mut outcome).await;
-        if let Err(failure) = self.default_branch_last(&mut head, &refusals).await {
-            outcome.notes.push(format!("the default branch stays as it is: {failure}."));
-        }
+        let unset = self.default_branch_last(&mut head, &refusals).await.err();
         self.verify(&plan, &there, &refusals).await?;
         outcome.verified = true;
         outcome.refs = count(&plan, &forced, &refusals);
@@ -81,6 +85,14 @@ impl Push<'_> {
         outcome.verdict = verdict(&plan, &refusals, pushed);
         outcome.failure = held(self.job, &plan);
         outcome.refused = refusals.into_values().chain(plan.diverged.iter().map(diverged)).collect();
+        if let Some(failure) = unset {
+            outcome.notes.push(format!("the default branch stays as it is: {failure}."));
+            // A plain git server's HEAD is out of reach; a forge's is behind until it is set.
+            if self.target.is_some() && outcome.verdict.in_step() {
+                outcome.verdict = PushVerdict::Failed;
+                outcome.failure = Some(failure);
+            }
+        }
         Ok(outcome)
     }
 
@@ -145,9 +157,8 @@ impl Push<'_> {
         }
         if let Some(at) = plan.push.iter().position(|update| update.name == new) {
             let update = plan.push.remove(at);
-            let done = self.send(&[edit(&update)]).await?;
+            let refused = self.send(&[edit(&update)]).await?;
             plan.push.insert(at, update);
-            let refused = self.refusals(&done);
             if let Some(refusal) = refused.values().next() {
                 let failure =
                     Failure::new(refusal.reason, format!("{new} was refused")).with_evidence(&refusal.message);
@@ -190,8 +201,32 @@ impl Push<'_> {
         }
     }
 
-    /// Pushes, in slices along history where the whole is too large for the destination.
-    async fn send(&self, edits: &[PushEdit]) -> Result<Pushed, Failure> {
+    /// Pushes, and returns what was refused. A `pre-receive` hook declines all refs because of one: those are halved
+    /// until the others are there, as long as that leads to anything.
+    async fn send(&self, edits: &[PushEdit]) -> Result<Refusals, Failure> {
+        let mut refusals = Refusals::new();
+        let mut parts = vec![edits.to_vec()];
+        let (mut tries, mut accepted) = (0, false);
+        while let Some(part) = parts.pop() {
+            let done = self.send_together(&part).await?;
+            tries += 1;
+            accepted |= done.results.iter().any(|(_, result)| *result == RefResult::Accepted);
+            let declined = declined_together(&done);
+            let mut again: Vec<PushEdit> = part.into_iter().filter(|edit| declined.contains(&edit.name)).collect();
+            let most = if accepted { MOST_PARTS } else { FRUITLESS_PARTS };
+            let mut refused = self.refusals(&done);
+            if again.len() > 1 && tries < most {
+                refused.retain(|name, _| !declined.contains(name));
+                let rest = again.split_off(again.len() / 2);
+                parts.extend([rest, again]);
+            }
+            refusals.extend(refused);
+        }
+        Ok(refusals)
+    }
+
+    /// One push, in slices along history where the whole is too large for the destination.
+    async fn send_together(&self, edits: &[PushEdit]) -> Result<Pushed, Failure> {
         let path = &self.job.repo.path;
         let mut tell = |phase: &str, percent| self.sink.tell(&Event::Phase { path, phase, percent });
         let git = &self.tools.git;
@@ -231,9 +266,9 @@ impl Push<'_> {
             let edit = edit(update);
             match opener.with_rules_open(update, || self.send(std::slice::from_ref(&edit))).await {
                 Ok(None) => {}
-                Ok(Some(done)) => {
+                Ok(Some(still)) => {
                     refusals.remove(&name);
-                    refusals.extend(self.refusals(&done));
+                    refusals.extend(still);
                 }
                 Err(failure) => {
                     outcome.notes.push(format!("the rule on {name} stands: {failure}."));
@@ -271,6 +306,12 @@ impl Push<'_> {
             }
         }
     }
+}
+
+/// The refs of a push that one hook gave one verdict over.
+fn declined_together(done: &Pushed) -> BTreeSet<BString> {
+    let declined = |result: &RefResult| matches!(result, RefResult::Refused(summary) if summary.contains("(pre-receive hook declined)"));
+    done.results.iter().filter(|(_, result)| declined(result)).map(|(name, _)| name.clone()).collect()
 }
 
 fn edit(update: &RefUpdate) -> PushEdit {

@@ -8,7 +8,6 @@ use super::{PushJob, journal};
 use crate::config::destination::ProtectedBranches;
 use crate::failure::Failure;
 use crate::forge::destination::{Destination, Need, Undo};
-use crate::git::Pushed;
 use crate::git::refs::{Change, RefUpdate, is_branch};
 use crate::model::destination::Target;
 
@@ -23,13 +22,13 @@ impl Opener<'_> {
     /// Opens the rules on the ref of `update`, does `push`, and closes them; `None` when nothing was tried.
     ///
     /// Each rule is written down before it is opened, and closed also when the push fails or the run is stopped.
-    pub async fn with_rules_open<P>(
+    pub async fn with_rules_open<T, P>(
         &self,
         update: &RefUpdate,
         push: impl FnOnce() -> P,
-    ) -> Result<Option<Pushed>, Failure>
+    ) -> Result<Option<T>, Failure>
     where
-        P: Future<Output = Result<Pushed, Failure>>,
+        P: Future<Output = Result<T, Failure>>,
     {
         let policy = self.job.destination.config.protected_branches;
         if policy == ProtectedBranches::Fail || !is_branch(update.name.as_bstr()) {
@@ -56,16 +55,16 @@ impl Opener<'_> {
         Ok(Some(pushed))
     }
 
-    async fn open_and<P>(
+    async fn open_and<T, P>(
         &self,
         rules: &[Undo],
         need: Need,
         policy: ProtectedBranches,
         opened: &mut Vec<Undo>,
         push: impl FnOnce() -> P,
-    ) -> Result<Pushed, Failure>
+    ) -> Result<T, Failure>
     where
-        P: Future<Output = Result<Pushed, Failure>>,
+        P: Future<Output = Result<T, Failure>>,
     {
         for undo in rules {
             if policy == ProtectedBranches::Restore {

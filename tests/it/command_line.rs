@@ -172,7 +172,7 @@ async fn every_flag_can_be_set_by_its_variable() {
         assert!(run.stdout.contains(&format!("# HOLOCRON_{name}\n")), "{name} has no effect\n{run}");
     }
     // These choose sources, commands and files instead of being shown.
-    let others = ["BACKUP_ONLY", "CONFIG", "CREDITS", "DESTINATION", "DIR", "SOURCE", "URL", "URLS_FILE", "VERBOSE"];
+    let others = ["BACKUP_ONLY", "CONFIG", "CREDITS", "DESTINATION", "DESTINATION_NAMESPACE", "DIR", "SOURCE", "URL", "URLS_FILE", "VERBOSE"];
     let help = env.holocron(["--help"]).run().await.stdout;
     let documented = help
         .split("HOLOCRON_")
@@ -245,8 +245,8 @@ type Variable = (&'static str, &'static str);
 
 /// Wrong usage: the arguments, the variables, and what must be said.
 const WRONG: &[(&[&str], &[Variable], &[&str])] = &[
-    (&["--owner", "acme"], &[], &["the usual one is gitlab", "--backup-only"]),
-    (&["--owner", "acme", "--destination", "github"], &[], &["--destination asks for github", "--backup-only"]),
+    (&["--owner", "acme"], &[], &["GITLAB_TOKEN is not set", "the usual destination", "--backup-only"]),
+    (&["--owner", "acme", "--destination", "gitea"], &[("GITEA_TOKEN", "x")], &["GITEA_API_URL"]),
     (&["--backup-only"], &[], &["GITHUB_TOKEN is not set", "--owner NAME"]),
     (&["--backup-only", "--source", "gitlab"], &[], &["GITLAB_TOKEN is not set", "--owner NAME"]),
     (&["--backup-only", "--source", "gitea"], &[("GITEA_TOKEN", "x")], &["GITEA_API_URL", "codeberg"]),

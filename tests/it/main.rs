@@ -7,6 +7,7 @@ mod command_line;
 mod crashes;
 mod credentials;
 mod damage;
+mod destinations;
 mod disk_kit;
 mod dry_run;
 mod forge_itself;

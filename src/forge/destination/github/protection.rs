@@ -63,6 +63,10 @@ impl Github {
         if opened(&before, need) == before {
             return Ok(Vec::new());
         }
+        if need == Need::Delete && before.rule.is_none() {
+            let why = "its rule could not be put back once the branch is gone, as GraphQL does not name it";
+            return Err(self.site.closed(branch, why));
+        }
         let by_pattern = before.rule.as_ref().filter(|rule| rule.pattern != branch);
         if let (Some(rule), true) = (by_pattern, app) {
             let why = format!("an app cannot open the rule with the pattern {} for itself", rule.pattern);
