@@ -87,9 +87,9 @@ async fn a_git_that_something_else_kills_is_one_mirrors_failure() {
     let (env, forge, alpha) = world().await;
     let beta = forge.repo("acme/beta").branch("main");
     let running = at_work(&env, &forge).await;
-    // Until only the git that hangs is left.
+    // Until the other mirror is in its place and only the git that hangs is left.
     let mut groups = running.children();
-    while groups.len() != 1 {
+    while groups.len() != 1 || !env.mirror_of(&beta).exists() {
         tokio::task::yield_now().await;
         groups = running.children();
     }
