@@ -172,7 +172,18 @@ async fn every_flag_can_be_set_by_its_variable() {
         assert!(run.stdout.contains(&format!("# HOLOCRON_{name}\n")), "{name} has no effect\n{run}");
     }
     // These choose sources, commands and files instead of being shown.
-    let others = ["BACKUP_ONLY", "CONFIG", "CREDITS", "DESTINATION", "DESTINATION_NAMESPACE", "DIR", "SOURCE", "URL", "URLS_FILE", "VERBOSE"];
+    let others = [
+        "BACKUP_ONLY",
+        "CONFIG",
+        "CREDITS",
+        "DESTINATION",
+        "DESTINATION_NAMESPACE",
+        "DIR",
+        "SOURCE",
+        "URL",
+        "URLS_FILE",
+        "VERBOSE",
+    ];
     let help = env.holocron(["--help"]).run().await.stdout;
     let documented = help
         .split("HOLOCRON_")
