@@ -35,7 +35,7 @@ impl Pair {
         source.accept_token("alice", SOURCE_TOKEN);
         there.accept_token("alice", THERE_TOKEN);
         let pair = Pair { env, source, there, kind };
-        pair.configure(&[settings.clone()]);
+        pair.configure(std::slice::from_ref(settings));
         pair
     }
 
