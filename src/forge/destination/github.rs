@@ -132,6 +132,10 @@ impl Destination for Github {
         Ok(target)
     }
 
+    async fn turn_off(&self, target: &Target) {
+        self.turn_actions_off(&target.path).await;
+    }
+
     async fn set_default_branch(&self, target: &Target, branch: &str) -> Result<(), Failure> {
         let url = self.site.api.url(&["repos", &target.path.namespace(), target.path.name()], &[]);
         let body: Value = json!({"default_branch": branch});
