@@ -80,7 +80,7 @@ fn by_kind(reason: Reason, kind: Option<DestinationKind>) -> Option<&'static str
             "the token must be allowed to write: the scope `repo` (classic), or Contents: write on this repository."
         }
         (Reason::Forbidden, Some(Gitlab)) => {
-            "the token needs the scopes `api` and `write_repository`, and its user the role Maintainer in the group."
+            "the token needs the scope `api` (`write_repository` alone only pushes), its user the role Maintainer."
         }
         (Reason::Forbidden, Some(Gitea)) => {
             "the token needs the scope `write:repository`, and its user write access to this repository."

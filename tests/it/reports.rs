@@ -68,8 +68,11 @@ async fn the_report_file_is_the_same_document_and_replaced_as_a_whole() {
         serde_json::from_str(&fs::read_to_string(env.work().join("out/report.json")).unwrap()).unwrap();
     assert_eq!(written["totals"]["current"], 1);
 
-    let lost = holocron(&env, &forge, &["--report", "missing/report.json"]).run().await;
-    assert!(lost.assert_code(1).stderr.contains("missing/report.json"), "{lost}");
+    // What can be known before the run is told before it; a disk that is full only after it.
+    let refused = holocron(&env, &forge, &["--report", "missing/report.json"]).run().await;
+    assert!(refused.assert_code(2).stderr.contains("missing/report.json") && refused.stdout.is_empty(), "{refused}");
+    let lost = holocron(&env, &forge, &["--report", "/dev/full"]).run().await;
+    assert!(lost.assert_code(1).stderr.contains("/dev/full"), "{lost}");
     assert!(lost.stdout.starts_with("1 mirror: 1 current"), "the mirrors were brought up to date\n{lost}");
 }
 

@@ -21,7 +21,7 @@ async fn an_unknown_existence_creates_nothing() {
             Fault::status(200).header("content-type", "text/html").body("<!DOCTYPE html>\n<title>Sign in</title>\n"),
         ]
     };
-    for kind in KINDS {
+    let days = KINDS.map(|kind| async move {
         let pair = Pair::new(kind).await;
         let alpha = pair.source.repo("acme/alpha").branch("main");
         for fault in faults() {
@@ -34,7 +34,8 @@ async fn an_unknown_existence_creates_nothing() {
         }
         pair.run(&[], 0).await;
         pair.env.assert_pushed(&alpha, &pair.copy());
-    }
+    });
+    futures_util::future::join_all(days).await;
 }
 
 #[tokio::test]
