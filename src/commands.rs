@@ -17,8 +17,9 @@ use crate::config::{
 use crate::error::{Error, exit};
 use crate::failure::Reason;
 use crate::git::{Git, Settings, askpass};
-use crate::model::MirrorKey;
+use crate::model::{MirrorKey, RepoPath};
 use crate::progress::{self, Screen, Sink, Style};
+use crate::push::open::Choice;
 use crate::report::status::{self, DestinationStatus, StatusRow};
 use crate::report::{Interrupt, Report, View};
 use crate::retry::Policy;
@@ -105,15 +106,23 @@ fn show_status(args: StatusArgs) -> Result<u8, Error> {
     let storage = Storage::at(&config.storage);
     // Destinations that are only typed are known to whoever typed them.
     let named = origins.destinations_of_file();
-    let is_configured = |id: &str| named.is_empty() || named.contains(id);
+    let choices: HashMap<&str, Choice> =
+        config.destinations.iter().map(|one| (one.id.as_str(), Choice::of(one))).collect();
+    let is_configured = |id: &str, path: Option<&RepoPath>| {
+        let is_wanted = || path.zip(choices.get(id)).is_none_or(|(path, choice)| choice.wants(path));
+        named.is_empty() || named.contains(id) && is_wanted()
+    };
     let (records, mut destinations, runs) = runtime()?.block_on(async {
         let Some(store) = Session::look(&storage).await? else { return Ok::<_, Error>(Default::default()) };
         let (records, pushed) = (store.mirrors().await?, store.destinations().await?);
         let runs = store.recent_runs(status::RUNS).await?;
         records.ignored.iter().chain(&pushed.ignored).chain(&runs.ignored).for_each(|row| tracing::warn!("{row}"));
+        let paths: HashMap<&MirrorKey, &RepoPath> =
+            records.rows.iter().map(|record| (&record.key, &record.path)).collect();
         let mut destinations: HashMap<MirrorKey, Vec<DestinationStatus>> = HashMap::new();
         for record in pushed.rows {
-            let (key, configured) = (record.key.clone(), is_configured(&record.destination));
+            let (key, configured) =
+                (record.key.clone(), is_configured(&record.destination, paths.get(&record.key).copied()));
             let status = DestinationStatus { configured, ..record.into() };
             destinations.entry(key).or_default().push(status);
         }

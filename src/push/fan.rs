@@ -12,7 +12,7 @@ use futures_util::future::join_all;
 use jiff::Timestamp;
 
 use super::decide::in_scope;
-use super::open::{Opened, Place};
+use super::open::{Choice, Opened, Place};
 use super::{PushJob, bring_up, journal, skipped};
 use crate::advice::advise;
 use crate::config::Config;
@@ -39,6 +39,7 @@ pub struct Fan {
 /// One destination, as far as it could be opened.
 struct Way {
     id: String,
+    choice: Choice,
     opened: Result<Opened, Failure>,
     /// Where each repository goes, as far as it is known without asking, or why it goes nowhere.
     places: HashMap<MirrorKey, Result<Place, Failure>>,
@@ -60,7 +61,7 @@ impl Fan {
     pub async fn open(config: &Config, records: Vec<DestinationRecord>, tools: &Tools, sink: &Arc<dyn Sink>) -> Self {
         let ways = join_all(config.destinations.iter().map(|destination| async {
             let opened = Opened::open(destination, config, tools, sink).await;
-            Way { id: destination.id.clone(), opened, places: HashMap::new() }
+            Way { id: destination.id.clone(), choice: Choice::of(destination), opened, places: HashMap::new() }
         }));
         let key = |record: DestinationRecord| ((record.key.clone(), record.destination.clone()), record);
         Fan { ways: ways.await, records: records.into_iter().map(key).collect() }
@@ -82,10 +83,12 @@ impl Fan {
     /// No destination is asked anything: one that is dead must not hold back what comes next.
     pub fn assign(&mut self, repos: &[Repo]) {
         for way in &mut self.ways {
-            let Ok(opened) = &way.opened else { continue };
             let mut taken: HashMap<String, MirrorKey> = HashMap::new();
-            for repo in repos.iter().filter(|repo| opened.wants(repo)) {
-                let mut place = opened.spot(repo).and_then(|place| not_itself(opened, repo, place));
+            for repo in repos.iter().filter(|repo| way.choice.wants(&repo.path)) {
+                let mut place = match &way.opened {
+                    Ok(opened) => opened.spot(repo).and_then(|place| not_itself(opened, repo, place)),
+                    Err(failure) => Err(failure.clone()),
+                };
                 if let Ok(found) = &place
                     && let Some(other) = taken.insert(found.to_string().to_lowercase(), repo.key())
                 {
@@ -106,7 +109,7 @@ impl Fan {
                 .get(&(key.clone(), way.id.clone()))
                 .is_some_and(|record| record.verdict.in_step() && record.rules.starts_with(&opened.digest())),
             // It does not go there.
-            (Ok(_), None) => true,
+            (_, None) => true,
             _ => false,
         };
         repos.map(Repo::key).filter(|key| !self.ways.iter().all(|way| settled(way, key))).collect()
@@ -128,12 +131,8 @@ impl Fan {
         }
         let ready = ready(turn, config, tools).await;
         let pushes = self.ways.iter().filter_map(|way| {
-            let place = match (&way.opened, way.places.get(&key)) {
-                (Ok(_), None) => return None,
-                (Err(failure), _) => Err(failure.clone()),
-                (Ok(opened), Some(place)) => place.clone().map(|place| (opened, place)),
-            };
-            Some((way, place))
+            let place = way.places.get(&key)?.clone();
+            Some((way, place.and_then(|place| Ok((way.opened.as_ref().map_err(Clone::clone)?, place)))))
         });
         join_all(pushes.map(|(way, place)| self.push_one(way, place, turn, &ready, config, (store, tools, sink)))).await
     }

@@ -31,8 +31,6 @@ pub struct Opened {
     /// The same, not to be stopped: what was opened is put back also when the run is stopped.
     pub repair: Option<Arc<dyn Destination>>,
     token: Option<Secret>,
-    include: GlobSet,
-    exclude: GlobSet,
     protect: Option<GlobSet>,
     rolling: GlobSet,
     /// Asked for once, whatever comes of it.
@@ -96,8 +94,6 @@ impl Opened {
         Ok(Opened {
             forge: connect(tools.stop.clone())?,
             repair: connect(CancellationToken::new())?,
-            include: globs(&config.include, true),
-            exclude: globs(&config.exclude, true),
             protect: config.protect.as_ref().map(|patterns| globs(patterns, false)),
             rolling: globs(&config.rolling, false),
             own_namespace: OnceCell::new(),
@@ -105,12 +101,6 @@ impl Opened {
             token,
             config: config.clone(),
         })
-    }
-
-    /// Whether this repository goes there.
-    pub fn wants(&self, repo: &Repo) -> bool {
-        let name = repo.path.to_string();
-        (self.include.is_empty() || self.include.is_match(&name)) && !self.exclude.is_match(&name)
     }
 
     /// Where this repository goes, as far as it is known without asking the destination: a path without a namespace lies in
@@ -205,6 +195,25 @@ impl Opened {
             Place::Url(url) if self.config.kind == DestinationKind::Git => url.as_file().map(PathBuf::from),
             _ => None,
         }
+    }
+}
+
+/// Which repositories go to a destination.
+pub struct Choice {
+    include: GlobSet,
+    exclude: GlobSet,
+}
+
+impl Choice {
+    /// What the configuration of a destination chooses.
+    pub fn of(config: &DestinationConfig) -> Self {
+        Choice { include: globs(&config.include, true), exclude: globs(&config.exclude, true) }
+    }
+
+    /// Whether the repository of this name at the source goes there.
+    pub fn wants(&self, path: &RepoPath) -> bool {
+        let name = path.to_string();
+        (self.include.is_empty() || self.include.is_match(&name)) && !self.exclude.is_match(&name)
     }
 }
 

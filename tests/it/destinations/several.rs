@@ -180,6 +180,9 @@ async fn a_destination_that_is_not_configured_any_more_is_shown_as_such() {
     let known = status(&pair.env).await;
     let configured = |id: &str| there(&known, "acme/alpha", id)["configured"].as_bool().unwrap();
     assert_eq!((configured("old"), configured("to")), (false, true));
+    // Nor is one that a repository is excluded from; the others go on.
+    pair.configure(&[json!({"exclude": ["acme/alpha"]})]);
+    assert_eq!(there(&status(&pair.env).await, "acme/alpha", "to")["configured"], false);
     // Typed destinations are known to who typed them: without a file nothing is said of that.
     pair.env.file("holocron.yaml", "{}");
     assert_eq!(there(&status(&pair.env).await, "acme/alpha", "old")["configured"], true);
@@ -199,4 +202,24 @@ async fn a_lost_store_says_what_it_means_for_branch_rules() {
     std::fs::write(&store, "no database at all, and long enough to be seen as something".repeat(20)).unwrap();
     let warnings = pair.run(&[], 0).await["warnings"].to_string();
     assert!(warnings.contains("built anew") && !warnings.contains("branch rules"), "{warnings}");
+}
+
+#[tokio::test]
+async fn a_destination_that_cannot_be_opened_fails_for_what_goes_there_and_for_nothing_else() {
+    let pair = Pair::new(Dialect::Gitlab).await;
+    let mut shut = destination("shut", Dialect::Gitea, &pair.source);
+    shut["token"] = json!({"file": "nowhere"});
+    shut["include"] = json!(["acme/alpha"]);
+    pair.write(&[shut, destination("to", Dialect::Gitlab, &pair.there)]);
+    let repos = ["acme/alpha", "acme/beta"].map(|name| pair.source.repo(name).branch("main"));
+    let told = pair.run(&[], 3).await;
+    for repo in &repos {
+        pair.env.assert_pushed(repo, &pair.there.find(&repo.full_name().replace("acme", "copies")).unwrap());
+    }
+    assert_eq!(there(&told, "acme/alpha", "shut")["failure"]["reason"], "auth_failed");
+    let known = status(&pair.env).await;
+    for document in [&told, &known] {
+        assert_eq!(mirror(document, "acme/beta")["destinations"].as_array().unwrap().len(), 1, "{document:#}");
+    }
+    assert_eq!(there(&known, "acme/alpha", "shut")["verdict"], "failed");
 }
