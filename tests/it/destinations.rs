@@ -4,6 +4,7 @@ mod first;
 mod refs;
 mod rules;
 mod several;
+mod ssh;
 mod unknown;
 
 use serde_json::{Value, json};
