@@ -27,7 +27,7 @@ use crate::failure::{Failure, Reason};
 use crate::secret::Credential;
 use crate::url::RemoteUrl;
 
-pub use push::{PushEdit, Pushed, RefResult};
+pub use push::{CheckoutOrigin, PushEdit, Pushed, RefResult};
 pub use ssh::{HostKeys, Ssh};
 pub use verbs::{Depth, Progress, RefEdit};
 pub use version::{OLDEST, Version};

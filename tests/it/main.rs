@@ -16,6 +16,7 @@ mod keep;
 mod mirroring;
 mod net;
 mod on_disk;
+mod push_command;
 mod reports;
 mod support;
 mod watching;
