@@ -101,17 +101,23 @@ fn show_config(action: &ConfigAction) -> Result<u8, Error> {
 fn show_status(args: StatusArgs) -> Result<u8, Error> {
     let env = ProcessEnvironment::read()?;
     let args = MirrorArgs::from(args);
-    let config = config::load_for(&args, &env, Purpose::Look)?.config;
+    let config::Loaded { config, origins, .. } = config::load_for(&args, &env, Purpose::Look)?;
     let storage = Storage::at(&config.storage);
-    let (records, mut destinations) = runtime()?.block_on(async {
+    // Destinations that are only typed are known to whoever typed them.
+    let named = origins.destinations_of_file();
+    let is_configured = |id: &str| named.is_empty() || named.contains(id);
+    let (records, mut destinations, runs) = runtime()?.block_on(async {
         let Some(store) = Session::look(&storage).await? else { return Ok::<_, Error>(Default::default()) };
         let (records, pushed) = (store.mirrors().await?, store.destinations().await?);
-        records.ignored.iter().chain(&pushed.ignored).for_each(|row| tracing::warn!("{row}"));
+        let runs = store.recent_runs(status::RUNS).await?;
+        records.ignored.iter().chain(&pushed.ignored).chain(&runs.ignored).for_each(|row| tracing::warn!("{row}"));
         let mut destinations: HashMap<MirrorKey, Vec<DestinationStatus>> = HashMap::new();
         for record in pushed.rows {
-            destinations.entry(record.key.clone()).or_default().push(record.into());
+            let (key, configured) = (record.key.clone(), is_configured(&record.destination));
+            let status = DestinationStatus { configured, ..record.into() };
+            destinations.entry(key).or_default().push(status);
         }
-        Ok((records.rows, destinations))
+        Ok((records.rows, destinations, runs.rows))
     })?;
     let now = Timestamp::now();
     let row = |record: MirrorRecord| {
@@ -121,9 +127,9 @@ fn show_status(args: StatusArgs) -> Result<u8, Error> {
     let rows: Vec<_> = records.into_iter().map(row).collect();
     let color = config.output.color;
     print(&if args.json {
-        status::json(&rows, now)
+        status::json(&rows, &runs, now)
     } else {
-        status::table(&rows, now, view(Detail::Everything, color))
+        status::table(&rows, &runs, now, view(Detail::Everything, color))
     });
     Ok(exit::OK)
 }
@@ -198,6 +204,7 @@ async fn until_done(
     (sink, screen): (Arc<dyn Sink>, Screen),
     signals: Signals,
 ) -> Result<u8, Error> {
+    check_report(&config)?;
     let session = match (Session::open(&config, &tools).await, signals.stopped()) {
         (Ok(session), _) => session,
         // Stopped while it waited for another run: nothing was begun.
@@ -230,6 +237,14 @@ async fn until_done(
         () = signals.now().cancelled() => Ok(exit::INTERRUPTED),
         done = cycles.until_done() => done,
         never = tell => match never {},
+    }
+}
+
+/// Finds out before the run whether its report can be written after it. The storage itself may not be there yet.
+fn check_report(config: &Config) -> Result<(), Error> {
+    match &config.output.report {
+        Some(path) if config.dry_run || !path.starts_with(&config.storage) => Report::check_path(path),
+        _ => Ok(()),
     }
 }
 
@@ -307,6 +322,7 @@ impl Cycles {
         if config.storage != self.config.storage {
             return Err(Error::run(format!("moving to {} needs a restart", config.storage.display())));
         }
+        check_report(&config)?;
         self.tools = tools(&config, Arc::new(env), &self.signals)?;
         (self.config, self.lasting) = (config, lasting);
         self.asked_once();

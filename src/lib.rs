@@ -6,6 +6,7 @@
 // Outside tests a failure is a value.
 #![cfg_attr(not(test), warn(clippy::panic, clippy::unwrap_used))]
 
+pub mod advice;
 pub mod cli;
 pub mod config;
 pub mod discover;
@@ -58,7 +59,7 @@ pub async fn mirror(config: &Config, tools: &Tools, session: &Session, sink: &Ar
     if !config.dry_run {
         report.warnings.extend(fan.repair(session.store()).await);
     }
-    fan.assign(&inventory.repos).await;
+    fan.assign(&inventory.repos);
     inventory.behind = fan.behind(inventory.repos.iter());
     let plan = plan::plan(config, &tools.storage, &inventory, &memory.records, tools.now());
     sink.tell(&Event::Planned { mirrors: plan.mirrors(), to_do: plan.tasks.len() });

@@ -6,6 +6,7 @@ use std::time::SystemTime;
 use jiff::Timestamp;
 
 use crate::config::Config;
+use crate::config::destination::{DestinationConfig, ProtectedBranches};
 use crate::error::Error;
 use crate::failure::Failure;
 use crate::forge::{CachedPage, PageCache};
@@ -48,13 +49,15 @@ impl Session {
         let lock = storage.lock(config.wait, &tools.stop).await?;
         storage.sweep(&lock)?;
         let opened = Store::open(&storage.store_file()).await?;
-        let rebuilt = opened.rebuilt.map(|moved| {
-            format!(
+        let mut warnings = Vec::new();
+        if let Some(moved) = opened.rebuilt {
+            warnings.push(format!(
                 "the store was damaged and is built anew; the damaged file is kept as {}. Every mirror is looked at again.",
                 moved.display()
-            )
-        });
-        Ok(Session { store: Some(opened.store), lock: Some(lock), warnings: Mutex::new(rebuilt.into_iter().collect()) })
+            ));
+            warnings.extend(forgotten_rules(&config.destinations));
+        }
+        Ok(Session { store: Some(opened.store), lock: Some(lock), warnings: Mutex::new(warnings) })
     }
 
     /// Opens the store only to read; `None` where there is none.
@@ -134,6 +137,20 @@ impl Session {
             tracing::warn!("{}", Failure::from(error));
         }
     }
+}
+
+/// What a lost store means for branch rules: those that a killed run left open can no longer be put back by us.
+fn forgotten_rules(destinations: &[DestinationConfig]) -> Option<String> {
+    let restored =
+        |one: &&DestinationConfig| one.api_url.is_some() && one.protected_branches == ProtectedBranches::Restore;
+    let ids: Vec<&str> = destinations.iter().filter(restored).map(|one| one.id.as_str()).collect();
+    (!ids.is_empty()).then(|| {
+        format!(
+            "with the store went its journal of branch rules that are open for a push: if a run was killed lately, see \
+             whether those on {} are as they should be.",
+            ids.join(", ")
+        )
+    })
 }
 
 fn readable<T>(rows: Rows<T>, warnings: &mut Vec<String>) -> Vec<T> {

@@ -187,5 +187,6 @@ fn config(loaded: &PushLoaded, storage: PathBuf) -> Config {
         timeout: loaded.timeout,
         time_limit: loaded.time_limit,
         output: loaded.output.clone(),
+        hidden: loaded.hidden.clone(),
     }
 }

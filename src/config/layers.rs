@@ -1,6 +1,6 @@
 //! Where the layers meet: for each value the first layer that sets it wins, and which one it was is kept.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
@@ -50,6 +50,12 @@ impl Origins {
     /// Who set a key; what was never set is a default.
     pub fn get(&self, key: &str) -> &SetBy {
         self.0.get(key).unwrap_or(&SetBy::Default)
+    }
+
+    /// The ids of the destinations that the file names, chosen for this run or not.
+    pub fn destinations_of_file(&self) -> BTreeSet<&str> {
+        let of_file = self.0.iter().filter(|(_, set_by)| matches!(set_by, SetBy::File { .. }));
+        of_file.filter_map(|(key, _)| key.strip_prefix("destinations.")?.strip_suffix(".kind")).collect()
     }
 
     pub(crate) fn set(&mut self, key: impl Into<String>, set_by: SetBy) {

@@ -106,7 +106,7 @@ pub fn token_variables(config: &Config) -> Vec<String> {
         _ => None,
     });
     let usual = ["GITHUB_TOKEN", "GITLAB_TOKEN", "GITEA_TOKEN", "FORGEJO_TOKEN"].map(str::to_owned);
-    named.chain(pushed).chain(usual).collect()
+    named.chain(pushed).chain(usual).chain(config.hidden.iter().cloned()).collect()
 }
 
 /// Finds and reads the configuration file; hands on what was wrong before it.
@@ -183,6 +183,8 @@ pub struct Config {
     /// How long one git command may take in all; `None` is for ever.
     pub time_limit: Option<Duration>,
     pub output: Output,
+    /// Variables that hold tokens of sources and destinations, whether or not this run uses them.
+    pub hidden: Vec<String>,
 }
 
 /// One place to read repositories from.

@@ -126,6 +126,8 @@ pub struct PushLoaded {
     /// How long one git command may take in all; `None` is for ever.
     pub time_limit: Option<Duration>,
     pub output: Output,
+    /// Variables that hold tokens of sources and destinations, whether or not this run uses them.
+    pub hidden: Vec<String>,
     /// The configuration file that was read, as it was named.
     pub file: Option<PathBuf>,
 }
@@ -220,6 +222,7 @@ pub fn load_push(args: &PushArgs, env: &dyn Environment) -> Result<PushLoaded, C
         timeout: config.timeout,
         time_limit: config.time_limit,
         output: config.output,
+        hidden: config.hidden,
         file: file.map(|file| file.path),
     })
 }

@@ -119,12 +119,16 @@ pub(super) fn prefix(id: &str) -> String {
     id.chars().map(letter).collect()
 }
 
+/// The variables that an entry's name can give it a token by.
+pub(super) fn names_of_tokens(prefix: &str) -> [String; 3] {
+    ["TOKEN", "PASS", "PASSWORD"].map(|end| format!("{prefix}_{end}"))
+}
+
 /// The first of `<PREFIX>_TOKEN`, `_PASS` and `_PASSWORD` that is set.
 ///
 /// `GITHUB_TOKEN` and its like are left out: an entry that is called `github` may be another server than theirs.
 pub(super) fn token_variable(env: &dyn Environment, prefix: &str) -> Option<String> {
-    let names = ["TOKEN", "PASS", "PASSWORD"].map(|end| format!("{prefix}_{end}"));
-    names.into_iter().find(|name| !TOKENS_OF_KINDS.contains(&name.as_str()) && is_set(env, name))
+    names_of_tokens(prefix).into_iter().find(|name| !TOKENS_OF_KINDS.contains(&name.as_str()) && is_set(env, name))
 }
 
 /// `<PREFIX>_USER` and its value.

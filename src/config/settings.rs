@@ -8,7 +8,7 @@ use super::destinations::origin_key;
 use super::flags::{MirrorArgs, variable};
 use super::layers::{Layers, SetBy};
 use super::raw::RawConfig;
-use super::{Cliff, ColorChoice, Config, Keep, Output, SourceConfig};
+use super::{Cliff, ColorChoice, Config, Keep, Output, SourceConfig, server};
 use crate::model::destination::DestinationKind;
 
 const STORAGE: &str = "mirror-data";
@@ -57,6 +57,7 @@ pub(crate) fn resolve(
     let accept_deletions = layers.pick("accept_deletions", accept_deletions, Vec::new());
 
     let config = Config {
+        hidden: hidden(file, &destinations),
         sources,
         destinations,
         run_from,
@@ -81,6 +82,19 @@ pub(crate) fn resolve(
     };
     check(layers, &config);
     config
+}
+
+/// The variables that the file or the destinations' names say hold a secret: whoever the run does not use them for must
+/// not see them either.
+fn hidden(file: &RawConfig, destinations: &[DestinationConfig]) -> Vec<String> {
+    let raw = || file.destinations.iter().flatten();
+    let of_sources = file.sources.iter().flatten().filter_map(|source| source.token.as_ref());
+    let passphrases = raw().filter_map(|one| one.ssh.as_ref()?.passphrase.as_ref());
+    let tokens = of_sources.chain(raw().filter_map(|one| one.token.as_ref())).chain(passphrases);
+    let named = raw().filter_map(|one| one.id.as_deref().or_else(|| one.kind.map(|kind| kind.as_str())));
+    let named = named.chain(destinations.iter().map(|one| one.id.as_str()));
+    let by_name = named.flat_map(|id| server::names_of_tokens(&server::prefix(id)));
+    tokens.filter_map(|token| token.env.clone()).chain(by_name).collect()
 }
 
 fn output(layers: &mut Layers<'_>, file: &RawConfig) -> Output {

@@ -62,6 +62,10 @@ pub trait Destination: Send + Sync {
     /// What the forge says: missing scope, reserved name, quota, a namespace that is not there.
     async fn create(&self, wish: &Wish) -> Result<Target, Failure>;
 
+    /// Turns off what makes no sense on a mirror and is not turned off by making it. [`Destination::create`] does this
+    /// itself; it is for a repository whose creation broke off. What cannot be turned off stays on: the mirror is whole.
+    async fn turn_off(&self, _target: &Target) {}
+
     /// Makes `branch` (short name), which exists there, the default one.
     ///
     /// # Errors

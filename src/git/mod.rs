@@ -283,7 +283,7 @@ fn failure_of(what: &str, finished: &process::Finished) -> Failure {
     let stdout = String::from_utf8_lossy(&finished.stdout);
     // Our own askpass refused: whatever git makes of that, no credential of ours was tried.
     if let Some(line) = finished.stderr.lines().find(|line| line.starts_with(askpass::REFUSAL)) {
-        let hint = "the server sends git to another host, which gets no token; check the URL of the source.";
+        let hint = "the server sends git to another host, which gets no token; check the repository's URL.";
         return Failure::new(Reason::Held, what).with_evidence(line).with_hint(hint);
     }
     let (mut reason, evidence) = classify::classify(&stdout, &finished.stderr);

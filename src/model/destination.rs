@@ -153,6 +153,8 @@ pub struct RefusedRef {
 pub struct DestinationOutcome {
     /// The destination's id.
     pub destination: String,
+    /// What it is, where it was got so far; the way out of a failure differs.
+    pub kind: Option<DestinationKind>,
     /// Where on it: the URL without any credential, or `namespace/name` when there is no URL yet.
     pub place: String,
     pub verdict: PushVerdict,
@@ -173,6 +175,7 @@ impl DestinationOutcome {
     pub fn new(destination: &str, place: impl Into<String>, verdict: PushVerdict) -> Self {
         DestinationOutcome {
             destination: destination.to_owned(),
+            kind: None,
             place: place.into(),
             verdict,
             created: false,

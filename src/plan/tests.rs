@@ -58,6 +58,7 @@ struct World {
 impl World {
     fn new() -> Self {
         let config = Config {
+            hidden: Vec::new(),
             destinations: Vec::new(),
             run_from: None,
             push: true,

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use crate::advice::advise;
 use crate::failure::{Failure, Reason};
 use crate::model::destination::{DestinationOutcome, PushVerdict};
 use crate::model::{Outcome, RefCounts};
@@ -74,7 +75,8 @@ pub(crate) fn troubles(outcome: &DestinationOutcome) -> Vec<Trouble<'_>> {
     let mut known: HashMap<(Reason, &str), usize> = HashMap::new();
     for refused in &outcome.refused {
         let at = *known.entry((refused.reason, &refused.message)).or_insert_with(|| {
-            troubles.push(Trouble { refs: Vec::new(), failure: Failure::new(refused.reason, &refused.message) });
+            let failure = advise(Failure::new(refused.reason, &refused.message), outcome.kind);
+            troubles.push(Trouble { refs: Vec::new(), failure });
             troubles.len() - 1
         });
         troubles[at].refs.push(&refused.name);

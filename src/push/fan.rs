@@ -14,6 +14,7 @@ use jiff::Timestamp;
 use super::decide::in_scope;
 use super::open::{Opened, Place};
 use super::{PushJob, bring_up, journal, skipped};
+use crate::advice::advise;
 use crate::config::Config;
 use crate::failure::{Failure, Reason};
 use crate::forge::web_origin;
@@ -39,7 +40,7 @@ pub struct Fan {
 struct Way {
     id: String,
     opened: Result<Opened, Failure>,
-    /// Where each repository goes, or why it goes nowhere.
+    /// Where each repository goes, as far as it is known without asking, or why it goes nowhere.
     places: HashMap<MirrorKey, Result<Place, Failure>>,
 }
 
@@ -77,12 +78,14 @@ impl Fan {
     }
 
     /// Finds the place of each repository, and refuses those that two of them would share.
-    pub async fn assign(&mut self, repos: &[Repo]) {
+    ///
+    /// No destination is asked anything: one that is dead must not hold back what comes next.
+    pub fn assign(&mut self, repos: &[Repo]) {
         for way in &mut self.ways {
             let Ok(opened) = &way.opened else { continue };
             let mut taken: HashMap<String, MirrorKey> = HashMap::new();
             for repo in repos.iter().filter(|repo| opened.wants(repo)) {
-                let mut place = opened.place(repo).await.and_then(|place| not_itself(opened, repo, place));
+                let mut place = opened.spot(repo).and_then(|place| not_itself(opened, repo, place));
                 if let Ok(found) = &place
                     && let Some(other) = taken.insert(found.to_string().to_lowercase(), repo.key())
                 {
@@ -144,15 +147,26 @@ impl Fan {
         config: &Config,
         (store, tools, sink): (Option<&Store>, &Tools, &dyn Sink),
     ) -> DestinationOutcome {
-        let (opened, place) = match place {
+        let key = (turn.repo.key(), way.id.clone());
+        let settled = match place {
+            Ok((opened, spot)) => {
+                let place = opened.settle(&spot).await;
+                place.and_then(|place| not_itself(opened, turn.repo, place)).map(|place| (opened, place))
+            }
+            Err(failure) => Err(failure),
+        };
+        let (opened, place) = match settled {
             Ok(found) => found,
-            Err(failure) => return DestinationOutcome::failed(&way.id, turn.repo.path.to_string(), failure),
+            Err(failure) => {
+                let failed = DestinationOutcome::failed(&way.id, turn.repo.path.to_string(), failure);
+                // By no rules at all: whatever comes next is tried.
+                return self.remember(key, failed, String::new(), config, store, tools).await;
+            }
         };
         let (refs, head) = match ready {
             Ok(ready) => ready,
             Err(failure) => return skipped(opened, &place.to_string(), failure),
         };
-        let key = (turn.repo.key(), way.id.clone());
         let rules = format!("{} refs {}", opened.digest(), fingerprint(opened, refs, head.as_ref()));
         let known = self.records.get(&key).filter(|record| record.rules == rules && !turn.full);
         match known {
@@ -183,9 +197,23 @@ impl Fan {
             return DestinationOutcome { notes: vec!["would get what is cloned.".to_owned()], ..outcome };
         }
         let mut outcome = bring_up(&job, tools, sink).await;
-        let looked_only = !config.push;
+        outcome.kind = Some(opened.config.kind);
+        outcome.failure = outcome.failure.map(|failure| advise(failure, Some(opened.config.kind)));
+        self.remember(key, outcome, rules, config, store, tools).await
+    }
+
+    /// Writes down how a mirror came out there, unless that was cut short or nothing was to be changed.
+    async fn remember(
+        &self,
+        key: (MirrorKey, String),
+        mut outcome: DestinationOutcome,
+        rules: String,
+        config: &Config,
+        store: Option<&Store>,
+        tools: &Tools,
+    ) -> DestinationOutcome {
         let cancelled = outcome.failure.as_ref().is_some_and(|failure| failure.reason == Reason::Cancelled);
-        if let Some(store) = store.filter(|_| !cancelled && !looked_only) {
+        if let Some(store) = store.filter(|_| !cancelled && config.push) {
             let record = record(self.records.get(&key), key.0, &outcome, rules, tools.now());
             if let Err(error) = store.record_destination(&record).await {
                 outcome.failure.get_or_insert(error.into());

@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use super::open::Opened;
 use crate::failure::{Failure, Reason};
 use crate::forge::destination::Undo;
-use crate::store::{OpenRule, Store};
+use crate::store::{Ignored, OpenRule, Store};
 
 /// Writes down that a rule is about to be opened; returns how it is to be put back, which is as it was before the first
 /// run that opened it and did not live to close it.
@@ -37,11 +37,12 @@ pub(super) async fn forget(store: Option<&Store>, destination: &str, undo: &Undo
 pub async fn repair(store: Option<&Store>, destinations: &[&Opened]) -> Vec<String> {
     let Some(store) = store else { return Vec::new() };
     let rules = match store.open_rules().await {
-        Ok(rules) => rules.rows,
+        Ok(rules) => rules,
         Err(error) => return vec![error.to_string()],
     };
-    let mut words = Vec::new();
-    for rule in rules {
+    let by_hand = |row: &Ignored| format!("{row}. It is a branch rule that was left open: put it back by hand.");
+    let mut words: Vec<String> = rules.ignored.iter().map(by_hand).collect();
+    for rule in rules.rows {
         let name = format!("the rule {} on {}", rule.rule, rule.destination);
         let open = destinations.iter().find(|open| open.config.id == rule.destination);
         let (Some(forge), Ok(undo)) =

@@ -7,6 +7,7 @@ pub mod decide;
 pub mod fan;
 pub mod journal;
 pub mod open;
+pub mod patience;
 mod protect;
 mod slice;
 mod target;
@@ -48,8 +49,14 @@ pub async fn bring_up(job: &PushJob<'_>, tools: &Tools, sink: &dyn Sink) -> Dest
     let started = Instant::now();
     let id = &job.destination.config.id;
     let place = job.place.to_string();
-    let mut outcome = match target::resolve(job, tools).await {
+    let patience = &job.destination.patience;
+    if let Some(failure) = patience.over() {
+        let outcome = DestinationOutcome::failed(id, place, failure);
+        return DestinationOutcome { verdict: PushVerdict::Skipped, ..outcome };
+    }
+    let mut outcome = match target::resolve(job, tools, sink).await {
         Ok(target::Resolved { remote, target, created }) => {
+            patience.answered();
             let shown = remote.url.to_string();
             let mut outcome = act::bring_up(job, &remote, target.as_ref(), created, tools, sink).await;
             outcome.created = created;
@@ -63,8 +70,12 @@ pub async fn bring_up(job: &PushJob<'_>, tools: &Tools, sink: &dyn Sink) -> Dest
             )],
             ..DestinationOutcome::new(id, place, PushVerdict::Pushed)
         },
-        Err(target::NotThere::Failed(failure)) => DestinationOutcome::failed(id, place, failure),
+        Err(target::NotThere::Failed(failure)) => {
+            patience.unanswered(&failure);
+            DestinationOutcome::failed(id, place, failure)
+        }
     };
+    outcome.failure.iter().for_each(|failure| patience.failed(failure));
     outcome.duration = started.elapsed();
     outcome
 }

@@ -9,6 +9,7 @@ use tokio::sync::OnceCell;
 use tokio_util::sync::CancellationToken;
 
 use super::decide::PushRules;
+use super::patience::Patience;
 use crate::config::Cliff;
 use crate::config::destination::{DestinationConfig, DestinationVisibility, KnownHosts, SshConfig};
 use crate::config::{Config, Transport};
@@ -36,7 +37,10 @@ pub struct Opened {
     exclude: GlobSet,
     protect: Option<GlobSet>,
     rolling: GlobSet,
-    own_namespace: OnceCell<String>,
+    /// Asked for once, whatever comes of it.
+    own_namespace: OnceCell<Result<String, Failure>>,
+    /// What it has shown of itself in this run.
+    pub patience: Patience,
 }
 
 /// Where a repository goes on a destination.
@@ -100,6 +104,7 @@ impl Opened {
             rolling: globs(&config.rolling, false),
             own_namespace: OnceCell::new(),
             ssh: ssh(config, tools).await?,
+            patience: Patience::default(),
             token,
             config: config.clone(),
         })
@@ -111,31 +116,39 @@ impl Opened {
         (self.include.is_empty() || self.include.is_match(&name)) && !self.exclude.is_match(&name)
     }
 
-    /// Where this repository goes.
+    /// Where this repository goes, as far as it is known without asking the destination: a path without a namespace lies in
+    /// that of the token's own user.
     ///
     /// # Errors
-    /// A name that may not be there, or a forge that does not tell who the token's user is.
-    pub async fn place(&self, repo: &Repo) -> Result<Place, Failure> {
+    /// A name that may not be there.
+    pub fn spot(&self, repo: &Repo) -> Result<Place, Failure> {
         let fill = |text: &str| text.replace("{namespace}", &repo.path.namespace()).replace("{name}", repo.path.name());
+        let hint = "map it to another name with this destination's `name` or `namespace`, or exclude it.";
         if let Some(url) = &self.config.url {
             let unusable = |why: String| Failure::new(Reason::Held, format!("cannot make the URL of its place: {why}"));
-            let url = RemoteUrl::parse(&fill(url).replace("//{", "/{")).map_err(|error| unusable(error.to_string()))?;
-            return Ok(Place::Url(url));
+            let url = RemoteUrl::parse(&fill(url).replace("//{", "/{"));
+            return url.map(Place::Url).map_err(|error| unusable(error.to_string()).with_hint(hint));
         }
-        let mut namespace = fill(&self.config.namespace);
-        if namespace.is_empty() {
-            let own = || async {
-                match &self.forge {
-                    Some(forge) => forge.own_namespace().await,
-                    None => Ok(String::new()),
-                }
-            };
-            namespace = self.own_namespace.get_or_try_init(own).await?.clone();
-        }
-        let path = RepoPath::new(namespace.trim_matches('/'), &fill(&self.config.name));
+        let (namespace, name) = (fill(&self.config.namespace), fill(&self.config.name));
+        let path = RepoPath::new(namespace.trim_matches('/'), &name);
         path.map(Place::Path).map_err(|error| {
-            Failure::new(Reason::Held, format!("{namespace}/{} cannot be its place: {error}", fill(&self.config.name)))
+            Failure::new(Reason::Held, format!("{namespace}/{name} cannot be its place: {error}")).with_hint(hint)
         })
+    }
+
+    /// The place that a [`Opened::spot`] is; the token's user is asked for once in a run.
+    ///
+    /// # Errors
+    /// A forge that does not tell who the token's user is.
+    pub async fn settle(&self, spot: &Place) -> Result<Place, Failure> {
+        let (Place::Path(path), Some(forge)) = (spot, &self.forge) else { return Ok(spot.clone()) };
+        if !path.namespace().is_empty() {
+            return Ok(spot.clone());
+        }
+        let own = self.own_namespace.get_or_init(|| forge.own_namespace()).await.clone()?;
+        let path = RepoPath::new(&own, path.name());
+        path.map(Place::Path)
+            .map_err(|error| Failure::new(Reason::Held, format!("the token's user {own} cannot be a place: {error}")))
     }
 
     /// How git reaches a repository there.

@@ -1,12 +1,16 @@
 //! The repository at a destination: found, or made where it is known to be missing.
 
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::PushJob;
 use super::open::Place;
 use crate::failure::{Failure, Reason};
+use crate::forge::destination::Destination;
 use crate::git::Remote;
+use crate::model::RepoPath;
 use crate::model::destination::Target;
+use crate::progress::Sink;
 use crate::tools::Tools;
 
 /// A repository that can be pushed to.
@@ -31,7 +35,7 @@ impl From<Failure> for NotThere {
 }
 
 /// Finds the repository or makes it. Only a clear "it does not exist" lets it be made.
-pub(super) async fn resolve(job: &PushJob<'_>, tools: &Tools) -> Result<Resolved, NotThere> {
+pub(super) async fn resolve(job: &PushJob<'_>, tools: &Tools, sink: &dyn Sink) -> Result<Resolved, NotThere> {
     match job.place {
         Place::Path(path) => {
             let Some(forge) = &job.destination.forge else {
@@ -44,7 +48,7 @@ pub(super) async fn resolve(job: &PushJob<'_>, tools: &Tools) -> Result<Resolved
                     return Err(Failure::new(Reason::RemoteNotFound, message).into());
                 }
                 None if job.dry_run => return Err(NotThere::Planned),
-                None => (forge.create(&job.destination.wish(job.repo, path)).await?, true),
+                None => (make(job, forge.as_ref(), path, tools, sink).await?, true),
             };
             takes_pushes(&target)?;
             Ok(Resolved { remote: job.destination.remote(&target.url), target: Some(target), created })
@@ -68,6 +72,35 @@ pub(super) async fn resolve(job: &PushJob<'_>, tools: &Tools) -> Result<Resolved
             Ok(Resolved { remote, target: None, created })
         }
     }
+}
+
+/// Makes a repository that is known to be missing. A request that broke off may have done its work: what is there by
+/// then was made by it.
+async fn make(
+    job: &PushJob<'_>,
+    forge: &dyn Destination,
+    path: &RepoPath,
+    tools: &Tools,
+    sink: &dyn Sink,
+) -> Result<Target, Failure> {
+    let (wish, what) = (job.destination.wish(job.repo, path), format!("{path} on {}", job.destination.config.id));
+    let broke_off = AtomicBool::new(false);
+    let attempt = || async {
+        if broke_off.load(Ordering::Relaxed)
+            && let Some(target) = forge.find(path).await?
+        {
+            forge.turn_off(&target).await;
+            return Ok(Ok(target));
+        }
+        let made = forge.create(&wish).await;
+        broke_off.store(true, Ordering::Relaxed);
+        match made {
+            // That was waited for already, and nothing was made.
+            Err(failure) if failure.reason == Reason::RateLimited => Ok(Err(failure)),
+            made => made.map(Ok),
+        }
+    };
+    tools.retry(&what, sink, attempt).await?
 }
 
 fn takes_pushes(target: &Target) -> Result<(), Failure> {

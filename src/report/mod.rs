@@ -15,6 +15,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
+use crate::error::Error;
 use crate::failure::{Failure, Reason};
 use crate::model::destination::{DestinationOutcome, PushVerdict};
 use crate::model::{Outcome, Status};
@@ -183,6 +184,31 @@ impl Report {
             .map_err(|error| Failure::local(format!("cannot write the report to {}", path.display()), &error))
     }
 
+    /// Whether [`Report::write`] can write to `path`, as far as that can be told before there is anything to write.
+    ///
+    /// # Errors
+    /// A directory that is missing or cannot be written to, or a `path` that is one.
+    pub fn check_path(path: &Path) -> Result<(), Error> {
+        let refuse = |why: &str, hint: &str| {
+            Err(Error::usage(format!("the report cannot be written to {}: {why}", path.display())).hint(hint))
+        };
+        if path.is_dir() {
+            return refuse("it is a directory", "name a file in it.");
+        }
+        let path = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+        if fs::metadata(&path).is_ok_and(|known| !known.is_file()) {
+            return Ok(());
+        }
+        let folder = folder_of(&path);
+        if !folder.is_dir() {
+            return refuse(&format!("there is no directory {}", folder.display()), "make it, or name another file.");
+        }
+        match rustix::fs::access(folder, rustix::fs::Access::WRITE_OK | rustix::fs::Access::EXEC_OK) {
+            Ok(()) => Ok(()),
+            Err(error) => refuse(&format!("{}: {error}", folder.display()), "name a file that can be written."),
+        }
+    }
+
     /// Whether a person has to look at this mirror or at one of its destinations.
     fn needs_attention(&self, outcome: &Outcome) -> bool {
         self.is_troubled(outcome) || outcome.destinations.iter().any(|one| self.is_behind(one))
@@ -231,6 +257,10 @@ fn reasons(outcome: &DestinationOutcome) -> BTreeSet<Reason> {
     reasons
 }
 
+fn folder_of(path: &Path) -> &Path {
+    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
 fn replace(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
     // Follows links, so that the link is kept.
     let path = match fs::canonicalize(path) {
@@ -242,7 +272,7 @@ fn replace(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
     if existing.as_ref().is_some_and(|metadata| !metadata.is_file()) {
         return fs::OpenOptions::new().write(true).open(&path)?.write_all(bytes);
     }
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let folder = folder_of(&path);
     let mut builder = tempfile::Builder::new();
     builder.prefix(".holocron-report-");
     #[cfg(unix)]

@@ -2,10 +2,12 @@
 
 use std::borrow::Cow;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use jiff::Timestamp;
 use schemars::{JsonSchema, Schema, schema_for};
 use serde::Serialize;
+use serde_json::Value;
 
 use super::document::{self, FailureDocument};
 use super::failures::{self, Entry};
@@ -15,8 +17,8 @@ use crate::failure::Failure;
 use crate::model::destination::PushVerdict;
 use crate::model::{Status, Verdict};
 use crate::secret::redact;
-use crate::store::DestinationRecord;
-use crate::text::{Tone, ago, bytes, clean, count};
+use crate::store::{DestinationRecord, Run};
+use crate::text::{Tone, ago, bytes, clean, count, duration};
 
 /// What is known of one mirror.
 #[derive(Debug, Clone, PartialEq)]
@@ -61,24 +63,34 @@ pub struct DestinationStatus {
     pub last_success: Option<Timestamp>,
     /// Why the last attempt failed.
     pub failure: Option<Failure>,
+    /// Whether the configuration still names it; nobody brings up to date what it does not.
+    pub configured: bool,
 }
 
 impl From<DestinationRecord> for DestinationStatus {
     fn from(record: DestinationRecord) -> Self {
         let DestinationRecord { destination: id, place, verdict, last_success, failure, .. } = record;
-        DestinationStatus { id, place, verdict, last_success, failure }
+        DestinationStatus { id, place, verdict, last_success, failure, configured: true }
     }
 }
 
 impl DestinationStatus {
     fn tone(&self) -> Tone {
         match self.verdict {
+            _ if !self.configured => Tone::Faint,
             PushVerdict::Pushed | PushVerdict::Current => Tone::Neutral,
             PushVerdict::Failed => Tone::Bad,
             _ => Tone::Warning,
         }
     }
+
+    fn state_text(&self) -> &'static str {
+        if self.configured { self.verdict.as_str() } else { "not configured any more" }
+    }
 }
+
+/// How many of the last runs are shown.
+pub const RUNS: u32 = 5;
 
 /// A mirror's state in one word: the first that is true of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
@@ -160,9 +172,9 @@ impl StatusRow {
     }
 }
 
-/// Returns one line per mirror sorted by name, below it one per destination, the failures with their way out, and a
-/// summary.
-pub fn table(rows: &[StatusRow], now: Timestamp, view: View) -> String {
+/// Returns one line per mirror sorted by name, below it one per destination, the failures with their way out, the last
+/// runs, and a summary.
+pub fn table(rows: &[StatusRow], runs: &[Run], now: Timestamp, view: View) -> String {
     let rows = sorted(rows);
     let when = |last: Option<Timestamp>| last.map_or_else(|| "never".to_owned(), |then| ago(then, now));
     let cells = |row: &StatusRow| {
@@ -177,7 +189,7 @@ pub fn table(rows: &[StatusRow], now: Timestamp, view: View) -> String {
     };
     let cells_there = |one: &DestinationStatus| {
         let [size, refs, kept] = [const { String::new() }; 3];
-        [format!("  → {}", clean(&one.id)), when(one.last_success), size, refs, kept, one.verdict.as_str().to_owned()]
+        [format!("  → {}", clean(&one.id)), when(one.last_success), size, refs, kept, one.state_text().to_owned()]
     };
     let (cells, tones): (Vec<_>, Vec<_>) = rows
         .iter()
@@ -195,7 +207,7 @@ pub fn table(rows: &[StatusRow], now: Timestamp, view: View) -> String {
         .iter()
         .flat_map(|row| {
             let here = row.failure.iter().map(|failure| (&row.source, clean(&row.name), failure));
-            let there = row.destinations.iter().filter_map(|one| {
+            let there = row.destinations.iter().filter(|one| one.configured).filter_map(|one| {
                 Some((&one.id, format!("{} → {}", clean(&row.name), clean(&one.id)), one.failure.as_ref()?))
             });
             here.chain(there)
@@ -204,6 +216,9 @@ pub fn table(rows: &[StatusRow], now: Timestamp, view: View) -> String {
         .collect();
     if !entries.is_empty() {
         blocks.push(failures::render(&entries, view.detail, view.paint));
+    }
+    if !runs.is_empty() {
+        blocks.push(last_runs(runs, now, view));
     }
     blocks.push(summary(&rows));
     blocks.join("\n")
@@ -220,7 +235,7 @@ fn summary(rows: &[&StatusRow]) -> String {
     let counts = if counts.is_empty() { String::new() } else { format!(": {}", counts.join(", ")) };
     let sizes: u64 = rows.iter().filter_map(|row| row.size_bytes).sum();
     let sizes = if sizes > 0 { format!("; {} on disk", bytes(sizes)) } else { String::new() };
-    let there = || rows.iter().flat_map(|row| &row.destinations);
+    let there = || rows.iter().flat_map(|row| &row.destinations).filter(|one| one.configured);
     let in_step = there().filter(|one| one.verdict.in_step()).count();
     let there = match (in_step, there().count() - in_step) {
         (0, 0) => String::new(),
@@ -228,6 +243,38 @@ fn summary(rows: &[&StatusRow]) -> String {
         (in_step, behind) => format!("; at destinations: {in_step} in step, {behind} behind"),
     };
     format!("{}{counts}{there}{sizes}.\n", count(rows.len(), "mirror"))
+}
+
+/// One line per run: when it began, how long it took, how it ended, and what it did.
+fn last_runs(runs: &[Run], now: Timestamp, view: View) -> String {
+    let cells = |run: &Run| {
+        let took = run.finished.and_then(|end| Duration::try_from(end.duration_since(run.started)).ok());
+        let ended = run.exit_code.map_or_else(|| "not finished".to_owned(), |code| format!("exit {code}"));
+        let took = took.map_or_else(String::new, duration);
+        [ago(run.started, now), took, ended, run.totals.as_ref().map_or_else(String::new, done)]
+    };
+    let tone = |run: &Run| if run.exit_code == Some(0) { Tone::Neutral } else { Tone::Warning };
+    let tones: Vec<Tone> = runs.iter().map(tone).collect();
+    columns(["last runs", "time", "end", "done"], &[1], runs.iter().map(cells).collect(), &tones, view)
+}
+
+/// A run's totals in a few words: `233 mirrors: 1 updated, 231 current, 1 failed; at destinations: 1 pushed`.
+fn done(totals: &Value) -> String {
+    let number = |value: &Value| value.as_u64().and_then(|number| usize::try_from(number).ok()).unwrap_or(0);
+    let counts = |from: &Value, words: &[&str]| {
+        let counts = words.iter().map(|word| (number(&from[*word]), *word)).filter(|(number, _)| *number > 0);
+        counts.map(|(number, word)| format!("{number} {word}")).collect::<Vec<_>>().join(", ")
+    };
+    const HERE: [&str; 9] =
+        ["cloned", "updated", "current", "empty", "gone", "unavailable", "held", "failed", "skipped"];
+    const THERE: [&str; 7] = ["pushed", "current", "diverged", "held", "refused", "failed", "skipped"];
+    let part = |lead: &str, text: String| if text.is_empty() { text } else { format!("{lead}{text}") };
+    let mut text = count(number(&totals["mirrors"]), "mirror") + &part(": ", counts(totals, &HERE));
+    text += &part("; at destinations: ", counts(&totals["destinations"], &THERE));
+    if number(&totals["source_failures"]) > 0 {
+        text += &format!("; {} not listed", count(number(&totals["source_failures"]), "source"));
+    }
+    text
 }
 
 fn sorted(rows: &[StatusRow]) -> Vec<&StatusRow> {
@@ -248,6 +295,27 @@ struct StatusDocument {
     now: Timestamp,
     /// Every mirror, sorted by name.
     mirrors: Vec<MirrorStatus>,
+    /// The last runs, the newest first; cycles of a watch in which nothing happened are not written down.
+    runs: Vec<RunDocument>,
+}
+
+/// One run.
+#[derive(Debug, Serialize, JsonSchema)]
+struct RunDocument {
+    #[schemars(with = "String")]
+    started: Timestamp,
+    #[schemars(with = "Option<String>")]
+    finished: Option<Timestamp>,
+    exit_code: Option<u8>,
+    /// The report's `totals`.
+    totals: Option<Value>,
+}
+
+impl From<&Run> for RunDocument {
+    fn from(run: &Run) -> Self {
+        let Run { started, finished, exit_code, totals, .. } = run.clone();
+        RunDocument { started, finished, exit_code, totals }
+    }
 }
 
 /// One mirror.
@@ -282,6 +350,7 @@ struct DestinationDocument {
     #[schemars(with = "Option<String>")]
     last_success: Option<Timestamp>,
     failure: Option<FailureDocument>,
+    configured: bool,
 }
 
 impl From<&DestinationStatus> for DestinationDocument {
@@ -292,12 +361,13 @@ impl From<&DestinationStatus> for DestinationDocument {
             verdict: status.verdict,
             last_success: status.last_success,
             failure: status.failure.as_ref().map(FailureDocument::from),
+            configured: status.configured,
         }
     }
 }
 
 /// Returns the JSON document, indented, on lines of its own.
-pub fn json(rows: &[StatusRow], now: Timestamp) -> String {
+pub fn json(rows: &[StatusRow], runs: &[Run], now: Timestamp) -> String {
     let mirrors = sorted(rows).into_iter().map(|row| MirrorStatus {
         name: redact(&row.name),
         source: redact(&row.source),
@@ -320,6 +390,7 @@ pub fn json(rows: &[StatusRow], now: Timestamp) -> String {
         holocron: env!("CARGO_PKG_VERSION").to_owned(),
         now,
         mirrors: mirrors.collect(),
+        runs: runs.iter().map(RunDocument::from).collect(),
     })
 }
 

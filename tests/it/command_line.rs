@@ -257,6 +257,8 @@ type Variable = (&'static str, &'static str);
 /// Wrong usage: the arguments, the variables, and what must be said.
 const WRONG: &[(&[&str], &[Variable], &[&str])] = &[
     (&["--owner", "acme"], &[], &["GITLAB_TOKEN is not set", "the usual destination", "--backup-only"]),
+    (&["--source", "github", "--owner", "acme", "--destination", "gitlab"], &[], &["GITLAB_TOKEN", "--backup-only"]),
+    (&["--owner", "acme", "--backup-only", "--report", "none/r.json"], &[], &["there is no directory", "none"]),
     (&["--owner", "acme", "--destination", "gitea"], &[("GITEA_TOKEN", "x")], &["GITEA_API_URL"]),
     (&["--backup-only"], &[], &["GITHUB_TOKEN is not set", "--owner NAME"]),
     (&["--backup-only", "--source", "gitlab"], &[], &["GITLAB_TOKEN is not set", "--owner NAME"]),

@@ -1,8 +1,11 @@
 //! Forges as destinations: what a run makes, moves and deletes there, what it leaves alone, and what it says.
 
+mod command;
 mod first;
+mod places;
 mod refs;
 mod rules;
+mod secrets;
 mod several;
 mod ssh;
 mod unknown;

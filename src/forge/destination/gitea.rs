@@ -128,6 +128,10 @@ impl Destination for Gitea {
         Ok(target)
     }
 
+    async fn turn_off(&self, target: &Target) {
+        self.turn_features_off(&target.path).await;
+    }
+
     async fn set_default_branch(&self, target: &Target, branch: &str) -> Result<(), Failure> {
         let url = self.site.api.url(&["repos", &target.path.namespace(), target.path.name()], &[]);
         self.site.change(Method::PATCH, url, Some(&json!({"default_branch": branch}))).await?;

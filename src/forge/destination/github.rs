@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::site::{Site, description, is_private};
 use super::{Destination, Need, Undo};
-use crate::failure::Failure;
+use crate::failure::{Failure, Reason};
 use crate::forge::Connection;
 use crate::forge::gather::{Raw, visibility};
 use crate::forge::http::{Answer, Auth, Refusal};
@@ -67,6 +67,17 @@ impl Github {
         self.site.target(asked, raw, json.mirror_url.is_some())
     }
 
+    /// GitHub makes a hyphen of each other letter, and thereby another repository than was asked for.
+    fn check_name(&self, path: &RepoPath) -> Result<(), Failure> {
+        let allowed = |letter: char| letter.is_ascii_alphanumeric() || "-_.".contains(letter);
+        if path.name().chars().all(allowed) {
+            return Ok(());
+        }
+        let text = format!("cannot create {path} on GitHub: a name there has letters, digits, `-`, `_` and `.` only");
+        Err(Failure::new(Reason::PushRejected, text)
+            .with_hint("map it to another name with this destination's `name`, or exclude it."))
+    }
+
     async fn post(&self, namespace: &str, wish: &Wish, internal: bool) -> Result<Answer, Refusal> {
         let mut body = json!({
             "name": wish.path.name(),
@@ -110,6 +121,7 @@ impl Destination for Github {
 
     async fn create(&self, wish: &Wish) -> Result<Target, Failure> {
         let namespace = self.site.flat_namespace(&wish.path)?;
+        self.check_name(&wish.path)?;
         let internal = wish.visibility == Visibility::Internal;
         let mut made = self.post(&namespace, wish, internal).await;
         // Only organisations of an enterprise have internal repositories; the next narrower thing is private.
@@ -130,6 +142,10 @@ impl Destination for Github {
         }
         self.turn_actions_off(&target.path).await;
         Ok(target)
+    }
+
+    async fn turn_off(&self, target: &Target) {
+        self.turn_actions_off(&target.path).await;
     }
 
     async fn set_default_branch(&self, target: &Target, branch: &str) -> Result<(), Failure> {

@@ -10,9 +10,9 @@ use serde_json::{Value, json};
 
 use super::site::{Site, description};
 use super::{Destination, Need, Undo};
-use crate::failure::Failure;
+use crate::failure::{Failure, Reason};
 use crate::forge::Connection;
-use crate::forge::gather::{Raw, visibility};
+use crate::forge::gather::{Raw, shown, visibility};
 use crate::forge::http::{Answer, Auth};
 use crate::model::destination::{Target, Wish};
 use crate::model::{RepoPath, Visibility};
@@ -54,6 +54,9 @@ struct ProjectJson {
     visibility: Option<String>,
     archived: Option<bool>,
     mirror: Option<bool>,
+    marked_for_deletion_on: Option<String>,
+    /// The same under its older name, which the API's version 5 drops.
+    marked_for_deletion_at: Option<String>,
 }
 
 impl Gitlab {
@@ -64,6 +67,10 @@ impl Gitlab {
 
     fn target(&self, asked: &RepoPath, answer: &Answer) -> Result<Target, Failure> {
         let json: ProjectJson = answer.json()?;
+        let since = json.marked_for_deletion_on.as_ref().or(json.marked_for_deletion_at.as_ref());
+        if since.is_some() || is_leaving(&json.path_with_namespace) {
+            return Err(leaving("project", &asked.to_string(), since));
+        }
         let raw = Raw {
             id: json.id,
             full_name: json.path_with_namespace,
@@ -107,6 +114,21 @@ impl Gitlab {
         }
         body
     }
+}
+
+/// Whether GitLab 18 and later has renamed a path, or a group above it, because it is to be deleted:
+/// `acme/tool-deletion_scheduled-4711`.
+fn is_leaving(path: &str) -> bool {
+    let number = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
+    path.split('/').any(|part| part.rsplit_once("-deletion_scheduled-").is_some_and(|(_, id)| number(id)))
+}
+
+/// The failure of a project or group that is about to be deleted: GitLab keeps it for some days, read-only.
+fn leaving(what: &str, path: &str, since: Option<&String>) -> Failure {
+    let since = since.map(|day| format!(" since {}", shown(day))).unwrap_or_default();
+    let text = format!("the {what} {path} is marked for deletion on GitLab{since}, and takes no pushes");
+    let hint = "restore it on GitLab (Settings, General, Advanced), or delete it there for good: then it is made anew.";
+    Failure::new(Reason::Archived, text).with_hint(hint)
 }
 
 /// The name that GitLab shows: it begins with a letter, a digit or `_`, unlike a repository that is called `.github`.

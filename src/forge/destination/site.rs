@@ -167,7 +167,16 @@ impl Site {
         let namespace = path.namespace();
         let (reason, why, hint) = match status {
             400 | 403 | 409 | 413 | 422 | 500
-                if said(&["quota", "limit_reached", "project limit", "limit of repositories", "maximum number"]) =>
+                if said(&[
+                    "quota",
+                    "limit_reached",
+                    "project limit",
+                    "limit of repositories",
+                    "maximum number",
+                    // GitHub: "Visibility can't be private. Please upgrade your subscription to create a new private
+                    // repository."
+                    "upgrade your",
+                ]) =>
             {
                 let hint = "delete repositories there, raise the limit, or mirror fewer.".to_owned();
                 (Reason::Forbidden, "a quota is used up", hint)

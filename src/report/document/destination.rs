@@ -4,8 +4,10 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::{FailureDocument, seconds};
+use crate::advice::advise;
+use crate::failure::{Failure, Reason};
 use crate::model::Status;
-use crate::model::destination::{DestinationOutcome, PushCounts, PushVerdict, RefusedRef};
+use crate::model::destination::{DestinationOutcome, PushCounts, PushVerdict};
 use crate::secret::redact;
 
 /// How a mirror came out on one destination.
@@ -26,9 +28,20 @@ pub(super) struct Destination {
     duration_seconds: f64,
     refs: PushCounts,
     /// Refs that were refused or left as they are.
-    refused: Vec<RefusedRef>,
+    refused: Vec<Refused>,
     failure: Option<FailureDocument>,
     notes: Vec<String>,
+}
+
+/// One ref that was refused or left as it is.
+#[derive(Debug, Serialize, JsonSchema)]
+struct Refused {
+    name: String,
+    reason: Reason,
+    /// The destination's own words.
+    message: String,
+    /// What to do about it.
+    hint: Option<String>,
 }
 
 /// Sums over all mirrors and their destinations.
@@ -50,10 +63,11 @@ pub(super) struct DestinationTotals {
 
 impl From<&DestinationOutcome> for Destination {
     fn from(outcome: &DestinationOutcome) -> Self {
-        let refused = outcome.refused.iter().map(|one| RefusedRef {
+        let refused = outcome.refused.iter().map(|one| Refused {
             name: redact(&one.name),
             reason: one.reason,
             message: redact(&one.message),
+            hint: advise(Failure::new(one.reason, &one.message), outcome.kind).way_out().map(str::to_owned),
         });
         Destination {
             id: redact(&outcome.destination),

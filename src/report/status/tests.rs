@@ -59,7 +59,7 @@ fn rows() -> Vec<StatusRow> {
 
 #[test]
 fn each_mirror_has_a_line_and_failures_have_a_way_out() {
-    insta::assert_snapshot!(table(&rows(), now(), View::default()), @"
+    insta::assert_snapshot!(table(&rows(), &[], now(), View::default()), @"
     name       last success      size  refs  kept  state
     ns/failed       2 h ago  12.3 MiB    40        failed 3 times
     ns/fresh        2 h ago  12.3 MiB    40        fresh
@@ -87,6 +87,7 @@ fn each_destination_has_a_line_below_its_mirror() {
         verdict,
         last_success: Some(time("2026-11-18T12:00:00Z")),
         failure,
+        configured: true,
     };
     let row = StatusRow {
         destinations: vec![
@@ -97,7 +98,7 @@ fn each_destination_has_a_line_below_its_mirror() {
         ..row("ns/a")
     };
     let rows = [row];
-    insta::assert_snapshot!(table(&rows, now(), View::default()), @"
+    insta::assert_snapshot!(table(&rows, &[], now(), View::default()), @"
     name          last success      size  refs  kept  state
     ns/a               2 h ago  12.3 MiB    40        fresh
       → gitlab         2 d ago                        current
@@ -108,18 +109,64 @@ fn each_destination_has_a_line_below_its_mirror() {
 
     1 mirror: 1 fresh; at destinations: 1 in step, 2 behind; 12.3 MiB on disk.
     ");
-    let json: serde_json::Value = serde_json::from_str(&json(&rows, now())).unwrap();
-    insta::assert_snapshot!(json["mirrors"][0]["destinations"][1].to_string(), @r#"{"failure":{"evidence":null,"hint":null,"message":"1 of 50 refs was refused","reason":"push_rejected"},"id":"codeberg","last_success":"2026-11-18T12:00:00Z","place":"https://codeberg.example.org/ns/a.git","verdict":"refused"}"#);
+    let json: serde_json::Value = serde_json::from_str(&json(&rows, &[], now())).unwrap();
+    insta::assert_snapshot!(json["mirrors"][0]["destinations"][1].to_string(), @r#"{"configured":true,"failure":{"evidence":null,"hint":null,"message":"1 of 50 refs was refused","reason":"push_rejected"},"id":"codeberg","last_success":"2026-11-18T12:00:00Z","place":"https://codeberg.example.org/ns/a.git","verdict":"refused"}"#);
+}
+
+#[test]
+fn a_destination_that_is_not_configured_any_more_is_named_so_and_not_counted() {
+    let failed = DestinationStatus {
+        id: "codeberg".into(),
+        place: "https://codeberg.example.org/ns/a.git".into(),
+        verdict: PushVerdict::Failed,
+        last_success: Some(time("2026-11-18T12:00:00Z")),
+        failure: Some(Failure::new(Reason::NetworkFailed, "cannot reach codeberg")),
+        configured: false,
+    };
+    let rows = [StatusRow { destinations: vec![failed], ..row("ns/a") }];
+    insta::assert_snapshot!(table(&rows, &[], now(), View::default()), @"
+    name          last success      size  refs  kept  state
+    ns/a               2 h ago  12.3 MiB    40        fresh
+      → codeberg       2 d ago                        not configured any more
+
+    1 mirror: 1 fresh; 12.3 MiB on disk.
+    ");
+    let json: serde_json::Value = serde_json::from_str(&json(&rows, &[], now())).unwrap();
+    assert_eq!(json["mirrors"][0]["destinations"][0]["configured"], false);
+}
+
+#[tokio::test]
+async fn the_last_runs_tell_when_how_long_and_what_came_of_them() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = crate::store::Store::open(&folder.path().join("state.sqlite")).await.unwrap().store;
+    let totals = serde_json::json!({"mirrors": 233, "updated": 1, "current": 231, "failed": 1, "source_failures": 2,
+        "destinations": {"pushed": 1, "current": 462, "failed": 3}});
+    let id = store.begin_run(time("2026-11-20T09:59:00Z")).await.unwrap();
+    store.finish_run(id, time("2026-11-20T10:01:05Z"), 3, &totals).await.unwrap();
+    let id = store.begin_run(time("2026-11-20T11:00:00Z")).await.unwrap();
+    store.finish_run(id, time("2026-11-20T11:00:02Z"), 0, &serde_json::json!({"mirrors": 1})).await.unwrap();
+    store.begin_run(time("2026-11-20T11:59:30Z")).await.unwrap();
+    let runs = store.recent_runs(RUNS).await.unwrap().rows;
+    insta::assert_snapshot!(table(&[], &runs, now(), View::default()), @"
+    last runs       time  end           done
+    30 s ago              not finished
+    1 h ago        2.0 s  exit 0        1 mirror
+    2 h ago    2 min 5 s  exit 3        233 mirrors: 1 updated, 231 current, 1 failed; at destinations: 1 pushed, 462 current, 3 failed; 2 sources not listed
+
+    0 mirrors.
+    ");
+    let json: serde_json::Value = serde_json::from_str(&json(&[], &runs, now())).unwrap();
+    assert_eq!(json["runs"][2]["totals"]["destinations"]["current"], 462);
 }
 
 #[test]
 fn a_store_without_mirrors_says_so() {
-    assert_eq!(table(&[], now(), View::default()), "0 mirrors.\n");
+    assert_eq!(table(&[], &[], now(), View::default()), "0 mirrors.\n");
 }
 
 #[test]
 fn json_has_absolute_times() {
-    insta::assert_snapshot!(json(&rows()[1..2], now()).replace(env!("CARGO_PKG_VERSION"), "0.0.0"), @r#"
+    insta::assert_snapshot!(json(&rows()[1..2], &[], now()).replace(env!("CARGO_PKG_VERSION"), "0.0.0"), @r#"
     {
       "schema_version": 1,
       "holocron": "0.0.0",
@@ -147,7 +194,8 @@ fn json_has_absolute_times() {
           "gone_since": null,
           "destinations": []
         }
-      ]
+      ],
+      "runs": []
     }
     "#);
 }
@@ -162,9 +210,10 @@ fn what_a_server_said_cannot_steer_the_terminal() {
         verdict: PushVerdict::Failed,
         last_success: None,
         failure: Some(failure.clone()),
+        configured: true,
     };
     let rows = [StatusRow { failure: Some(failure), source: words.into(), destinations: vec![there], ..row(words) }];
-    for text in [table(&rows, now(), View::default()), json(&rows, now())] {
+    for text in [table(&rows, &[], now(), View::default()), json(&rows, &[], now())] {
         assert!(!text.chars().any(|c| c != '\n' && crate::text::is_unprintable(c)), "{text:?}");
     }
 }

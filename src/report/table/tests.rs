@@ -176,6 +176,7 @@ fn a_destination_that_changed_or_is_behind_has_a_row_below_its_mirror() {
     ns/beta → gitlab: its default branch is `main` now.
 
     ns/beta → codeberg (refs/heads/main): protected_ref_rejected: not allowed to force push.
+      hint: a rule of the destination forbids it: change it there, or leave the branch alone with `protect`.
     ns/down → codeberg: server_error: the server answered 503.
 
     4 mirrors: 1 updated, 3 current, 2 of them degraded; at destinations: 2 pushed, 4 current, 1 refused, 1 failed; nothing received in 4.2 s.
@@ -231,6 +232,7 @@ fn refused_refs_are_named_as_far_as_three_are_and_equal_words_are_said_once() {
 
     ns/a → gitlab (refs/heads/0000, refs/heads/0001, refs/heads/0002 and 4997 more), ns/b → gitlab (refs/heads/main): push_rejected: pre-receive hook declined.
     ns/a → gitlab (refs/tags/v1): too_large: over 100 MB.
+      hint: raise the limit at the destination, or exclude the repository there.
 
     2 mirrors: 2 current, 2 of them degraded; at destinations: 2 refused; nothing received in 4.2 s.
     ");

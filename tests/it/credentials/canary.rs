@@ -1,73 +1,19 @@
 //! A whole life with tokens that are searched for everywhere afterwards.
 
 use std::fs;
-use std::path::{Path, PathBuf};
 
-use base64::Engine as _;
-use base64::engine::general_purpose::{STANDARD, URL_SAFE};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::json;
 
+use crate::leaks::{Canaries, echoed};
 use crate::net::on_disk;
-use crate::support::{Fault, Forge, Program, RecordingGit, Repo, Run, Service, TestEnv};
+use crate::support::{Fault, Forge, Program, RecordingGit, Repo, Service, TestEnv};
 
 /// One token for each kind of forge, with characters that URLs encode.
 const TOKENS: [&str; 3] = ["canary+hub/4711=0815.abcdef", "canary+lab/2342=1701.ghijkl", "canary+tea/9000=1138.mnopqr"];
 
-/// Everything that a token may look like: itself, as part of a URL, and in base64 at each of its three positions.
-fn looks() -> Vec<String> {
-    let mut looks = Vec::new();
-    for token in TOKENS {
-        looks.extend([token.to_owned(), utf8_percent_encode(token, NON_ALPHANUMERIC).to_string()]);
-        looks.push(url::form_urlencoded::byte_serialize(token.as_bytes()).collect());
-        for engine in [STANDARD, URL_SAFE] {
-            for lead in 0..3 {
-                let bytes: Vec<u8> = std::iter::repeat_n(b'x', lead).chain(token.bytes()).collect();
-                // Without the characters that its neighbours decide.
-                looks.push(engine.encode(&bytes)[4..bytes.len() / 3 * 4].to_owned());
-            }
-        }
-    }
-    looks
-}
-
-#[track_caller]
-fn assert_clean(place: &str, bytes: &[u8]) {
-    for look in looks() {
-        let found = bytes.windows(look.len()).any(|part| part == look.as_bytes());
-        assert!(!found, "{look} in {place}:\n{}", String::from_utf8_lossy(&bytes[..bytes.len().min(20_000)]));
-    }
-}
-
-#[track_caller]
-fn assert_run_clean(what: &str, run: &Run) {
-    assert_clean(&format!("stdout of {what}"), run.stdout.as_bytes());
-    assert_clean(&format!("stderr of {what}"), run.stderr.as_bytes());
-}
-
-/// Searches names and bytes of all files under a directory; returns how many there were.
-fn assert_folder_clean(folder: &Path) -> usize {
-    let mut files = 0;
-    let mut folders: Vec<PathBuf> = vec![folder.to_owned()];
-    while let Some(folder) = folders.pop() {
-        for entry in fs::read_dir(&folder).unwrap() {
-            let path = entry.unwrap().path();
-            assert_clean("a file name", path.to_string_lossy().as_bytes());
-            if path.is_dir() {
-                folders.push(path);
-            } else if path.is_file() {
-                files += 1;
-                assert_clean(&path.display().to_string(), &fs::read(&path).unwrap());
-            }
-        }
-    }
-    files
-}
-
-fn echoed(token: &str) -> String {
-    let basic = STANDARD.encode(format!("x-access-token:{token}"));
-    let encoded = utf8_percent_encode(token, NON_ALPHANUMERIC);
-    format!("you sent {token}, {encoded}, http://alice:{encoded}@host/x and Basic {basic}")
+fn canaries() -> Canaries {
+    Canaries::new(&TOKENS)
 }
 
 struct Life {
@@ -98,7 +44,7 @@ impl Life {
 
     async fn run(&self, args: &[&str], code: i32) {
         let run = self.program(args).run().await;
-        assert_run_clean(&format!("{args:?}"), &run);
+        canaries().assert_run(&format!("{args:?}"), &run);
         run.assert_code(code);
     }
 
@@ -117,14 +63,10 @@ impl Life {
 
     fn assert_clean(&self) {
         // Storage (mirrors, store, report), settings, leftovers.
-        let files = [self.env.work(), self.env.home(), self.env.tmp()].map(|folder| assert_folder_clean(&folder));
+        let files = [self.env.work(), self.env.home(), self.env.tmp()].map(|folder| canaries().assert_folder(&folder));
         assert!(files[0] > 30, "{files:?}: the search has missed the storage");
-        let calls = self.git.calls();
-        assert!(calls.len() > 6, "{} calls of git", calls.len());
-        for call in calls {
-            assert_clean("the arguments of git", call.args.join("\n").as_bytes());
-            assert_clean("the environment of git", format!("{:?}", call.env).as_bytes());
-        }
+        let calls = canaries().assert_git(&self.git);
+        assert!(calls > 6, "{calls} calls of git");
     }
 }
 
@@ -171,7 +113,7 @@ async fn no_token_is_left_anywhere_by_a_whole_life() {
         for (name, token) in ["GITHUB_TOKEN", "GITLAB_TOKEN", "GITEA_TOKEN"].iter().zip(TOKENS) {
             run = run.env(*name, token);
         }
-        assert_run_clean(&format!("{args:?}"), &run.run().await);
+        canaries().assert_run(&format!("{args:?}"), &run.run().await);
     }
     life.assert_clean();
 }
@@ -192,20 +134,14 @@ async fn no_token_stands_in_the_arguments_of_any_process_while_git_works() {
         // It may have ended meanwhile.
         let Ok(line) = fs::read(path.join("cmdline")) else { continue };
         seen += usize::from(line.windows(15).any(|part| part == b"git-remote-http") || line.starts_with(b"git"));
-        assert_clean(&path.display().to_string(), &line);
+        canaries().assert_absent(&path.display().to_string(), &line);
     }
     assert!(seen >= 3, "the search has missed git's own children");
-    assert!(assert_folder_clean(&life.env.storage()) > 0);
+    assert!(canaries().assert_folder(&life.env.storage()) > 0);
     running.signal_group(rustix::process::Signal::TERM);
     let run = running.wait().await;
-    assert_run_clean("a stopped run", &run);
-    life.assert_clean_arguments();
-}
-
-impl Life {
-    fn assert_clean_arguments(&self) {
-        self.git.calls().iter().for_each(|call| assert_clean("the arguments of git", call.args.join("\n").as_bytes()));
-    }
+    canaries().assert_run("a stopped run", &run);
+    canaries().assert_git(&life.git);
 }
 
 #[tokio::test]

@@ -1,7 +1,6 @@
 //! GitHub as a destination, against a server that keeps to its REST description.
 
 use super::*;
-use crate::failure::Reason;
 use crate::forge::destination::testing::{destination, path, refused, target, unknown_stays_unknown, wish};
 use crate::forge::testing::{Asked, Reply, Server, not_found};
 use crate::model::destination::DestinationKind::Github as KIND;
@@ -116,12 +115,27 @@ async fn each_refusal_names_its_cause() {
         (404, r#"{"message":"Not Found"}"#, Reason::RemoteNotFound, "create acme first"),
         (422, r#"{"message":"Invalid","errors":["name is reserved"]}"#, Reason::PushRejected, "map or exclude"),
         (422, r#"{"message":"Visibility is not allowed"}"#, Reason::PushRejected, "private"),
+        (
+            422,
+            r#"{"message":"Repository creation failed.","errors":[{"resource":"Repository","code":"custom","field":"visibility",
+            "message":"Visibility can't be private. Please upgrade your subscription to create a new private repository."}]}"#,
+            Reason::Forbidden,
+            "raise the limit",
+        ),
     ] {
         let failure = refused(KIND, status, body).await;
         assert_eq!(failure.reason, reason, "{failure}");
         assert!(failure.way_out().unwrap().contains(hint), "{failure:?}");
     }
     assert_eq!(refused(KIND, 502, "<html>").await.reason, Reason::ServerError);
+}
+
+#[tokio::test]
+async fn a_name_that_github_would_change_is_not_made() {
+    let server = Server::start(|_| me()).await;
+    let failure = destination(KIND, &server).create(&wish("acme/c++ tool")).await.unwrap_err();
+    assert_eq!((failure.reason, server.asked().len()), (Reason::PushRejected, 0));
+    assert!(failure.way_out().unwrap().contains("`name`"), "{failure:?}");
 }
 
 #[tokio::test]

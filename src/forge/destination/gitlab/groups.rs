@@ -4,7 +4,7 @@ use reqwest::Method;
 use serde::Deserialize;
 use serde_json::json;
 
-use super::{Gitlab, SCOPE, display_name, word};
+use super::{Gitlab, SCOPE, display_name, leaving, word};
 use crate::failure::{Failure, Reason};
 use crate::forge::gather::visibility;
 use crate::model::{RepoPath, Visibility};
@@ -21,6 +21,7 @@ pub(super) struct Group {
 struct GroupJson {
     id: u64,
     visibility: Option<String>,
+    marked_for_deletion_on: Option<String>,
 }
 
 impl From<GroupJson> for Group {
@@ -57,7 +58,11 @@ impl Gitlab {
         }
         let url = self.site.api.url(&["groups", group], &[("with_projects", "false")]);
         let Some(answer) = self.site.look(url).await? else { return Ok(None) };
-        let found = Group::from(answer.json::<GroupJson>()?);
+        let json: GroupJson = answer.json()?;
+        if json.marked_for_deletion_on.is_some() {
+            return Err(leaving("group", group, json.marked_for_deletion_on.as_ref()));
+        }
+        let found = Group::from(json);
         self.learn_group(group, &found);
         Ok(Some(found))
     }

@@ -53,6 +53,46 @@ async fn a_moved_project_is_held_by_both_names() {
     assert!(failure.message.contains("group/old") && failure.message.contains("group/new"), "{failure}");
 }
 
+#[tokio::test]
+async fn a_project_or_group_that_is_to_be_deleted_says_so_and_how_it_comes_back() {
+    let server = Server::start(|asked| match asked.path() {
+        "/user" => me(),
+        // GitLab 17: archived, and both names of the date.
+        "/projects/acme%2Fold" => {
+            let mut project = project(asked, "acme/old");
+            for key in ["marked_for_deletion_on", "marked_for_deletion_at"] {
+                project[key] = json!("2026-11-20");
+            }
+            project["archived"] = json!(true);
+            Reply::json(&project)
+        }
+        // GitLab 18: renamed, and found by its old name still.
+        "/projects/acme%2Fnew" => Reply::json(&project(asked, "acme/new-deletion_scheduled-9")),
+        "/projects/acme%2Fsub%2Ftool" => Reply::json(&project(asked, "acme/sub-deletion_scheduled-5/tool")),
+        "/groups/leaving" => Reply::json(&json!({"id": 5, "marked_for_deletion_on": "2026-11-20"})),
+        _ => Reply::new(404, r#"{"message":"404 Project Not Found"}"#),
+    })
+    .await;
+    let gitlab = destination(KIND, &server);
+    let mut failures = Vec::new();
+    for name in ["acme/old", "acme/new", "acme/sub/tool"] {
+        failures.push(gitlab.find(&path(name)).await.unwrap_err());
+    }
+    failures.push(gitlab.create(&wish("leaving/tool")).await.unwrap_err());
+    for failure in failures {
+        assert_eq!(failure.reason, Reason::Archived, "{failure}");
+        assert!(failure.message.contains("marked for deletion"), "{failure}");
+        assert!(failure.way_out().unwrap().contains("restore it"), "{failure}");
+    }
+    assert_eq!(server.changes(), Vec::<String>::new());
+}
+
+#[test]
+fn only_gitlabs_own_suffix_means_deletion() {
+    assert!(is_leaving("acme/tool-deletion_scheduled-9") && is_leaving("a-deletion_scheduled-1/b"));
+    assert!(!is_leaving("acme/tool-deletion_scheduled-x") && !is_leaving("acme/deletion_scheduled"));
+}
+
 /// A GitLab with these groups, which makes groups and projects.
 async fn with_groups(groups: &[&str]) -> Server {
     let groups = Mutex::new(groups.iter().map(|group| (*group).to_owned()).collect::<Vec<_>>());
