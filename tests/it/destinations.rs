@@ -3,6 +3,7 @@
 mod command;
 mod first;
 mod places;
+mod plain;
 mod refs;
 mod rules;
 mod secrets;
