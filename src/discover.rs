@@ -10,7 +10,7 @@ use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
 use crate::config::{Config, Filters, SourceConfig, Transport};
 use crate::failure::{Failure, Reason};
 use crate::forge::{self, Connection, DirTree, Listing, PageCache, Source, UrlList};
-use crate::git::Remote;
+use crate::git::{Remote, Ssh};
 use crate::mirror::decide::too_many;
 use crate::mirror::{self, adopt};
 use crate::model::{ForgeKind, MirrorKey, Repo};
@@ -64,6 +64,7 @@ impl Access {
             credential: self.credential.clone(),
             ca_file: self.ca_file.clone(),
             proxy: self.proxy.clone(),
+            ssh: Ssh::default(),
         }
     }
 }

@@ -78,7 +78,7 @@ impl fmt::Display for SecretSource {
         match self {
             SecretSource::Env(name) => write!(f, "the environment variable {name}"),
             SecretSource::File(path) => write!(f, "the file {}", path.display()),
-            SecretSource::Command(_) => f.write_str("the token command"),
+            SecretSource::Command(_) => f.write_str("the secret that a command prints"),
             SecretSource::Given(_) => f.write_str("the URL it stood in"),
         }
     }
@@ -93,7 +93,7 @@ impl SecretSource {
     /// # Errors
     /// `auth_failed` when the source is unreadable or empty, naming the source and never its content.
     pub async fn read(&self, env: impl Fn(&str) -> Option<String>) -> Result<Secret, Failure> {
-        let fail = |why: String| Failure::new(Reason::AuthFailed, format!("cannot read the token from {self}: {why}"));
+        let fail = |why: String| Failure::new(Reason::AuthFailed, format!("cannot read {self}: {why}"));
         let text = match self {
             SecretSource::Given(secret) => return Ok(secret.clone()),
             SecretSource::Env(name) => env(name).ok_or_else(|| fail("it is not set".into()))?,
@@ -244,7 +244,7 @@ mod tests {
     #[tokio::test]
     async fn an_empty_or_missing_source_says_where_it_looked() {
         let missing = SecretSource::Env("NOPE".into()).read(|_| None).await.unwrap_err();
-        assert_eq!(missing.message, "cannot read the token from the environment variable NOPE: it is not set");
+        assert_eq!(missing.message, "cannot read the environment variable NOPE: it is not set");
         assert!(SecretSource::Command("exit 3".into()).read(|_| None).await.is_err());
         assert_eq!(SecretSource::Command("echo zyxwvut".into()).read(|_| None).await.unwrap().expose(), "zyxwvut");
     }

@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use tempfile::TempDir;
 
 use super::{style, tools, until_done};
@@ -16,14 +18,14 @@ use crate::config::{
     Transport,
 };
 use crate::error::{Error, exit};
-use crate::git::Git;
+use crate::git::{CheckoutOrigin, Git};
 use crate::model::ForgeKind;
 use crate::progress::{self, Screen, Sink};
 use crate::secret::{Secret, SecretSource};
 use crate::url::RemoteUrl;
 use crate::watch::{Hangup, Signals};
 
-/// GitLab takes its job tokens with this name only; the others take any.
+/// The user that goes with a password in the URL of an origin.
 const JOB_USER: &str = "gitlab-ci-token";
 
 /// Mirrors the origin of a checkout to its destinations and returns the exit code.
@@ -49,15 +51,15 @@ async fn work(loaded: PushLoaded, env: Arc<dyn Environment>, sink: Arc<dyn Sink>
     let storage = loaded.storage.clone().or_else(|| temporary.as_ref().map(|folder| folder.path().to_owned()));
     let mut config = config(&loaded, storage.unwrap_or_default());
     let mut tools = tools(&config, env, &signals)?;
-    let (url, secret) = match &loaded.source_url {
+    tools.git = tools.git.without(&secret_variables(&loaded));
+    let (url, login) = match &loaded.source_url {
         Some(url) => (url.clone(), None),
         None => origin(&tools.git, &loaded.directory).await?,
     };
     if let Some(code) = elsewhere(&loaded, &url, &mut config, &screen) {
         return Ok(code);
     }
-    config.sources.push(source(&loaded, url, secret));
-    tools.git = tools.git.without(&secret_variables(&loaded));
+    config.sources.push(source(&loaded, url, login));
     let done = until_done(MirrorArgs::default(), (config, Vec::new()), tools, (sink, screen), signals).await;
     drop(temporary);
     done
@@ -77,20 +79,44 @@ fn temporary() -> Result<TempDir, Error> {
     folder.map_err(|error| Error::run("cannot make a temporary directory").caused_by(error))
 }
 
-/// The checkout's `origin`, and the password that stood in its URL.
-async fn origin(git: &Git, directory: &Path) -> Result<(RemoteUrl, Option<String>), Error> {
+/// The checkout's `origin`, with the user and password that CI left for it in the URL or in a header.
+async fn origin(git: &Git, directory: &Path) -> Result<(RemoteUrl, Option<Login>), Error> {
     let shown = directory.display();
-    let Some(text) = git.origin_of_checkout(directory).await? else {
+    let Some(CheckoutOrigin { url: text, root }) = git.origin_of_checkout(directory).await? else {
         let error = Error::usage(format!("{shown} has no remote called origin"));
         return Err(error.hint("run it in a checkout, name one with -C, or give the repository with --source-url."));
     };
-    // git reads a relative path from the checkout's root.
     let text = match text.starts_with('.') {
-        true => directory.join(&text).display().to_string(),
+        // A path with `..` in it names no place in a storage.
+        true => std::fs::canonicalize(root.join(&text)).unwrap_or(root.join(&text)).display().to_string(),
         false => text,
     };
-    RemoteUrl::parse_with_secret(&text)
-        .map_err(|error| Error::usage(format!("the origin of {shown} cannot be used: {error}")))
+    let (url, secret) = RemoteUrl::parse_with_secret(&text)
+        .map_err(|error| Error::usage(format!("the origin of {shown} cannot be used: {error}")))?;
+    // GitLab takes its job tokens with this name only; the others take any.
+    let in_url = secret.map(|secret| Login { user: JOB_USER.to_owned(), secret: Secret::new(secret) });
+    let header = git.header_of_checkout(directory, &url).await?;
+    Ok((url, in_url.or_else(|| Login::of_header(&header?))))
+}
+
+/// What CI left in the checkout so that its origin can be read.
+struct Login {
+    user: String,
+    secret: Secret,
+}
+
+impl Login {
+    /// Reads `AUTHORIZATION: basic <base64>`, as GitHub's checkout action writes it; anything else is no login.
+    fn of_header(header: &str) -> Option<Self> {
+        let (name, value) = header.split_once(':')?;
+        let (scheme, coded) = value.trim().split_once(' ')?;
+        if !name.trim().eq_ignore_ascii_case("authorization") || !scheme.eq_ignore_ascii_case("basic") {
+            return None;
+        }
+        let text = String::from_utf8(STANDARD.decode(coded.trim()).ok()?).ok()?;
+        let (user, secret) = text.split_once(':')?;
+        Some(Login { user: user.to_owned(), secret: Secret::new(secret) })
+    }
 }
 
 /// What a pipeline does that does not run on the primary forge: only look, or end.
@@ -115,10 +141,10 @@ fn elsewhere(loaded: &PushLoaded, url: &RemoteUrl, config: &mut Config, screen: 
     }
 }
 
-fn source(loaded: &PushLoaded, url: RemoteUrl, secret: Option<String>) -> SourceConfig {
+fn source(loaded: &PushLoaded, url: RemoteUrl, login: Option<Login>) -> SourceConfig {
     let found = loaded.source_credential(&url);
-    // What CI wrote into the URL itself serves when nothing else is said.
-    let given = secret.map(|secret| (SecretSource::Given(Secret::new(secret)), JOB_USER.to_owned()));
+    // What CI left in the checkout serves when nothing else is said.
+    let given = login.map(|Login { user, secret }| (SecretSource::Given(secret), user));
     let (token, user) = found.or(given).map_or((None, String::new()), |(token, user)| (Some(token), user));
     SourceConfig {
         id: "origin".to_owned(),

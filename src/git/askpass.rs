@@ -5,6 +5,7 @@
 
 use std::io::{Read, Write};
 use std::net::Shutdown;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -15,7 +16,7 @@ use tokio::net::{UnixListener, UnixStream};
 use tokio::task::JoinHandle;
 
 use crate::failure::Failure;
-use crate::secret::Credential;
+use crate::secret::{Credential, Secret};
 use crate::url::RemoteUrl;
 
 /// Names the socket; where it is set, this process is git's askpass and nothing else.
@@ -27,17 +28,18 @@ pub(crate) const REFUSAL: &str = "holocron: no credential belongs to";
 /// Answers git's question when this process was started as askpass; `None` when it was not.
 pub fn answer_if_asked() -> Option<ExitCode> {
     let socket = std::env::var_os(MARKER)?;
-    let prompt = std::env::args().nth(1).unwrap_or_default();
+    let prompt = std::env::args_os().nth(1).unwrap_or_default().to_string_lossy().into_owned();
     match ask(Path::new(&socket), &prompt) {
         Ok(answer) if !answer.is_empty() => {
             println!("{answer}");
             Some(ExitCode::SUCCESS)
         }
         Ok(_) => {
-            eprintln!(
-                "{REFUSAL} {}",
-                asked_url(&prompt).map_or_else(|| "this prompt".to_owned(), |url| url.to_string())
-            );
+            match asked_url(&prompt) {
+                Some(url) => eprintln!("{REFUSAL} {url}"),
+                // A question of ssh's: it goes on with the next key.
+                None => eprintln!("holocron: not answered: {prompt}"),
+            }
             Some(ExitCode::FAILURE)
         }
         Err(error) => {
@@ -62,8 +64,38 @@ fn asked_url(prompt: &str) -> Option<RemoteUrl> {
     RemoteUrl::parse(quoted).ok()
 }
 
+/// What one command may be told.
+#[derive(Debug, Clone)]
+enum Answers {
+    Login(Credential),
+    /// The passphrase of this key, or of whichever key is asked about.
+    Passphrase {
+        key: Option<PathBuf>,
+        passphrase: Secret,
+    },
+}
+
+impl Answers {
+    fn to(&self, prompt: &str) -> &str {
+        match self {
+            Answers::Login(credential) => login(prompt, credential),
+            Answers::Passphrase { key, passphrase } if opens(prompt, key.as_deref()) => passphrase.expose(),
+            Answers::Passphrase { .. } => "",
+        }
+    }
+}
+
+/// Whether ssh asks for the passphrase of `key`: `Enter passphrase for key '/path': `, the path cut off after 100 bytes
+/// (OpenSSH 8.4 to 10, sshconnect2.c).
+fn opens(prompt: &str, key: Option<&Path>) -> bool {
+    let Some(key) = key else { return prompt.starts_with("Enter passphrase") };
+    let key = key.as_os_str().as_bytes();
+    let shown = String::from_utf8_lossy(&key[..key.len().min(100)]);
+    prompt.strip_prefix("Enter passphrase for key '").and_then(|rest| rest.strip_suffix("': ")) == Some(&*shown)
+}
+
 /// The answer to `prompt`, empty when the credential does not belong to the place the prompt names.
-fn answer<'a>(prompt: &str, credential: &'a Credential) -> &'a str {
+fn login<'a>(prompt: &str, credential: &'a Credential) -> &'a str {
     match asked_url(prompt) {
         Some(url) if url.origin() == Some(&credential.origin) => {
             if prompt.starts_with("Username") {
@@ -102,14 +134,22 @@ impl Counter {
     }
 
     /// Opens a socket that answers for `credential` until the result is dropped.
-    pub fn serve(&self, credential: &Credential) -> Result<Handover, Failure> {
+    pub fn serve_login(&self, credential: &Credential) -> Result<Handover, Failure> {
+        self.serve(Answers::Login(credential.clone()))
+    }
+
+    /// The same for the passphrase of `key`, or of whichever key is asked about.
+    pub fn serve_passphrase(&self, key: Option<PathBuf>, passphrase: &Secret) -> Result<Handover, Failure> {
+        self.serve(Answers::Passphrase { key, passphrase: passphrase.clone() })
+    }
+
+    fn serve(&self, answers: Answers) -> Result<Handover, Failure> {
         let path = self.folder.path().join(self.next.fetch_add(1, Ordering::Relaxed).to_string());
         let listener = UnixListener::bind(&path)
             .map_err(|e| Failure::local(format!("cannot open the socket {}", path.display()), &e))?;
-        let credential = credential.clone();
         let server = tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
-                if let Err(error) = converse(stream, &credential).await {
+                if let Err(error) = converse(stream, &answers).await {
                     tracing::debug!("askpass went away: {error}");
                 }
             }
@@ -118,10 +158,10 @@ impl Counter {
     }
 }
 
-async fn converse(mut stream: UnixStream, credential: &Credential) -> std::io::Result<()> {
+async fn converse(mut stream: UnixStream, answers: &Answers) -> std::io::Result<()> {
     let mut prompt = String::new();
     (&mut stream).take(4096).read_to_string(&mut prompt).await?;
-    stream.write_all(answer(&prompt, credential).as_bytes()).await?;
+    stream.write_all(answers.to(&prompt).as_bytes()).await?;
     stream.shutdown().await
 }
 
@@ -143,7 +183,6 @@ impl Drop for Handover {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::secret::Secret;
     use crate::url::Origin;
 
     fn credential() -> Credential {
@@ -157,9 +196,9 @@ mod tests {
     #[test]
     fn it_answers_only_for_its_own_scheme_host_and_port() {
         let ours = credential();
-        assert_eq!(answer("Username for 'https://git.example.org': ", &ours), "me");
-        assert_eq!(answer("Password for 'https://me@git.example.org:443': ", &ours), "t0ps3cret");
-        assert_eq!(answer("Password for 'https://me@git.example.org/acme/x.git': ", &ours), "t0ps3cret");
+        assert_eq!(login("Username for 'https://git.example.org': ", &ours), "me");
+        assert_eq!(login("Password for 'https://me@git.example.org:443': ", &ours), "t0ps3cret");
+        assert_eq!(login("Password for 'https://me@git.example.org/acme/x.git': ", &ours), "t0ps3cret");
         for elsewhere in [
             "http://git.example.org",
             "https://git.example.org:8443",
@@ -167,15 +206,32 @@ mod tests {
             "https://evil.test/git.example.org",
             "https://git.example.org@evil.test",
         ] {
-            assert_eq!(answer(&format!("Password for '{elsewhere}': "), &ours), "", "{elsewhere}");
+            assert_eq!(login(&format!("Password for '{elsewhere}': "), &ours), "", "{elsewhere}");
         }
-        assert_eq!(answer("Enter passphrase for key '/home/me/.ssh/id': ", &ours), "");
+        assert_eq!(login("Enter passphrase for key '/home/me/.ssh/id': ", &ours), "");
+    }
+
+    #[test]
+    fn a_passphrase_opens_its_own_key_and_answers_nothing_else() {
+        let deep = format!("/{}", "x".repeat(120));
+        for (key, shown) in [("/home/me/.ssh/id", "/home/me/.ssh/id"), (deep.as_str(), &deep[..100])] {
+            let ours = Answers::Passphrase { key: Some(key.into()), passphrase: Secret::new("open sesame") };
+            assert_eq!(ours.to(&format!("Enter passphrase for key '{shown}': ")), "open sesame");
+            for other in [
+                "Enter passphrase for key '/home/me/.ssh/other': ",
+                "me@git.example.org's password: ",
+                "Are you sure you want to continue connecting (yes/no/[fingerprint])? ",
+                "Password for 'https://git.example.org': ",
+            ] {
+                assert_eq!(ours.to(other), "", "{other}");
+            }
+        }
     }
 
     #[tokio::test]
     async fn the_two_ends_meet_over_the_socket_and_it_is_gone_afterwards() {
         let counter = Counter::open().unwrap();
-        let handover = counter.serve(&credential()).unwrap();
+        let handover = counter.serve_login(&credential()).unwrap();
         let path = handover.path.clone();
         let there = path.clone();
         let asked = move |host: &str| {

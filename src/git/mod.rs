@@ -27,7 +27,8 @@ use crate::failure::{Failure, Reason};
 use crate::secret::Credential;
 use crate::url::RemoteUrl;
 
-pub use push::{PushEdit, Pushed, RefResult};
+pub use push::{CheckoutOrigin, PushEdit, Pushed, RefResult};
+pub use ssh::{HostKeys, Ssh};
 pub use verbs::{Depth, Progress, RefEdit};
 pub use version::{OLDEST, Version};
 pub use worktree::{PathChange, WorkTree};
@@ -64,12 +65,13 @@ pub struct Remote {
     /// The CA that the server's certificate must come from.
     pub ca_file: Option<PathBuf>,
     pub proxy: Option<url::Url>,
+    pub ssh: Ssh,
 }
 
 impl Remote {
     /// A remote that needs nothing but its URL.
     pub fn plain(url: RemoteUrl) -> Self {
-        Remote { url, credential: None, ca_file: None, proxy: None }
+        Remote { url, credential: None, ca_file: None, proxy: None, ssh: Ssh::default() }
     }
 
     /// The credential, when it belongs to the URL's origin; no other is ever handed over.
@@ -213,6 +215,9 @@ impl Git {
         let mut handover = None;
         if let Some(remote) = call.remote {
             handover = self.reach(&mut call.command, remote)?;
+            if let Some(open) = self.reach_by_ssh(&mut call.command, remote)? {
+                handover = Some(open);
+            }
             // In a box: to find the command out is a run of its own.
             if let Some(ssh) = Box::pin(self.ssh_command(remote)).await? {
                 call.command.env(ssh::VARIABLE, ssh);
@@ -226,12 +231,12 @@ impl Git {
 
     /// As [`Git::run`], and anything but success is a failure with its reason.
     async fn succeed(&self, call: Call<'_>, on_line: impl FnMut(&str)) -> Result<process::Finished, Failure> {
-        let what = call.what.to_owned();
+        let (what, remote) = (call.what.to_owned(), call.remote);
         let finished = self.run(call, on_line).await?;
         if finished.status.success() {
             return Ok(finished);
         }
-        Err(failure_of(&what, &finished))
+        Err(self.explain_ssh(remote, failure_of(&what, &finished)).await)
     }
 
     /// Adds what is needed to reach `remote`, and opens the hand-over of its credential.
@@ -249,7 +254,7 @@ impl Git {
         }
         let mut handover = None;
         if let Some(credential) = remote.credential() {
-            let open = self.counter.serve(credential)?;
+            let open = self.counter.serve_login(credential)?;
             command.env("GIT_ASKPASS", &self.askpass).env(askpass::MARKER, &open.path);
             handover = Some(open);
             // One question less: askpass is asked for the password alone.

@@ -102,6 +102,10 @@ impl Push<'_> {
             let message = failure.message.replace("the source", "the destination");
             match failure.reason {
                 Reason::RemoteNotFound if self.created => Failure { reason: Reason::NetworkFailed, message, ..failure },
+                // Without an API nobody can make it from here.
+                Reason::RemoteNotFound if self.target.is_none() => Failure { message, ..failure }.with_hint(
+                    "make it on the server with `git init --bare`; only in a directory of this machine it is made for you.",
+                ),
                 _ => Failure { message, ..failure },
             }
         })

@@ -1,5 +1,6 @@
 //! The destinations of a run: opened once, with their credentials, rules and the places their repositories go to.
 
+use std::fs::File;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -10,12 +11,12 @@ use tokio_util::sync::CancellationToken;
 use super::decide::PushRules;
 use super::patience::Patience;
 use crate::config::Cliff;
-use crate::config::destination::{DestinationConfig, DestinationVisibility};
+use crate::config::destination::{DestinationConfig, DestinationVisibility, KnownHosts, SshConfig};
 use crate::config::{Config, Transport};
 use crate::failure::{Failure, Reason};
 use crate::forge::destination::{Destination, open_destination};
 use crate::forge::{self, Connection, PageCache};
-use crate::git::Remote;
+use crate::git::{HostKeys, Remote, Ssh};
 use crate::model::destination::{DestinationKind, Wish};
 use crate::model::{Repo, RepoPath, Visibility};
 use crate::progress::{Event, Sink};
@@ -31,6 +32,7 @@ pub struct Opened {
     /// The same, not to be stopped: what was opened is put back also when the run is stopped.
     pub repair: Option<Arc<dyn Destination>>,
     token: Option<Secret>,
+    ssh: Ssh,
     protect: Option<GlobSet>,
     rolling: GlobSet,
     /// Asked for once, whatever comes of it.
@@ -97,6 +99,7 @@ impl Opened {
             protect: config.protect.as_ref().map(|patterns| globs(patterns, false)),
             rolling: globs(&config.rolling, false),
             own_namespace: OnceCell::new(),
+            ssh: ssh(config, tools).await?,
             patience: Patience::default(),
             token,
             config: config.clone(),
@@ -149,7 +152,13 @@ impl Opened {
             user: self.config.user.clone(),
             secret: token.clone(),
         });
-        Remote { url: url.clone(), credential, ca_file: self.config.ca_file.clone(), proxy: self.config.proxy.clone() }
+        Remote {
+            url: url.clone(),
+            credential,
+            ca_file: self.config.ca_file.clone(),
+            proxy: self.config.proxy.clone(),
+            ssh: self.ssh.clone(),
+        }
     }
 
     /// How a repository is made there.
@@ -215,6 +224,23 @@ impl Choice {
         let name = path.to_string();
         (self.include.is_empty() || self.include.is_match(&name)) && !self.exclude.is_match(&name)
     }
+}
+
+/// What ssh is told of a destination.
+async fn ssh(config: &DestinationConfig, tools: &Tools) -> Result<Ssh, Failure> {
+    let SshConfig { known_hosts, key_file, passphrase } = &config.ssh;
+    if let Some(key) = key_file {
+        File::open(key).map_err(|error| Failure::local(format!("cannot read the key {}", key.display()), &error))?;
+    }
+    let passphrase = match passphrase {
+        Some(source) => Some(tools.until_stopped(source.read(|name| tools.environment.var(name))).await??),
+        None => None,
+    };
+    let host_keys = Some(match known_hosts {
+        KnownHosts::Strict => HostKeys::Strict,
+        KnownHosts::AcceptNew => HostKeys::AcceptNew,
+    });
+    Ok(Ssh { host_keys, key_file: key_file.clone(), passphrase })
 }
 
 /// Globs as they were checked with the configuration; those on repositories ignore case and keep within one part.

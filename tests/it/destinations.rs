@@ -3,10 +3,12 @@
 mod command;
 mod first;
 mod places;
+mod plain;
 mod refs;
 mod rules;
 mod secrets;
 mod several;
+mod ssh;
 mod unknown;
 
 use serde_json::{Value, json};

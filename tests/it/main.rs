@@ -18,6 +18,7 @@ mod leaks;
 mod mirroring;
 mod net;
 mod on_disk;
+mod push_command;
 mod reports;
 mod support;
 mod watching;

@@ -216,7 +216,7 @@ fn run_from_names_an_entry_or_a_host() {
 
 #[test]
 fn destinations_that_are_shown_can_be_read_back() {
-    let file = "sources: [{kind: dir, dirs: [/x]}]\ndestinations:\n  - {id: a, kind: codeberg, namespace: '{namespace}', refs: [heads], protect: [x], ssh: {passphrase: {file: /p}}, transport: ssh}\n  - {id: b, kind: git, url: 'https://h/{name}', user: me}\nrun_from: {forge: a}\n";
+    let file = "sources: [{kind: dir, dirs: [/x]}]\ndestinations:\n  - {id: a, kind: codeberg, namespace: '{namespace}', refs: [heads], protect: [x], ssh: {key_file: /k, passphrase: {file: /p}}, transport: ssh}\n  - {id: b, kind: git, url: 'https://h/{name}', user: me}\nrun_from: {forge: a}\n";
     let variables = [("A_TOKEN", "canary-canary"), ("A_USER", "robot")];
     let loaded = with_file(file, &[], &variables).unwrap();
     let shown = show(&loaded, &Fake::new(&variables));

@@ -55,7 +55,7 @@ impl Repo {
     }
 
     /// A handle for a bare repository that somebody else made.
-    pub(super) fn existing(git_dir: &Path) -> Self {
+    pub fn existing(git_dir: &Path) -> Self {
         let (path, clock) = (git_dir.to_owned(), Arc::default());
         Repo { git_dir: path.clone(), path, clock, place: None, silent: false }
     }

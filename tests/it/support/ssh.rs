@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::net::TcpListener;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
 use tempfile::TempDir;
@@ -107,13 +107,45 @@ impl Sshd {
         self.client(env, &format!("[127.0.0.1]:{} {host_key}", self.port), "host_key");
     }
 
+    /// As [`Sshd::trust`], for a client that has no key, and knows the host or not.
+    pub fn trust_without_key(&self, env: &TestEnv, known: bool) {
+        let host_key = fs::read_to_string(self.dir.path().join("host_key.pub")).expect("our own file");
+        let line = if known { format!("[127.0.0.1]:{} {host_key}", self.port) } else { String::new() };
+        self.configure(env, &line, "none", "");
+    }
+
+    /// A copy of the key that the server accepts, encrypted where `passphrase` is not empty, in `env`'s home.
+    pub async fn key(&self, env: &TestEnv, name: &str, passphrase: &str) -> PathBuf {
+        let copy = env.home().join(name);
+        fs::copy(self.dir.path().join("client_key"), &copy).expect("our own directory");
+        let made = Command::new("ssh-keygen").args(["-q", "-p", "-P", "", "-N", passphrase, "-f"]).arg(&copy).output();
+        assert!(made.await.expect("ssh-keygen is installed").status.success(), "ssh-keygen changed no passphrase");
+        copy
+    }
+
+    /// A key that the server does not accept, in `env`'s home.
+    pub fn other_key(&self, env: &TestEnv) -> PathBuf {
+        let copy = env.home().join("other_key");
+        fs::copy(self.dir.path().join("host_key"), &copy).expect("our own directory");
+        copy
+    }
+
     fn client(&self, env: &TestEnv, known_hosts: &str, key: &str) {
+        self.configure(
+            env,
+            known_hosts,
+            &self.dir.path().join(key).display().to_string(),
+            "  StrictHostKeyChecking yes\n",
+        );
+    }
+
+    fn configure(&self, env: &TestEnv, known_hosts: &str, identity: &str, more: &str) {
         let at = |name: &str| env.home().join(name).display().to_string();
         fs::write(at("known_hosts"), known_hosts).expect("our own directory");
         let config = format!(
             "Host *\n  IdentityFile {}\n  IdentitiesOnly yes\n  IdentityAgent none\n  UserKnownHostsFile {}\n  \
-             GlobalKnownHostsFile none\n  StrictHostKeyChecking yes\n",
-            self.dir.path().join(key).display(),
+             GlobalKnownHostsFile none\n{more}",
+            identity,
             at("known_hosts"),
         );
         fs::write(at("ssh_config"), config).expect("our own directory");
