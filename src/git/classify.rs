@@ -6,12 +6,14 @@
 //!
 //! `testdata/git-stderr` holds what real git printed, filed by reason; the tests hold every sample against the tables.
 
+mod rejections;
 mod rules;
 #[cfg(test)]
 mod tests;
 
 use crate::failure::Reason;
 use crate::git::progress::messages;
+pub use rejections::Rejections;
 use rules::{LOCAL, Rule, SERVER, VAGUE};
 
 /// Why a failed git failed, and the line that told.
@@ -26,29 +28,6 @@ pub fn classify<'a>(stdout: &'a str, stderr: &'a str) -> (Reason, Option<&'a str
     match decide(&lines) {
         Some((rule, line)) => (rule.reason, Some(line)),
         None => (Reason::Unknown, last_resort(&lines)),
-    }
-}
-
-/// Why a destination refused one ref, and the words that told.
-///
-/// `summary` is the last field of a `!` line of `git push --porcelain`, e.g. `[remote rejected] (deny updating a hidden
-/// ref)`; `stderr` is that of the whole push. The server's words about other refs count only where one verdict was given over
-/// all of them.
-pub fn classify_ref_rejection<'a>(reference: &str, summary: &'a str, stderr: &'a str) -> (Reason, &'a str) {
-    let summary = summary.trim();
-    let own = [summary];
-    if let Some((rule, line)) = first(LOCAL, &own, |_| true) {
-        return (rule.reason, line);
-    }
-    let lines = telling("", stderr);
-    let mut found = first(SERVER, &lines, |line| names(line, reference) == Named::This)
-        .or_else(|| first(SERVER, &lines, |line| names(line, reference) == Named::Nothing));
-    if summary.contains("(pre-receive hook declined)") {
-        found = found.or_else(|| first(SERVER, &lines, |_| true));
-    }
-    match found.or_else(|| first(VAGUE, &own, |_| true)) {
-        Some((rule, line)) => (rule.reason, line),
-        None => (Reason::PushRejected, summary),
     }
 }
 
@@ -143,27 +122,4 @@ fn last_resort<'a>(lines: &[&'a str]) -> Option<&'a str> {
     let complains = |line: &&&str| line.starts_with("fatal: ") || line.starts_with("error: ");
     let own = || lines.iter().rev().filter(|line| !is_boilerplate(line));
     own().find(complains).or_else(|| own().next()).or_else(|| lines.last()).copied()
-}
-
-/// Which ref a line is about.
-#[derive(PartialEq, Eq)]
-enum Named {
-    This,
-    Other,
-    Nothing,
-}
-
-fn names(line: &str, reference: &str) -> Named {
-    let mut named = Named::Nothing;
-    for (at, _) in line.match_indices("refs/") {
-        // git and the forges end a ref name with a quote, a bracket or a colon; a sentence ends in dots, which a ref cannot.
-        let ends = |c: char| c.is_whitespace() || matches!(c, '\'' | '"' | '`' | ':' | ')');
-        if let Some(after) = line[at..].strip_prefix(reference)
-            && (after.starts_with(ends) || after.trim_start_matches('.').split(char::is_whitespace).next() == Some(""))
-        {
-            return Named::This;
-        }
-        named = Named::Other;
-    }
-    named
 }

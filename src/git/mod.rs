@@ -5,11 +5,13 @@
 
 pub mod askpass;
 pub mod classify;
+mod origin;
 mod process;
 pub mod progress;
 mod push;
 pub mod refs;
 mod ssh;
+mod stage;
 mod verbs;
 mod version;
 mod worktree;
@@ -27,7 +29,8 @@ use crate::failure::{Failure, Reason};
 use crate::secret::Credential;
 use crate::url::RemoteUrl;
 
-pub use push::{CheckoutOrigin, PushEdit, Pushed, RefResult};
+pub use origin::CheckoutOrigin;
+pub use push::{PushEdit, Pushed, RefResult};
 pub use ssh::{HostKeys, Ssh};
 pub use verbs::{Depth, Progress, RefEdit};
 pub use version::{OLDEST, Version};

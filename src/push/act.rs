@@ -6,6 +6,7 @@ use bstr::{BStr, BString, ByteSlice};
 
 use super::decide::{Ancestry, PushPlan, decide, differences, in_scope, pushes};
 use super::protect::Opener;
+use super::shadow::inseparable;
 use super::{PushJob, slice};
 use crate::config::destination::Divergence;
 use crate::failure::{Failure, Reason};
@@ -55,14 +56,18 @@ impl Push<'_> {
         let (mut plan, forced) = self.decide(&there).await?;
         let mut outcome =
             DestinationOutcome::new(&self.job.destination.config.id, self.remote.url.to_string(), PushVerdict::Current);
+        let mut refusals: Refusals = match self.remote.url.is_http() {
+            true => inseparable(&plan, &there.refs).into_iter().collect(),
+            false => Refusals::new(),
+        };
         if self.job.dry_run {
             let lines = plan.push.iter().chain(&plan.delete).map(|update| format!("would {update}."));
             outcome.notes.extend(plan.held.iter().map(|why| format!("would be held: {why}.")));
             outcome.notes.extend(lines);
-            outcome.verdict = verdict(&plan, &Refusals::new(), !plan.is_empty());
+            outcome.verdict = verdict(&plan, &refusals, !plan.is_empty());
+            outcome.refused = refusals.into_values().collect();
             return Ok(outcome);
         }
-        let mut refusals = Refusals::new();
         let mut head = there.head.clone();
         if let Err(failure) = self.default_branch_first(&there, &mut plan, &mut head, &mut refusals).await {
             // The old default branch stays, and with it everything else that is not in its way.
@@ -73,7 +78,8 @@ impl Push<'_> {
                 refusals.insert(old.clone(), RefusedRef { name: old.to_string(), reason: failure.reason, message });
             }
         }
-        for push in pushes(&plan) {
+        for mut push in pushes(&plan) {
+            push.retain(|edit| !refusals.contains_key(&edit.name));
             refusals.extend(self.send(&push).await?);
         }
         self.open_rules(&plan, &mut refusals, &mut outcome).await;
@@ -209,7 +215,8 @@ impl Push<'_> {
     /// until the others are there, as long as that leads to anything.
     async fn send(&self, edits: &[PushEdit]) -> Result<Refusals, Failure> {
         let mut refusals = Refusals::new();
-        let mut parts = vec![edits.to_vec()];
+        let mut parts: Vec<Vec<PushEdit>> =
+            Some(edits.to_vec()).filter(|edits| !edits.is_empty()).into_iter().collect();
         let (mut tries, mut accepted) = (0, false);
         while let Some(part) = parts.pop() {
             let done = self.send_together(&part).await?;
@@ -243,10 +250,11 @@ impl Push<'_> {
     }
 
     fn refusals(&self, done: &Pushed) -> Refusals {
+        let told = classify::Rejections::read(&done.stderr);
         let refused = done.results.iter().filter_map(|(name, result)| match result {
             RefResult::Accepted => None,
             RefResult::Refused(summary) => {
-                let (reason, words) = classify::classify_ref_rejection(&name.to_str_lossy(), summary, &done.stderr);
+                let (reason, words) = told.why(&name.to_str_lossy(), summary);
                 // Another writer was faster: looking again shows what is there now.
                 let reason = if summary.contains("stale info") { Reason::RefRace } else { reason };
                 let message = crate::secret::redact(words.trim());

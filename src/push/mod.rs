@@ -9,6 +9,7 @@ pub mod journal;
 pub mod open;
 pub mod patience;
 mod protect;
+mod shadow;
 mod slice;
 mod target;
 

@@ -1,7 +1,9 @@
 //! Forges as destinations: what a run makes, moves and deletes there, what it leaves alone, and what it says.
 
 mod command;
+mod faults;
 mod first;
+mod names;
 mod places;
 mod plain;
 mod refs;

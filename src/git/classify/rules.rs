@@ -54,6 +54,9 @@ pub(super) static LOCAL: &[Rule] = &[
     row("fatal: cannot change to '", LocalFailed),
     row("fatal: destination path '*' already exists and is not an empty directory", LocalFailed),
     row("fatal: invalid refspec '", LocalFailed),
+    // git 2.47, two refs of which one is short for the other's full name: `error: src refspec refs/heads/main matches more than one`
+    row("error: src refspec * matches more than one", PushRejected),
+    row("error: dst refspec * matches more than one", PushRejected),
     // git 2.47, run-command.c: the kernel's memory killer. index-pack is always ours; pack-objects is ours in a push.
     row("index-pack died of signal", LocalFailed),
     row_beside("pack-objects died of signal", "error: failed to push some refs", LocalFailed),
@@ -296,6 +299,8 @@ pub(super) static VAGUE: &[Rule] = &[
     row("[rejected]", PushRejected),
     // --- HTTP ---
     row("The requested URL returned error: 403", Forbidden),
+    // git 2.47, of a repository that vanished since it was looked at: `error: RPC failed; HTTP 404 curl 22 The requested URL …`
+    row("The requested URL returned error: 404", RemoteNotFound),
     row("The requested URL returned error: 5", ServerError),
     row("CONNECT tunnel failed, response ", NetworkFailed),
     // --- not git's protocol ---

@@ -364,7 +364,7 @@ fn every_sample_has_the_reason_it_is_filed_under() {
 
 #[test]
 fn no_sample_is_lost() {
-    assert_eq!(samples().len(), 227);
+    assert_eq!(samples().len(), 230);
 }
 
 #[test]
@@ -454,7 +454,7 @@ fn each_refused_ref_gets_its_own_reason() {
         ("refs/heads/d", "[rejected] (non-fast-forward)", Reason::Diverged),
         ("refs/heads/e", "[no match]", Reason::PushRejected),
     ] {
-        assert_eq!(classify_ref_rejection(reference, summary, stderr).0, reason, "{reference} {summary}");
+        assert_eq!(Rejections::read(stderr).why(reference, summary).0, reason, "{reference} {summary}");
     }
 }
 
@@ -463,24 +463,10 @@ fn a_verdict_over_the_whole_push_explains_every_ref() {
     let line = "remote: PermissionDenied: branch:refs/github-services/pull/1/head is illegal";
     for reference in ["refs/heads/main", "refs/github-services/pull/1/head"] {
         assert_eq!(
-            classify_ref_rejection(reference, "[remote rejected] (pre-receive hook declined)", line),
+            Rejections::read(line).why(reference, "[remote rejected] (pre-receive hook declined)"),
             (Reason::ProtectedRefRejected, line)
         );
     }
-}
-
-#[test]
-fn a_ref_is_known_by_its_whole_name() {
-    for (line, known) in [
-        ("remote: error: GH006: Protected branch update failed for refs/heads/main.", true),
-        ("remote: error: cannot lock ref 'refs/heads/main': is at 1 but expected 2", true),
-        ("remote: refs/heads/other and refs/heads/main", true),
-        ("remote: error: denying ref deletion for refs/heads/main.old", false),
-        ("remote: error: denying ref deletion for refs/heads/main-2", false),
-    ] {
-        assert_eq!(names(line, "refs/heads/main") == Named::This, known, "{line}");
-    }
-    assert!(names("remote: policy: no pushes today", "refs/heads/main") == Named::Nothing);
 }
 
 /// Every refused ref in the samples' porcelain output agrees with its sample.
@@ -491,7 +477,7 @@ fn refused_refs_in_porcelain_output_have_the_reason_of_their_sample() {
         for line in stdout.lines().filter_map(|line| line.strip_prefix("!\t")) {
             let (refs, summary) = line.split_once('\t').unwrap();
             let (_, reference) = refs.split_once(':').unwrap();
-            assert_eq!(classify_ref_rejection(reference, summary, &stderr).0.as_str(), folder, "{case}: {line}");
+            assert_eq!(Rejections::read(&stderr).why(reference, summary).0.as_str(), folder, "{case}: {line}");
             seen += 1;
         }
     }
@@ -508,7 +494,7 @@ fn refused_refs_in_plain_output_have_the_reason_of_their_sample() {
             let reference =
                 if target.starts_with("refs/") { target.to_owned() } else { format!("refs/heads/{target}") };
             let summary = format!("[remote rejected] {}", &line[line.find('(').unwrap()..]);
-            assert_eq!(classify_ref_rejection(&reference, &summary, &stderr).0.as_str(), folder, "{case}: {line}");
+            assert_eq!(Rejections::read(&stderr).why(&reference, &summary).0.as_str(), folder, "{case}: {line}");
             seen += 1;
         }
     }
@@ -526,7 +512,8 @@ proptest! {
             prop_assert!(stdout.contains(line) || stderr.contains(line));
             prop_assert!(!line.contains(['\n', '\r']));
         }
-        let (_, line) = classify_ref_rejection("refs/heads/ä", &stdout, &stderr);
+        let read = Rejections::read(&stderr);
+        let (_, line) = read.why("refs/heads/ä", &stdout);
         prop_assert!(stdout.contains(line) || stderr.contains(line));
         prop_assert!(damage(&stderr).is_none_or(|line| stderr.contains(line)));
     }

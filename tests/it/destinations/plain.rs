@@ -247,3 +247,18 @@ async fn a_repository_of_another_user_whose_hooks_would_run_is_for_a_person_to_t
     shelf.run(&[], 0).await;
     shelf.assert_pushed();
 }
+
+#[tokio::test]
+async fn a_branch_called_as_a_full_ref_goes_where_it_belongs() {
+    let (shelf, odd) = (Shelf::new(&json!({})), "refs/heads/refs/heads/main");
+    let alpha = &shelf.alpha;
+    alpha.batch(|b| b.branch("main").reference(odd).tag("main").branch("tags/v1").tag("v1").branch("HEAD"));
+    shelf.run(&[], 0).await;
+    shelf.assert_pushed();
+    alpha.force("main").point(odd, "main").commit("main", "more");
+    shelf.run(&["--window", "0"], 0).await;
+    shelf.assert_pushed();
+    alpha.delete(odd);
+    shelf.run(&["--window", "0"], 0).await;
+    shelf.assert_pushed();
+}

@@ -1,0 +1,65 @@
+//! The temporary bare repository that a push starts from: exactly the refs to be moved, where they shall be, and the
+//! mirror's objects.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+use bstr::BStr;
+use tempfile::TempDir;
+
+use super::push::PushEdit;
+use super::refs::Oid;
+use crate::failure::Failure;
+
+/// A bare repository that borrows the objects of a mirror. It is gone when this is dropped.
+#[derive(Debug)]
+pub(super) struct Stage {
+    folder: TempDir,
+}
+
+impl Stage {
+    /// Makes one with the refs that `edits` move, in the system's temporary directory; no process is needed for it.
+    ///
+    /// # Errors
+    /// `local_failed` or `disk_full` when it cannot be written.
+    pub fn make(mirror: &Path, edits: &[PushEdit]) -> Result<Self, Failure> {
+        let broken = |error: io::Error| Failure::local("cannot make a temporary repository to push from", &error);
+        // tempfile makes directories with mode 0700 on Unix.
+        let stage = Stage { folder: tempfile::Builder::new().prefix("holocron-").tempdir().map_err(broken)? };
+        stage.fill(mirror, edits).map_err(broken)?;
+        Ok(stage)
+    }
+
+    /// The repository's directory.
+    pub fn path(&self) -> &Path {
+        self.folder.path()
+    }
+
+    fn fill(&self, mirror: &Path, edits: &[PushEdit]) -> io::Result<()> {
+        // In the order of their bytes, as git writes the file and searches it (git 2.19 and later).
+        let refs: BTreeMap<&BStr, Oid> =
+            edits.iter().filter_map(|edit| Some((edit.name.as_ref(), edit.new?))).collect();
+        let long = refs.values().next().is_some_and(|oid| oid.to_string().len() == 64);
+        let at = |name: &str| self.path().join(name);
+        fs::create_dir_all(at("objects/info"))?;
+        fs::create_dir(at("refs"))?;
+        fs::write(at("HEAD"), "ref: refs/heads/none\n")?;
+        fs::write(at("config"), if long { SHA256 } else { SHA1 })?;
+        let objects = std::path::absolute(mirror.join("objects"))?;
+        fs::write(at("objects/info/alternates"), [objects.as_os_str().as_bytes(), b"\n"].concat())?;
+        let mut packed = b"# pack-refs with: sorted \n".to_vec();
+        for (name, oid) in refs {
+            packed.extend_from_slice(oid.to_string().as_bytes());
+            packed.push(b' ');
+            packed.extend_from_slice(name);
+            packed.push(b'\n');
+        }
+        fs::write(at("packed-refs"), packed)
+    }
+}
+
+const SHA1: &str = "[core]\n\trepositoryformatversion = 0\n\tbare = true\n";
+const SHA256: &str = "[core]\n\trepositoryformatversion = 1\n\tbare = true\n[extensions]\n\tobjectformat = sha256\n";
