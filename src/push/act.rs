@@ -292,30 +292,25 @@ impl Push<'_> {
         }
     }
 
-    /// Looks again: what the destination advertises is what counts.
+    /// Looks again: what the destination advertises is what counts, of refs that were right before as well.
     async fn verify(&self, plan: &PushPlan, before: &Advertisement, refusals: &Refusals) -> Result<(), Failure> {
         if plan.is_empty() && plan.done.is_empty() {
             return Ok(());
         }
         let scope = self.job.destination.config.refs;
-        let now = in_scope(&self.look().await?.refs, scope);
-        let mut expected = in_scope(&before.refs, scope);
-        for update in plan.push.iter().chain(&plan.delete).chain(&plan.done) {
-            match update.change.after() {
-                _ if refusals.contains_key(&update.name) => {}
-                Some(new) => drop(expected.insert(update.name.clone(), new)),
-                None => drop(expected.remove(&update.name)),
-            }
-        }
+        let now = self.look().await?.refs;
+        let mut expected = in_scope(&self.job.refs.refs, scope);
+        expected.retain(|name, oid| before.refs.get(name) == Some(oid));
+        let mut expected: BTreeMap<&BString, Option<Oid>> =
+            expected.iter().map(|(name, oid)| (name, Some(*oid))).collect();
         let touched = plan.push.iter().chain(&plan.delete).chain(&plan.done);
-        let wrong = touched.filter(|update| {
-            !refusals.contains_key(&update.name) && now.get(&update.name) != expected.get(&update.name)
-        });
-        match wrong.map(|update| update.name.to_string()).next() {
+        expected.extend(touched.map(|update| (&update.name, update.change.after())));
+        let wrong =
+            expected.into_iter().find(|(name, oid)| !refusals.contains_key(*name) && now.get(*name).copied() != *oid);
+        match wrong {
             None => Ok(()),
-            Some(name) => {
-                Err(Failure::new(Reason::RefRace, "the destination does not show what was pushed").with_evidence(name))
-            }
+            Some((name, _)) => Err(Failure::new(Reason::RefRace, "the destination does not show what was pushed")
+                .with_evidence(name.to_string())),
         }
     }
 }

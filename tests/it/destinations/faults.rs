@@ -128,6 +128,20 @@ async fn another_writers_commit_between_looking_and_pushing_is_not_overwritten_u
 }
 
 #[tokio::test]
+async fn another_writers_commit_to_a_branch_that_was_right_is_seen_before_anything_is_called_synced() {
+    for kind in KINDS {
+        let (pair, alpha) = behind(kind).await;
+        pair.there.between_advertisement_and_push(&pair.copy(), |copy| drop(copy.commit("dev", "theirs")));
+        let run = pair.program(&["--window", "0"]).run().await;
+        let told = run.json();
+        let same = pair.copy().refs() == alpha.refs();
+        assert_eq!((destination(&told)["verified"] == true, run.code == 0), (same, same), "{kind:?}: {run}");
+        pair.run(&[], 0).await;
+        pair.env.assert_pushed(&alpha, &pair.copy());
+    }
+}
+
+#[tokio::test]
 async fn a_branch_that_another_writer_made_meanwhile_is_not_overwritten_unseen() {
     for kind in KINDS {
         let (pair, alpha) = behind(kind).await;
