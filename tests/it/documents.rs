@@ -5,7 +5,7 @@ use std::path::Path;
 use crate::support::TestEnv;
 
 /// The fenced blocks of one language in a guide.
-fn blocks(text: &str, language: &str) -> Vec<String> {
+pub fn blocks(text: &str, language: &str) -> Vec<String> {
     let mut blocks = Vec::new();
     let mut lines = text.lines();
     while let Some(line) = lines.next() {

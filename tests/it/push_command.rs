@@ -1,5 +1,7 @@
 //! `holocron push` in a pipeline: a checkout that is shallow, detached and somebody else's, and the origin behind it.
 
+mod guide;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::MetadataExt;
