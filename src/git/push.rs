@@ -48,7 +48,7 @@ impl Git {
     /// Pushes `edits` from the repository `dir`, in as many commands as their leases need.
     ///
     /// Every ref carries a lease on what was seen, so that another writer's change is refused and not overwritten. What is
-    /// moved is pushed by one pattern from a [`Stage`]: git compares each explicit refspec with every ref of both sides
+    /// moved is pushed by one pattern from a temporary repository: git compares each explicit refspec with every ref of both sides
     /// (git 2.47, remote.c), which takes half a minute for 5,000 of them, and could mistake `main` for the branch that is
     /// itself called `refs/heads/main`.
     ///

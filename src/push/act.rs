@@ -6,7 +6,7 @@ use bstr::{BStr, BString, ByteSlice};
 
 use super::decide::{Ancestry, PushPlan, decide, differences, in_scope, pushes};
 use super::protect::Opener;
-use super::shadow::inseparable;
+use super::shadow::{Route, blocked_by, route};
 use super::{PushJob, slice};
 use crate::config::destination::Divergence;
 use crate::failure::{Failure, Reason};
@@ -56,10 +56,8 @@ impl Push<'_> {
         let (mut plan, forced) = self.decide(&there).await?;
         let mut outcome =
             DestinationOutcome::new(&self.job.destination.config.id, self.remote.url.to_string(), PushVerdict::Current);
-        let mut refusals: Refusals = match self.remote.url.is_http() {
-            true => inseparable(&plan, &there.refs).into_iter().collect(),
-            false => Refusals::new(),
-        };
+        let route = self.route(&plan, &there);
+        let mut refusals: Refusals = route.blocked.into_iter().collect();
         if self.job.dry_run {
             let lines = plan.push.iter().chain(&plan.delete).map(|update| format!("would {update}."));
             outcome.notes.extend(plan.held.iter().map(|why| format!("would be held: {why}.")));
@@ -78,9 +76,13 @@ impl Push<'_> {
                 refusals.insert(old.clone(), RefusedRef { name: old.to_string(), reason: failure.reason, message });
             }
         }
-        for mut push in pushes(&plan) {
-            push.retain(|edit| !refusals.contains_key(&edit.name));
-            refusals.extend(self.send(&push).await?);
+        // The default branch may have gone ahead.
+        let pushes = self.route(&plan, &there).pushes;
+        for (at, push) in pushes.iter().enumerate() {
+            let left = push.iter().filter(|edit| !refusals.contains_key(&edit.name)).cloned().collect::<Vec<_>>();
+            let refused = self.send(&left).await?;
+            refusals.extend(blocked_by(refused.keys(), &pushes[at + 1..]));
+            refusals.extend(refused);
         }
         self.open_rules(&plan, &mut refusals, &mut outcome).await;
         let unset = self.default_branch_last(&mut head, &refusals).await.err();
@@ -115,6 +117,13 @@ impl Push<'_> {
                 _ => Failure { message, ..failure },
             }
         })
+    }
+
+    fn route(&self, plan: &PushPlan, there: &Advertisement) -> Route {
+        match self.remote.url.is_http() {
+            true => route(plan, &there.refs, &self.job.refs.refs),
+            false => Route { pushes: pushes(plan), ..Route::default() },
+        }
     }
 
     async fn decide(&self, there: &Advertisement) -> Result<(PushPlan, BTreeSet<BString>), Failure> {

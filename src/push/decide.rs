@@ -5,7 +5,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use bstr::{BStr, BString, ByteSlice};
 use globset::GlobSet;
 
-use super::shadow::shadows;
 use crate::config::Cliff;
 use crate::config::destination::{Divergence, RefScope};
 use crate::git::PushEdit;
@@ -149,8 +148,8 @@ fn is_protected(name: &BStr, mirror: &RefMap, rules: &PushRules) -> bool {
     }
 }
 
-/// The pushes that carry a plan out, in order. Deletions that make room for a creation (`dev` for `dev/x`), or for git to
-/// know a ref by its name, go first, by themselves; everything else is one push, deletions first.
+/// The pushes that carry a plan out, in order. Deletions that make room for a creation (`dev` for `dev/x`) go first, by
+/// themselves; everything else is one push, deletions first.
 pub fn pushes(plan: &PushPlan) -> Vec<Vec<PushEdit>> {
     let edit = |update: &RefUpdate| PushEdit {
         name: update.name.clone(),
@@ -159,10 +158,7 @@ pub fn pushes(plan: &PushPlan) -> Vec<Vec<PushEdit>> {
     };
     let in_the_way = |gone: &&RefUpdate| plan.push.iter().any(|update| conflict(&gone.name, &update.name));
     let creations = plan.push.iter().any(|update| update.change.before().is_none());
-    let (first, later): (Vec<_>, Vec<_>) = plan
-        .delete
-        .iter()
-        .partition(|update| creations && in_the_way(update) || shadows(update.name.as_ref()).is_some());
+    let (first, later): (Vec<_>, Vec<_>) = plan.delete.iter().partition(|update| creations && in_the_way(update));
     let rest = later.into_iter().chain(&plan.push).map(edit).collect::<Vec<_>>();
     [first.into_iter().map(edit).collect(), rest].into_iter().filter(|push: &Vec<_>| !push.is_empty()).collect()
 }

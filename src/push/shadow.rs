@@ -4,13 +4,14 @@
 //! full `refs/heads/refs/heads/main`. Over HTTP git hands every ref by its full name to a helper, which looks it up among
 //! the refs of both sides and finds two (git 2.47, remote.c, `count_refspec_match`); it then pushes nothing at all.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bstr::{BStr, BString, ByteSlice};
 
-use super::decide::PushPlan;
+use super::decide::{PushPlan, pushes};
 use crate::failure::Reason;
-use crate::git::refs::RefMap;
+use crate::git::PushEdit;
+use crate::git::refs::{RefMap, RefUpdate};
 use crate::model::destination::RefusedRef;
 
 /// The full name that `name` is short for as well.
@@ -19,50 +20,84 @@ pub fn shadows(name: &BStr) -> Option<&BStr> {
     short.filter(|short| short.starts_with(b"refs/")).map(ByteSlice::as_bstr)
 }
 
-/// What of a plan has to stay as it is, so that the rest can be pushed over HTTP to where the refs `there` are.
-pub fn inseparable(plan: &PushPlan, there: &RefMap) -> Vec<(BString, RefusedRef)> {
-    let pushed: BTreeSet<&BStr> = plan.push.iter().map(|update| update.name.as_ref()).collect();
-    let gone: BTreeSet<&BStr> = plan.delete.iter().map(|update| update.name.as_ref()).collect();
-    let stays = |name: &BStr| there.contains_key(name) && !gone.contains(name);
-    let newcomers = pushed.iter().filter_map(|name| {
-        let hidden = shadows(name)?;
-        (stays(hidden) || pushed.contains(hidden)).then(|| refused(name, hidden))
-    });
-    let hidden = there.keys().filter(|name| stays(name.as_ref())).filter_map(|name| {
-        let hidden = shadows(name.as_ref())?;
-        (pushed.contains(hidden) || gone.contains(hidden)).then(|| refused(hidden, name.as_ref()))
-    });
-    newcomers.chain(hidden).collect()
+/// The pushes that carry a plan out over HTTP, where of two inseparable refs only one may be there at a time.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Route {
+    /// In order. What shadows a ref to be moved is deleted before and pushed after everything else.
+    pub pushes: Vec<Vec<PushEdit>>,
+    /// Refs that cannot be moved, because what shadows them is not ours to take away.
+    pub blocked: Vec<(BString, RefusedRef)>,
+}
+
+/// Finds the way of a plan to where the refs `there` are, from a mirror that has the refs `ours`.
+pub fn route(plan: &PushPlan, there: &RefMap, ours: &RefMap) -> Route {
+    let touched: BTreeMap<&BStr, &RefUpdate> =
+        plan.push.iter().chain(&plan.delete).map(|update| (update.name.as_ref(), update)).collect();
+    let (mut before, mut after, mut blocked) = (Vec::new(), Vec::new(), Vec::new());
+    let names: BTreeSet<&BStr> = touched.keys().copied().chain(there.keys().map(AsRef::as_ref)).collect();
+    for name in names {
+        let Some(hidden) = shadows(name).filter(|hidden| touched.contains_key(hidden)) else { continue };
+        let old = there.get(name).copied();
+        let new = match touched.get(name) {
+            Some(update) => update.change.after(),
+            None if old == ours.get(name).copied() => old,
+            None => {
+                blocked.push(refused(hidden, name));
+                continue;
+            }
+        };
+        let edit = |seen, new| PushEdit { name: name.to_owned(), seen, new };
+        before.extend(old.map(|old| edit(Some(old), None)));
+        after.extend(new.map(|new| edit(None, Some(new))));
+    }
+    let taken: BTreeSet<BString> = before.iter().chain(&after).map(|edit| edit.name.clone()).collect();
+    let mut all = pushes(plan);
+    all.iter_mut().for_each(|push| push.retain(|edit| !taken.contains(&edit.name)));
+    let pushes = std::iter::once(before).chain(all).chain([after]).filter(|push| !push.is_empty()).collect();
+    Route { pushes, blocked }
+}
+
+/// What can no longer be moved, because what shadows it could not be taken away.
+pub fn blocked_by<'a>(
+    still_there: impl Iterator<Item = &'a BString>,
+    to_come: &[Vec<PushEdit>],
+) -> Vec<(BString, RefusedRef)> {
+    let comes = |name: &BStr| to_come.iter().flatten().any(|edit| edit.name == name);
+    let blocked =
+        |name: &'a BString| shadows(name.as_ref()).filter(|hidden| comes(hidden)).map(|hidden| (hidden, name));
+    still_there.filter_map(blocked).map(|(hidden, name)| refused(hidden, name.as_ref())).collect()
 }
 
 fn refused(name: &BStr, other: &BStr) -> (BString, RefusedRef) {
-    let message = format!(
-        "git cannot tell it from {other} over HTTP; rename the one whose short name is the other's full name, or push over ssh"
-    );
+    let message = format!("git cannot tell it from {other} over HTTP; rename {other}, or push over ssh");
     (name.to_owned(), RefusedRef { name: name.to_string(), reason: Reason::PushRejected, message })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::git::refs::{Change, Oid, RefUpdate};
+    use crate::git::refs::{Change, Oid, diff};
 
     const MAIN: &str = "refs/heads/main";
     const ODD: &str = "refs/heads/refs/heads/main";
 
-    fn plan(push: &[&str], delete: &[&str]) -> PushPlan {
-        let oid = Oid::null();
-        let update = |change: Change| move |name: &&str| RefUpdate { name: BString::from(*name), change };
-        PushPlan {
-            push: push.iter().map(update(Change::Create { new: oid })).collect(),
-            delete: delete.iter().map(update(Change::Delete { old: oid })).collect(),
-            ..PushPlan::default()
-        }
-    }
-
-    fn stay(plan: &PushPlan, there: &[&str]) -> Vec<String> {
-        let there = there.iter().map(|name| (BString::from(*name), Oid::null())).collect();
-        inseparable(plan, &there).into_iter().map(|(name, _)| name.to_string()).collect()
+    /// The plan for a destination with the refs `there` of a mirror with the refs `ours`, each with one digit as its tip.
+    fn find(ours: &[(&str, char)], there: &[(&str, char)]) -> (Vec<Vec<String>>, Vec<String>) {
+        let oid = |digit: char| Oid::parse(digit.to_string().repeat(40).as_bytes()).unwrap();
+        let map = |refs: &[(&str, char)]| -> RefMap {
+            refs.iter().map(|(name, digit)| (BString::from(*name), oid(*digit))).collect()
+        };
+        let (ours, there) = (map(ours), map(there));
+        let (delete, push) = diff(&there, &ours).into_iter().partition(|update| update.change.after().is_none());
+        let plan = PushPlan { push, delete, ..PushPlan::default() };
+        let Route { pushes, blocked } = route(&plan, &there, &ours);
+        let sign = |edit: &PushEdit| match (edit.seen, edit.new) {
+            (None, _) => '+',
+            (_, None) => '-',
+            _ => '~',
+        };
+        let show = |push: &Vec<PushEdit>| push.iter().map(|edit| format!("{}{}", sign(edit), edit.name)).collect();
+        (pushes.iter().map(show).collect(), blocked.into_iter().map(|(name, _)| name.to_string()).collect())
     }
 
     #[test]
@@ -80,18 +115,44 @@ mod tests {
     }
 
     #[test]
-    fn the_odd_one_waits_unless_it_is_there_already() {
-        assert_eq!(stay(&plan(&[MAIN, ODD], &[]), &[]), [ODD]);
-        assert_eq!(stay(&plan(&[ODD], &[]), &[MAIN]), [ODD]);
-        assert_eq!(stay(&plan(&[MAIN], &[]), &[MAIN, ODD]), [MAIN]);
-        assert_eq!(stay(&plan(&[], &[MAIN]), &[MAIN, ODD]), [MAIN]);
+    fn the_odd_one_comes_last_and_makes_way_when_it_is_there() {
+        let (plus, minus) = (format!("+{ODD}"), format!("-{ODD}"));
+        let way = |ours: &[(&str, char)], there: &[(&str, char)]| {
+            let (pushes, blocked) = find(ours, there);
+            assert_eq!(blocked, [""; 0]);
+            pushes
+        };
+        assert_eq!(way(&[(MAIN, '1'), (ODD, '1')], &[]), [["+refs/heads/main"], [plus.as_str()]]);
+        let again = [[minus.as_str()], ["~refs/heads/main"], [plus.as_str()]];
+        assert_eq!(way(&[(MAIN, '2'), (ODD, '1')], &[(MAIN, '1'), (ODD, '1')]), again);
+        assert_eq!(way(&[(MAIN, '2'), (ODD, '2')], &[(MAIN, '1'), (ODD, '1')]), again);
+        assert_eq!(way(&[(MAIN, '2')], &[(MAIN, '1'), (ODD, '1')]), again[..2]);
+        assert_eq!(way(&[(ODD, '2')], &[(MAIN, '1')]), [["-refs/heads/main"], [plus.as_str()]]);
     }
 
     #[test]
     fn one_without_the_other_is_no_trouble() {
-        assert_eq!(stay(&plan(&[ODD], &[]), &[]), [""; 0]);
-        assert_eq!(stay(&plan(&[MAIN], &[ODD]), &[MAIN, ODD]), [""; 0]);
-        assert_eq!(stay(&plan(&[ODD], &[MAIN]), &[MAIN]), [""; 0]);
-        assert_eq!(stay(&plan(&["refs/heads/dev"], &[]), &[MAIN, ODD]), [""; 0]);
+        assert_eq!(find(&[(MAIN, '1'), (ODD, '2')], &[(MAIN, '1')]).0, [[format!("+{ODD}")]]);
+        assert_eq!(find(&[(MAIN, '1'), (ODD, '2')], &[(MAIN, '1'), (ODD, '1')]).0, [[format!("~{ODD}")]]);
+        assert_eq!(find(&[(ODD, '2')], &[]).0, [[format!("+{ODD}")]]);
+    }
+
+    #[test]
+    fn what_is_not_ours_does_not_make_way() {
+        let oid = |digit: &str| Oid::parse(digit.repeat(40).as_bytes()).unwrap();
+        let there = RefMap::from([(MAIN.into(), oid("1")), (ODD.into(), oid("9"))]);
+        let change = Change::Move { old: oid("1"), new: oid("2") };
+        let plan = PushPlan { push: vec![RefUpdate { name: MAIN.into(), change }], ..PushPlan::default() };
+        let found = route(&plan, &there, &RefMap::from([(MAIN.into(), oid("2"))]));
+        assert_eq!(found.blocked[0].0, MAIN);
+    }
+
+    #[test]
+    fn what_could_not_be_taken_away_blocks_what_it_shadows() {
+        let edit = |name: &str| PushEdit { name: name.into(), seen: None, new: None };
+        let (odd, dev) = (BString::from(ODD), BString::from("refs/heads/dev"));
+        let blocked = blocked_by([&odd, &dev].into_iter(), &[vec![edit(MAIN), edit("refs/heads/dev")]]);
+        assert_eq!(blocked.into_iter().map(|(name, _)| name).collect::<Vec<_>>(), [MAIN]);
+        assert_eq!(blocked_by([&odd].into_iter(), &[vec![edit(ODD)]]), []);
     }
 }

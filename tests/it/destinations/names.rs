@@ -1,6 +1,5 @@
 //! Refs with odd names, and very many of them.
 
-use std::collections::BTreeMap;
 use std::process::Command;
 
 use serde_json::json;
@@ -13,32 +12,51 @@ use crate::support::Dialect;
 const ODD: &str = "refs/heads/refs/heads/main";
 
 #[tokio::test]
-async fn a_branch_called_as_a_full_ref_costs_no_other_ref_anything() {
+async fn a_branch_called_as_a_full_ref_goes_where_it_belongs() {
     for kind in KINDS {
         let pair = Pair::new(kind).await;
         let alpha = pair.source.repo("acme/alpha");
         alpha.batch(|b| b.branch("main").reference(ODD).tag("main").branch("tags/v1").tag("v1").branch("HEAD"));
+        alpha.reference("refs/heads/refs/tags/v1");
         let copy = pair.foreign_copy().batch(|b| b.branch("main").commit("main", "old"));
-        let without =
-            |refs: BTreeMap<String, String>| -> Vec<_> { refs.into_iter().filter(|(name, _)| name != ODD).collect() };
-        // git cannot push both over HTTP. The odd one waits, and the run says so every time.
-        for _ in 0..2 {
-            let told = pair.run(&["--window", "0"], 3).await;
-            let there = &mirror(&told, "acme/alpha")["destinations"][0];
-            assert_eq!((&there["verdict"], &there["refused"][0]["name"]), (&"refused".into(), &ODD.into()), "{told:#}");
-            assert!(there["refused"][0]["message"].as_str().unwrap().contains("refs/heads/main over HTTP"), "{told:#}");
-            assert_eq!(without(copy.refs()), without(alpha.refs()));
-            alpha.force("main").commit("main", "more");
-        }
-        // Of two that are there, neither can be moved, and everything else can.
-        copy.point(ODD, "main");
-        alpha.commit("HEAD", "more");
-        let told = pair.run(&["--window", "0"], 3).await;
-        assert_eq!(copy.tip("HEAD"), alpha.tip("HEAD"), "{told:#}");
-        alpha.delete(ODD);
+        pair.run(&[], 0).await;
+        pair.env.assert_pushed(&alpha, &copy);
+        // Each alone, both, one gone.
+        alpha.commit("main", "more").force("v1");
+        pair.run(&["--window", "0"], 0).await;
+        pair.env.assert_pushed(&alpha, &copy);
+        alpha.force("main").point(ODD, "main").commit("main", "more");
+        pair.run(&["--window", "0"], 0).await;
+        pair.env.assert_pushed(&alpha, &copy);
+        alpha.delete(ODD).commit("main", "more");
         pair.run(&["--window", "0"], 0).await;
         pair.env.assert_pushed(&alpha, &copy);
     }
+}
+
+#[tokio::test]
+async fn a_branch_called_as_a_full_ref_that_must_stay_costs_only_the_ref_it_shadows() {
+    let pair = Pair::with(Dialect::Gitea, &json!({"prune": false})).await;
+    let alpha = pair.source.repo("acme/alpha").batch(|b| b.branch("main").branch("dev"));
+    let copy = pair.foreign_copy().batch(|b| b.branch("main").reference(ODD));
+    let had = copy.refs();
+    for _ in 0..2 {
+        alpha.commit("main", "more").commit("dev", "more");
+        let told = pair.run(&["--window", "0"], 3).await;
+        let refused = &mirror(&told, "acme/alpha")["destinations"][0]["refused"];
+        assert_eq!((&refused[0]["name"], refused[1].is_null()), (&"refs/heads/main".into(), true), "{told:#}");
+        assert!(refused[0]["message"].as_str().unwrap().contains(ODD), "{told:#}");
+        assert_eq!((&copy.refs()[ODD], &copy.refs()["refs/heads/main"]), (&had[ODD], &had["refs/heads/main"]));
+        assert_eq!(copy.tip("dev"), alpha.tip("dev"));
+    }
+    // A hook that lets nobody delete it.
+    pair.configure(&[json!({})]);
+    alpha.commit("dev", "again");
+    let hook = "#!/bin/sh\ncase $1 in refs/heads/refs/*) echo no >&2; exit 1;; esac\n";
+    copy.hook("update", hook);
+    let told = pair.run(&["--window", "0"], 3).await;
+    let refused = mirror(&told, "acme/alpha")["destinations"][0]["refused"].as_array().unwrap().len();
+    assert_eq!((refused, copy.tip("dev")), (2, alpha.tip("dev")), "{told:#}");
 }
 
 #[tokio::test]
