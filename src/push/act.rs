@@ -85,8 +85,10 @@ impl Push<'_> {
             refusals.extend(refused);
         }
         self.open_rules(&plan, &mut refusals, &mut outcome).await;
-        let unset = self.default_branch_last(&mut head, &refusals).await.err();
-        self.verify(&plan, &there, &refusals).await?;
+        if let Some(now) = self.verify(&plan, &there, &refusals).await? {
+            head = now.head;
+        }
+        let unset = self.default_branch_last(head, &refusals).await.err();
         outcome.verified = true;
         outcome.refs = count(&plan, &forced, &refusals);
         let pushed = outcome.refs.changed() > 0;
@@ -193,17 +195,13 @@ impl Push<'_> {
         Ok(())
     }
 
-    async fn default_branch_last(&self, head: &mut Option<BString>, refusals: &Refusals) -> Result<(), Failure> {
+    /// A repository that was made for this very default branch has it already.
+    async fn default_branch_last(&self, head: Option<BString>, refusals: &Refusals) -> Result<(), Failure> {
         let Some(new) = self.job.head else { return Ok(()) };
-        if head.as_ref().is_some_and(|head| head == new)
-            || !self.job.refs.refs.contains_key(new)
-            || refusals.contains_key(new)
-        {
+        if head.is_some_and(|head| head == new) || !self.job.refs.refs.contains_key(new) || refusals.contains_key(new) {
             return Ok(());
         }
-        self.set_head(new).await?;
-        *head = Some(new.into());
-        Ok(())
+        self.set_head(new).await
     }
 
     async fn set_head(&self, branch: &BStr) -> Result<(), Failure> {
@@ -301,23 +299,30 @@ impl Push<'_> {
         }
     }
 
-    /// Looks again: what the destination advertises is what counts, of refs that were right before as well.
-    async fn verify(&self, plan: &PushPlan, before: &Advertisement, refusals: &Refusals) -> Result<(), Failure> {
+    /// Looks again, unless there was nothing to do: what the destination advertises is what counts, of refs that were
+    /// right before as well.
+    async fn verify(
+        &self,
+        plan: &PushPlan,
+        before: &Advertisement,
+        refusals: &Refusals,
+    ) -> Result<Option<Advertisement>, Failure> {
         if plan.is_empty() && plan.done.is_empty() {
-            return Ok(());
+            return Ok(None);
         }
         let scope = self.job.destination.config.refs;
-        let now = self.look().await?.refs;
+        let now = self.look().await?;
         let mut expected = in_scope(&self.job.refs.refs, scope);
         expected.retain(|name, oid| before.refs.get(name) == Some(oid));
         let mut expected: BTreeMap<&BString, Option<Oid>> =
             expected.iter().map(|(name, oid)| (name, Some(*oid))).collect();
         let touched = plan.push.iter().chain(&plan.delete).chain(&plan.done);
         expected.extend(touched.map(|update| (&update.name, update.change.after())));
-        let wrong =
-            expected.into_iter().find(|(name, oid)| !refusals.contains_key(*name) && now.get(*name).copied() != *oid);
+        let wrong = expected
+            .into_iter()
+            .find(|(name, oid)| !refusals.contains_key(*name) && now.refs.get(*name).copied() != *oid);
         match wrong {
-            None => Ok(()),
+            None => Ok(Some(now)),
             Some((name, _)) => Err(Failure::new(Reason::RefRace, "the destination does not show what was pushed")
                 .with_evidence(name.to_string())),
         }

@@ -134,8 +134,7 @@ impl Destination for Gitea {
 
     async fn set_default_branch(&self, target: &Target, branch: &str) -> Result<(), Failure> {
         let url = self.site.api.url(&["repos", &target.path.namespace(), target.path.name()], &[]);
-        self.site.change(Method::PATCH, url, Some(&json!({"default_branch": branch}))).await?;
-        Ok(())
+        self.site.change_default_branch(Method::PATCH, url, branch).await
     }
 
     async fn rules(&self, target: &Target, branch: &str, need: Need) -> Result<Vec<Undo>, Failure> {

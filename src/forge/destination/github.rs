@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use reqwest::{Method, StatusCode};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::site::{Site, description, is_private};
 use super::{Destination, Need, Undo};
@@ -150,9 +150,7 @@ impl Destination for Github {
 
     async fn set_default_branch(&self, target: &Target, branch: &str) -> Result<(), Failure> {
         let url = self.site.api.url(&["repos", &target.path.namespace(), target.path.name()], &[]);
-        let body: Value = json!({"default_branch": branch});
-        self.site.change(Method::PATCH, url, Some(&body)).await?;
-        Ok(())
+        self.site.change_default_branch(Method::PATCH, url, branch).await
     }
 
     async fn rules(&self, target: &Target, branch: &str, need: Need) -> Result<Vec<Undo>, Failure> {

@@ -180,8 +180,7 @@ impl Destination for Gitlab {
 
     async fn set_default_branch(&self, target: &Target, branch: &str) -> Result<(), Failure> {
         let url = self.site.api.url(&["projects", &target.id], &[]);
-        self.site.change(Method::PUT, url, Some(&json!({"default_branch": branch}))).await?;
-        Ok(())
+        self.site.change_default_branch(Method::PUT, url, branch).await
     }
 
     async fn rules(&self, target: &Target, branch: &str, need: Need) -> Result<Vec<Undo>, Failure> {

@@ -2,7 +2,7 @@
 //! says about a repository, and saying why one could not be made.
 
 use reqwest::Method;
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::sync::OnceCell;
 use url::Url;
 
@@ -93,6 +93,21 @@ impl Site {
     /// A request that changes something.
     pub(super) async fn change(&self, method: Method, url: Url, body: Option<&Value>) -> Result<Answer, Refusal> {
         self.api.attempt(&Ask::change(method, url, body)).await
+    }
+
+    /// Makes `branch` the default one, and sees that it is. Gitea answers with success and changes nothing while it does not
+    /// know the branch (Gitea 1.21, routers/api/v1/repo/repo.go).
+    pub(super) async fn change_default_branch(&self, method: Method, url: Url, branch: &str) -> Result<(), Failure> {
+        let answer = self.change(method, url, Some(&json!({"default_branch": branch}))).await?;
+        let now: Value = answer.json()?;
+        match now["default_branch"].as_str() {
+            Some(now) if now == branch => Ok(()),
+            now => {
+                let text = format!("{} did not make {branch} the default branch", self.web);
+                Err(Failure::new(Reason::ServerError, text)
+                    .with_evidence(format!("it is {}", now.unwrap_or("unknown"))))
+            }
+        }
     }
 
     /// All entries of a list that comes in pages of 100 and that has no more of them after a shorter one.

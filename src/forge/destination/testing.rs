@@ -62,6 +62,16 @@ pub async fn unknown_stays_unknown(kind: DestinationKind) {
     }
 }
 
+/// A default branch that the forge did not take, although it answered with success, is no success.
+pub async fn an_ignored_default_branch_is_noticed(kind: DestinationKind) {
+    for (body, now) in [(r#"{"default_branch":"main"}"#, "main"), (r#"{"id":9}"#, "unknown")] {
+        let server = Server::start(move |_| Reply::new(200, body)).await;
+        let set = destination(kind, &server).set_default_branch(&target("9", "acme/tool"), "trunk").await;
+        let failure = set.unwrap_err();
+        assert!(failure.evidence.as_deref().is_some_and(|text| text.contains(now)), "{failure}");
+    }
+}
+
 /// The failure of creating `acme/tool` where the forge answers the POST so.
 pub async fn refused(kind: DestinationKind, status: u16, body: &'static str) -> Failure {
     let server = Server::start(move |asked| match (asked.method.as_str(), asked.path()) {

@@ -4,7 +4,9 @@ use serde_json::Value;
 
 use super::*;
 use crate::failure::Reason;
-use crate::forge::destination::testing::{destination, path, recorded, refused, target, unknown_stays_unknown, wish};
+use crate::forge::destination::testing::{
+    an_ignored_default_branch_is_noticed, destination, path, recorded, refused, target, unknown_stays_unknown, wish,
+};
 use crate::forge::testing::{Reply, Server};
 use crate::model::destination::DestinationKind::Gitea as KIND;
 
@@ -27,6 +29,7 @@ async fn a_recorded_repository_is_there_or_missing() {
 #[tokio::test]
 async fn what_is_neither_is_unknown() {
     unknown_stays_unknown(KIND).await;
+    an_ignored_default_branch_is_noticed(KIND).await;
 }
 
 #[tokio::test]
@@ -113,7 +116,7 @@ async fn each_recorded_refusal_names_its_cause() {
 
 #[tokio::test]
 async fn the_default_branch_is_set() {
-    let server = Server::start(|_| Reply::new(200, "{}")).await;
+    let server = Server::start(|_| Reply::new(200, r#"{"default_branch":"trunk"}"#)).await;
     destination(KIND, &server).set_default_branch(&target("5", "acme/tool"), "trunk").await.unwrap();
     assert_eq!(server.changes(), ["PATCH /repos/acme/tool"]);
     assert_eq!(server.asked()[0].body, json!({"default_branch": "trunk"}));

@@ -1,7 +1,11 @@
 //! GitHub as a destination, against a server that keeps to its REST description.
 
+use serde_json::Value;
+
 use super::*;
-use crate::forge::destination::testing::{destination, path, refused, target, unknown_stays_unknown, wish};
+use crate::forge::destination::testing::{
+    an_ignored_default_branch_is_noticed, destination, path, refused, target, unknown_stays_unknown, wish,
+};
 use crate::forge::testing::{Asked, Reply, Server, not_found};
 use crate::model::destination::DestinationKind::Github as KIND;
 
@@ -41,6 +45,7 @@ async fn a_repository_is_there_or_missing() {
 #[tokio::test]
 async fn what_is_neither_is_unknown() {
     unknown_stays_unknown(KIND).await;
+    an_ignored_default_branch_is_noticed(KIND).await;
 }
 
 #[tokio::test]
@@ -165,7 +170,7 @@ async fn a_nested_namespace_has_no_place_on_github() {
 
 #[tokio::test]
 async fn the_default_branch_is_set() {
-    let server = Server::start(|_| Reply::new(200, "{}")).await;
+    let server = Server::start(|_| Reply::new(200, r#"{"default_branch":"trunk"}"#)).await;
     destination(KIND, &server).set_default_branch(&target("9", "acme/tool"), "trunk").await.unwrap();
     assert_eq!(server.changes(), ["PATCH /repos/acme/tool"]);
     assert_eq!(server.asked()[0].body, json!({"default_branch": "trunk"}));

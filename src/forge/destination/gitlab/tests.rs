@@ -4,7 +4,9 @@ use std::sync::Mutex;
 
 use super::*;
 use crate::failure::Reason;
-use crate::forge::destination::testing::{destination, path, refused, target, unknown_stays_unknown, wish};
+use crate::forge::destination::testing::{
+    an_ignored_default_branch_is_noticed, destination, path, refused, target, unknown_stays_unknown, wish,
+};
 use crate::forge::testing::{Asked, Reply, Server, not_found};
 use crate::model::destination::DestinationKind::Gitlab as KIND;
 
@@ -43,6 +45,7 @@ async fn a_project_is_there_or_missing() {
 #[tokio::test]
 async fn what_is_neither_is_unknown() {
     unknown_stays_unknown(KIND).await;
+    an_ignored_default_branch_is_noticed(KIND).await;
 }
 
 #[tokio::test]
@@ -244,7 +247,7 @@ async fn each_refusal_names_its_cause() {
 
 #[tokio::test]
 async fn the_default_branch_is_set() {
-    let server = Server::start(|_| Reply::new(200, "{}")).await;
+    let server = Server::start(|_| Reply::new(200, r#"{"default_branch":"trunk"}"#)).await;
     destination(KIND, &server).set_default_branch(&target("9", "acme/tool"), "trunk").await.unwrap();
     assert_eq!(server.changes(), ["PUT /projects/9"]);
     assert_eq!(server.asked()[0].body, json!({"default_branch": "trunk"}));
