@@ -1,6 +1,7 @@
 //! The nouns: what forges have, where mirrors lie, and how a mirror came out.
 
 pub mod destination;
+pub mod release;
 
 use std::collections::BTreeSet;
 use std::fmt;

@@ -29,6 +29,7 @@ mod http;
 mod limits;
 mod paging;
 mod plain;
+pub mod release;
 mod status;
 #[cfg(test)]
 mod testing;
