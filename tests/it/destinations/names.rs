@@ -108,7 +108,7 @@ async fn thousands_of_refs_are_pushed_moved_refused_and_deleted() {
         "update",
         "#!/bin/sh\necho \"$1 is refused with a line that is long enough to fill a pipe\" >&2\nexit 1\n",
     );
-    let names: Vec<String> = alpha.refs().into_keys().filter(|name| name != "refs/heads/main").take(1500).collect();
+    let names: Vec<String> = alpha.refs().into_keys().filter(|name| name != "refs/heads/main").take(500).collect();
     alpha.commit("main", "more");
     alpha.batch(|b| names.iter().fold(b, |b, name| b.point(name, "main")));
     let told = pair.run(&["--window", "0"], 3).await;

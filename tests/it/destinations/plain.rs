@@ -262,3 +262,17 @@ async fn a_branch_called_as_a_full_ref_goes_where_it_belongs() {
     shelf.run(&["--window", "0"], 0).await;
     shelf.assert_pushed();
 }
+
+#[tokio::test]
+async fn five_thousand_refused_refs_are_told_one_by_one_and_nothing_gets_stuck() {
+    let shelf = Shelf::new(&json!({}));
+    shelf.alpha.branch("main").many_refs(5000);
+    let copy = shelf.foreign_copy();
+    let hook = "#!/bin/sh\necho \"$1 is refused with a line that is long enough to fill a pipe\" >&2\nexit 1\n";
+    copy.hook("update", hook);
+    let told = shelf.run(&[], 3).await;
+    let names: Vec<String> = shelf.alpha.refs().into_keys().collect();
+    let expected: Vec<String> = names.iter().map(|name| format!("{name} push_rejected")).collect();
+    assert_eq!((refused(&told), copy.refs().len()), (expected, 0));
+    assert_eq!(told["refs"]["refused"], names.len());
+}
