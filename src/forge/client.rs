@@ -4,7 +4,7 @@ use std::error::Error as _;
 use std::path::Path;
 use std::time::Duration;
 
-use reqwest::{Certificate, Client, NoProxy, Proxy, redirect};
+use reqwest::{Certificate, Client, ClientBuilder, NoProxy, Proxy, redirect};
 use url::{Host, Url};
 
 use crate::failure::{Failure, Reason};
@@ -19,10 +19,31 @@ pub(super) fn build(
     proxy: Option<&Url>,
     timeout: Duration,
 ) -> Result<Client, Failure> {
+    let builder = builder(base, ca_file, proxy, timeout)?.read_timeout(timeout);
+    builder.build().map_err(|error| unusable("HTTP client", &error))
+}
+
+/// A client for the files behind the API at `base`: it gives the bytes as they are stored, and has no timeout but that of
+/// connecting. Whoever moves a file watches over its progress: a long upload hears nothing until its end.
+pub(super) fn build_for_files(
+    base: &Url,
+    ca_file: Option<&Path>,
+    proxy: Option<&Url>,
+    timeout: Duration,
+) -> Result<Client, Failure> {
+    let builder = builder(base, ca_file, proxy, timeout)?.no_gzip();
+    builder.build().map_err(|error| unusable("HTTP client", &error))
+}
+
+fn builder(
+    base: &Url,
+    ca_file: Option<&Path>,
+    proxy: Option<&Url>,
+    timeout: Duration,
+) -> Result<ClientBuilder, Failure> {
     let mut builder = Client::builder()
         .user_agent(USER_AGENT)
         .connect_timeout(timeout)
-        .read_timeout(timeout)
         // A redirect could carry the token to another host: `Api` looks at each one itself.
         .redirect(redirect::Policy::none())
         .referer(false);
@@ -38,7 +59,7 @@ pub(super) fn build(
         None if is_loopback(base) => builder = builder.no_proxy(),
         None => {}
     }
-    builder.build().map_err(|error| unusable("HTTP client", &error))
+    Ok(builder)
 }
 
 fn certificates(path: &Path) -> Result<Vec<Certificate>, Failure> {

@@ -20,6 +20,11 @@ use crate::retry::Policy;
 use crate::secret::Secret;
 use crate::url::Origin;
 
+mod fetch;
+mod files;
+
+pub(super) use {fetch::Wanted, files::Files, files::Parcel};
+
 /// GitHub needs one for a renamed repository; more than a few is a circle.
 const MOST_REDIRECTS: usize = 4;
 
@@ -213,6 +218,22 @@ impl Api {
     /// As [`Api::send`], and `server_error` for an answer of another shape.
     pub(super) async fn get<T: DeserializeOwned>(&self, url: Url) -> Result<T, Failure> {
         self.send(&Ask::get(url)).await?.json()
+    }
+
+    /// A GET; `None` when the API itself says that there is no such thing. Every other answer, and a 404 that is not the
+    /// API's own, is a failure: it leaves the question open.
+    pub(super) async fn look(&self, url: Url) -> Result<Option<Answer>, Failure> {
+        match self.attempt(&Ask::get(url)).await {
+            Ok(answer) => Ok(Some(answer)),
+            Err(refusal) if refusal.is_missing() => Ok(None),
+            Err(refusal) if refusal.failure.reason == Reason::RemoteNotFound => {
+                let text = format!("{}: not the API's own words", refusal.failure.message);
+                Err(Failure::new(Reason::ServerError, text)
+                    .with_evidence(refusal.failure.evidence.unwrap_or_default())
+                    .with_hint("see whether `api_url` is the API's base, and whether a proxy answers in its place."))
+            }
+            Err(refusal) => Err(refusal.failure),
+        }
     }
 
     /// Sends a request, again where that may help, and returns a success (or a 304 that was asked for).

@@ -5,9 +5,19 @@
 use async_trait::async_trait;
 use futures_util::stream::BoxStream;
 
-use crate::failure::Failure;
-use crate::model::RepoPath;
+use super::Connection;
+use crate::failure::{Failure, Reason};
+use crate::model::destination::DestinationKind;
 use crate::model::release::{Asset, Features, Link, Release, ReleaseFields, Sha256};
+use crate::model::{ForgeKind, RepoPath};
+
+mod gitea;
+mod github;
+mod gitlab;
+mod pace;
+mod site;
+#[cfg(test)]
+mod testing;
 
 /// The bytes of an asset, as they arrive.
 pub struct Download {
@@ -117,4 +127,65 @@ pub enum Created {
     Made(Release),
     /// Somebody else made one for this tag meanwhile; it is as they made it.
     Found(Release),
+}
+
+/// Opens the releases behind a forge's API for reading; nothing is sent yet. Without a token they are those of public
+/// repositories.
+///
+/// # Errors
+/// `auth_failed` when the token cannot be sent in a header, `local_failed` or `tls_failed` when the CA file is of no use,
+/// `unknown` for kinds without an API.
+pub fn open_release_source(kind: ForgeKind, connection: Connection) -> Result<Box<dyn ReleaseSource>, Failure> {
+    Ok(match kind {
+        ForgeKind::Github => Box::new(github::Github::open(&connection)?),
+        ForgeKind::Gitlab => Box::new(gitlab::Gitlab::open(&connection)?),
+        ForgeKind::Gitea => Box::new(gitea::Gitea::open(&connection)?),
+        ForgeKind::Dir | ForgeKind::Urls => {
+            return Err(Failure::new(Reason::Unknown, format!("a source of kind {kind} has no releases")));
+        }
+    })
+}
+
+/// Opens the releases behind a forge's API for writing; nothing is sent yet.
+///
+/// # Errors
+/// As [`open_release_source`], and `auth_failed` when there is no token.
+pub fn open_release_destination(
+    kind: DestinationKind,
+    connection: Connection,
+) -> Result<Box<dyn ReleaseDestination>, Failure> {
+    if kind != DestinationKind::Git && connection.token.is_none() {
+        let web = super::web_origin(&connection.api_url);
+        return Err(Failure::new(Reason::AuthFailed, format!("there is no token for the destination {web}"))
+            .with_hint("give this destination a token."));
+    }
+    Ok(match kind {
+        DestinationKind::Github => Box::new(github::Github::open(&connection)?),
+        DestinationKind::Gitlab => Box::new(gitlab::Gitlab::open(&connection)?),
+        DestinationKind::Gitea => Box::new(gitea::Gitea::open(&connection)?),
+        DestinationKind::Git => {
+            return Err(Failure::new(Reason::Unknown, format!("a destination of kind {kind} has no releases")));
+        }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::forge::testing::connection;
+
+    #[test]
+    fn reading_needs_an_api_and_writing_a_token_too() {
+        let connection = connection(&url::Url::parse("https://git.example.org/api").unwrap());
+        let without = Connection { token: None, ..connection.clone() };
+        for kind in [ForgeKind::Github, ForgeKind::Gitlab, ForgeKind::Gitea] {
+            assert!(open_release_source(kind, without.clone()).is_ok());
+        }
+        assert!(open_release_source(ForgeKind::Urls, connection.clone()).is_err());
+        for kind in [DestinationKind::Github, DestinationKind::Gitlab, DestinationKind::Gitea] {
+            assert!(open_release_destination(kind, connection.clone()).is_ok());
+            assert_eq!(open_release_destination(kind, without.clone()).err().unwrap().reason, Reason::AuthFailed);
+        }
+        assert!(open_release_destination(DestinationKind::Git, connection).is_err());
+    }
 }

@@ -28,8 +28,10 @@ pub struct Asked {
     /// Path and query.
     pub target: String,
     pub headers: HeaderMap,
-    /// The body as JSON; null when there was none.
+    /// The body as JSON; null when it was none.
     pub body: Value,
+    /// The body as it came.
+    pub bytes: Vec<u8>,
     /// Where we are, `http://127.0.0.1:PORT`, for links.
     pub base: String,
 }
@@ -138,8 +140,12 @@ pub fn router(
             let asked = Asked {
                 method: head.method.to_string(),
                 target: head.uri.path_and_query().unwrap().to_string(),
+                body: match is_json(&head.headers) && !body.is_empty() {
+                    true => serde_json::from_slice(&body).unwrap(),
+                    false => Value::Null,
+                },
+                bytes: body.to_vec(),
                 headers: head.headers,
-                body: if body.is_empty() { Value::Null } else { serde_json::from_slice(&body).unwrap() },
                 base,
             };
             let answer = reply(&asked);
@@ -152,6 +158,10 @@ pub fn router(
         }
     });
     (router, asked)
+}
+
+fn is_json(headers: &HeaderMap) -> bool {
+    headers.get("content-type").is_some_and(|kind| kind.as_bytes().starts_with(b"application/json"))
 }
 
 pub fn not_found() -> Reply {
@@ -206,4 +216,25 @@ pub fn refused(listing: &Listing) -> Vec<&str> {
 pub fn sample(name: &str) -> Value {
     let path = format!("{}/testdata/forge/{name}", env!("CARGO_MANIFEST_DIR"));
     serde_json::from_str(&std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{path}: {error}"))).unwrap()
+}
+
+/// Where the recorded server stood.
+const RECORDED_AT: &str = "http://127.0.0.1:41300";
+
+/// Plays back one exchange recorded from a Gitea, moved to where we are.
+pub fn recorded(asked: &Asked, name: &str) -> Reply {
+    replayed(asked, &sample(&format!("gitea/{name}.json")))
+}
+
+/// Plays back a recording.
+pub fn replayed(asked: &Asked, recording: &Value) -> Reply {
+    let response = &recording["response"];
+    let body = match &response["body"] {
+        Value::Null => String::new(),
+        // A page for people.
+        Value::String(text) => text.clone(),
+        json => json.to_string(),
+    };
+    let status = u16::try_from(response["status"].as_u64().unwrap()).unwrap();
+    Reply::new(status, body.replace(RECORDED_AT, &asked.base))
 }

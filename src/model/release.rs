@@ -149,6 +149,8 @@ pub struct Features {
     pub latest: bool,
     /// Links to files elsewhere; where not, they are listed in the notes.
     pub links: bool,
+    /// Files without a byte are taken.
+    pub empty_assets: bool,
     /// The most assets that one release takes.
     pub most_assets: Option<usize>,
     /// The most bytes that one asset may have.

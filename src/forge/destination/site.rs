@@ -77,17 +77,7 @@ impl Site {
     /// # Errors
     /// Every other answer: it leaves the question open. A 404 that is not the API's own counts as one of them.
     pub(super) async fn look(&self, url: Url) -> Result<Option<Answer>, Failure> {
-        match self.api.attempt(&Ask::get(url)).await {
-            Ok(answer) => Ok(Some(answer)),
-            Err(refusal) if refusal.is_missing() => Ok(None),
-            Err(refusal) if refusal.failure.reason == Reason::RemoteNotFound => {
-                let text = format!("{}: not the API's own words", refusal.failure.message);
-                Err(Failure::new(Reason::ServerError, text)
-                    .with_evidence(refusal.failure.evidence.unwrap_or_default())
-                    .with_hint("see whether `api_url` is the API's base, and whether a proxy answers in its place."))
-            }
-            Err(refusal) => Err(refusal.failure),
-        }
+        self.api.look(url).await
     }
 
     /// A request that changes something.

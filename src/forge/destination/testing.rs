@@ -4,7 +4,8 @@ use serde_json::{Value, json};
 
 use super::{Destination, open_destination};
 use crate::failure::{Failure, Reason};
-use crate::forge::testing::{Asked, Reply, Server, connection, sample};
+pub use crate::forge::testing::recorded;
+use crate::forge::testing::{Reply, Server, connection};
 use crate::model::destination::{DestinationKind, Target, Wish};
 use crate::model::{RepoPath, Visibility};
 use crate::url::RemoteUrl;
@@ -107,14 +108,4 @@ pub fn essence(value: &Value) -> Value {
         },
         other => other.clone(),
     }
-}
-
-/// Where the recorded server stood.
-const RECORDED_AT: &str = "http://127.0.0.1:41300";
-
-/// Plays back one exchange recorded from a Gitea, moved to where we are.
-pub fn recorded(asked: &Asked, name: &str) -> Reply {
-    let response = &sample(&format!("gitea/{name}.json"))["response"];
-    let body = response["body"].to_string().replace(RECORDED_AT, &asked.base);
-    Reply::new(u16::try_from(response["status"].as_u64().unwrap()).unwrap(), body)
 }
