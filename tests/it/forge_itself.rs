@@ -7,3 +7,4 @@ mod git;
 mod programs;
 mod protection;
 mod pushes;
+mod releases;

@@ -25,6 +25,17 @@
 //! assert_eq!(target.protection("main"), before);
 //! ```
 //!
+//! Releases, with files on disk (`forge/releases_handle.rs`), are the same in every dialect:
+//!
+//! ```ignore
+//! alpha.release("v1").title("One").notes("First.").asset("a.zip", b"bytes").asset_of_size("big", 1 << 30).latest();
+//! forge.fault(Fault::lost(502).on_upload("a.zip").once());
+//! // … run, then:
+//! assert_eq!(target.releases(), alpha.releases());
+//! assert_eq!((forge.writes().len(), forge.storage_leaks().len()), (0, 0));
+//! alpha.edit_release("v1", |release| release.replace_asset("a.zip", b"other"));
+//! ```
+//!
 //! Rules of the harness: nothing sleeps (wait for [`Forge::until`] or [`Running::until_output`]), nothing has a fixed
 //! port, every change to a repository is done when the call returns. Keep tokio's clock running: with a paused clock
 //! the guards against hanging would fire at once.
@@ -41,7 +52,10 @@ mod ssh;
 pub use bare::BareDestination;
 pub use env::TestEnv;
 pub use fake_git::{Call, RecordingGit, old_git};
-pub use forge::{Access, Dialect, Fault, Forge, Kind, Protection, Request, Role, Service};
+pub use forge::{
+    Access, AssetSeen, Dialect, Fault, Forge, Kind, Protection, ReleaseHandle, ReleaseSeen, Request, Role, Sent,
+    Service,
+};
 use repo::refs_of;
 
 pub use repo::{Batch, Repo, noise};

@@ -359,7 +359,7 @@ pub(super) fn head_of(git_dir: &Path) -> String {
 
 /// Runs git on a repository, with no config but the repository's own.
 #[track_caller]
-fn run_git<A: AsRef<OsStr>>(git_dir: &Path, args: impl IntoIterator<Item = A>, input: &[u8]) -> String {
+pub(super) fn run_git<A: AsRef<OsStr>>(git_dir: &Path, args: impl IntoIterator<Item = A>, input: &[u8]) -> String {
     let mut git = Command::new("git");
     git.arg("-c").arg("safe.directory=*").arg("--git-dir").arg(git_dir).args(args);
     git.env_clear().env("PATH", std::env::var_os("PATH").expect("PATH is set"));

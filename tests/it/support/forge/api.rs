@@ -29,15 +29,22 @@ pub(super) struct Reply {
     status: u16,
     headers: Vec<(&'static str, String)>,
     body: Value,
+    /// A page in place of the JSON.
+    html: Option<String>,
 }
 
 impl Reply {
     pub(super) fn new(status: u16, body: Value) -> Self {
-        Reply { status, headers: Vec::new(), body }
+        Reply { status, headers: Vec::new(), body, html: None }
     }
 
     pub(super) fn ok(body: Value) -> Self {
         Self::new(200, body)
+    }
+
+    /// A page for people, as some servers send when they fail.
+    pub(super) fn html(status: u16, page: &str) -> Self {
+        Reply { html: Some(page.to_owned()), ..Self::new(status, Value::Null) }
     }
 
     /// The same answer with another status.
@@ -66,11 +73,16 @@ impl Reply {
     }
 
     pub(super) fn response(self) -> Response<Body> {
-        let body = if matches!(self.status, 204 | 304) { Body::empty() } else { Body::from(self.body.to_string()) };
+        let kind = if self.html.is_some() { "text/html; charset=utf-8" } else { "application/json; charset=utf-8" };
+        let body = match self.html {
+            _ if matches!(self.status, 204 | 304) => Body::empty(),
+            Some(page) => Body::from(page),
+            None => Body::from(self.body.to_string()),
+        };
         let mut response = Response::new(body);
         *response.status_mut() = self.status.try_into().expect("a real status");
         let headers = response.headers_mut();
-        headers.insert("content-type", HeaderValue::from_static("application/json; charset=utf-8"));
+        headers.insert("content-type", HeaderValue::from_static(kind));
         for (name, value) in self.headers {
             headers.insert(name, HeaderValue::try_from(value).expect("a real header value"));
         }
@@ -152,7 +164,10 @@ impl<'a> Ask<'a> {
 
     /// The size of a page: as asked, or the forge's default, and never more than its most (or the test's).
     pub(super) fn page_size(&self, parameter: &str, default: usize, most: usize) -> usize {
-        let most = self.model.page_size.unwrap_or(most);
+        let mut most = self.model.page_size.unwrap_or(most);
+        if self.segments.iter().any(|segment| segment == "releases") {
+            most = self.model.terms.release_page.unwrap_or(most).min(most);
+        }
         self.number(parameter).filter(|size| *size > 0).unwrap_or(default).min(most)
     }
 
@@ -194,6 +209,12 @@ impl<'a> Ask<'a> {
         (!links.is_empty()).then(|| links.join(separator))
     }
 
+    /// Whether the viewer, with the token he came with, may push to a repository.
+    pub(super) fn may_push(&self, record: &Record) -> bool {
+        let token = token(&self.request.headers);
+        self.viewer.as_deref().is_some_and(|user| self.model.may_push(record, user, token.as_deref()))
+    }
+
     /// The repositories that the viewer may see and `wanted` accepts, in order of their ids.
     pub(super) fn visible(&self, wanted: impl Fn(&Record) -> bool) -> Vec<&'a Record> {
         let viewer = self.viewer.as_deref();
@@ -209,6 +230,14 @@ impl<'a> Ask<'a> {
     pub(super) fn find_id(&self, id: &str) -> Option<&'a Record> {
         let record = self.model.record(id.parse().ok()?)?;
         self.model.can_see(record, self.viewer.as_deref()).then_some(record)
+    }
+
+    /// Where a request for a part of a renamed repository is sent: `parts` of its path below the root become `to`.
+    pub(super) fn moved_to(&self, root: &str, parts: usize, to: &str) -> String {
+        let rest = self.request.path.strip_prefix(root).unwrap_or_default().trim_start_matches('/');
+        let rest: Vec<&str> = rest.split('/').skip(parts).collect();
+        let query = if self.request.query.is_empty() { String::new() } else { format!("?{}", self.request.query) };
+        format!("{}{root}/{to}/{}{query}", self.base, rest.join("/"))
     }
 
     /// The visible repository that once had this name.

@@ -130,3 +130,8 @@ pub(super) async fn take(mut body: impl Stream<Item = Result<Bytes, axum::Error>
     }
     taken
 }
+
+/// Reads a body to its end for nothing.
+pub(super) async fn drain(mut body: impl Stream<Item = Result<Bytes, axum::Error>> + Unpin) {
+    while let Some(Ok(_)) = body.next().await {}
+}

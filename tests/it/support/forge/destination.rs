@@ -115,10 +115,12 @@ impl Forge {
 
     /// Ends the server: from now on connections are refused. Handles of repositories still work.
     pub async fn stop(&self) {
-        self.stop.shutdown();
-        self.server.abort();
-        while !self.server.is_finished() {
-            tokio::task::yield_now().await;
+        for (server, stop) in &self.servers {
+            stop.shutdown();
+            server.abort();
+            while !server.is_finished() {
+                tokio::task::yield_now().await;
+            }
         }
     }
 }

@@ -17,7 +17,7 @@ pub enum Dialect {
 }
 
 /// Scopes of tokens that allow a push, whatever the dialect.
-const PUSH_SCOPES: [&str; 5] = ["repo", "public_repo", "api", "write_repository", "write:repository"];
+pub(super) const PUSH_SCOPES: [&str; 5] = ["repo", "public_repo", "api", "write_repository", "write:repository"];
 
 impl Dialect {
     /// What a push to the default branch's deletion hears; `None` leaves it to git's own `receive.denyDeleteCurrent`.

@@ -1,10 +1,12 @@
 //! Bad days: what goes wrong, for which requests, how many times.
 
-use axum::body::Body;
+use axum::body::{Body, Bytes, HttpBody as _};
 use axum::http::{HeaderName, HeaderValue, Response, header};
+use futures_util::StreamExt as _;
 
 use super::connection::{Point, Then};
 use super::log::{Kind, Request, Service};
+use super::upload::Spoil;
 
 /// A fault: first what happens, then to which requests (all, when nothing is said), then how often.
 ///
@@ -13,6 +15,9 @@ use super::log::{Kind, Request, Service};
 /// forge.fault(Fault::status(429).header("retry-after", "1").on_git("acme/alpha").times(2));
 /// forge.fault(Fault::cut_in_body(2_000).on_git("acme/alpha").service(Service::FetchPack));
 /// forge.fault(Fault::hang().after(5));
+/// forge.fault(Fault::status(500).on_api("/releases").method("POST").once());
+/// forge.fault(Fault::lost(502).on_upload("b.zip").once());
+/// forge.fault(Fault::wrong_bytes().on_download("b.zip"));
 /// ```
 /// The first fault added that fits a request is used.
 #[derive(Debug, Clone)]
@@ -21,6 +26,8 @@ pub struct Fault {
     target: Target,
     service: Option<Service>,
     page: Option<u32>,
+    method: Option<String>,
+    within: Option<String>,
     skip: usize,
     times: usize,
 }
@@ -37,6 +44,14 @@ pub(super) enum Effect {
     /// To the same path and query on another forge.
     RedirectHost(String),
     Hang,
+    /// The body is taken and nothing comes of it but a stub on GitHub.
+    Lost(Answer),
+    /// What was asked for is done, and the answer says something else.
+    Done(Answer),
+    /// Bytes that are others, of the same length.
+    Other,
+    /// So many bytes fewer, and nothing that tells.
+    Shorter(usize),
 }
 
 /// An answer in place of the true one.
@@ -52,11 +67,22 @@ enum Target {
     All,
     Api(String),
     Git(Option<String>),
+    Upload(String),
+    Download(String),
 }
 
 impl Fault {
     fn new(effect: Effect) -> Self {
-        Fault { effect, target: Target::All, service: None, page: None, skip: 0, times: usize::MAX }
+        Fault {
+            effect,
+            target: Target::All,
+            service: None,
+            page: None,
+            method: None,
+            within: None,
+            skip: 0,
+            times: usize::MAX,
+        }
     }
 
     fn answer(status: u16, content_type: &str, body: &[u8]) -> Self {
@@ -142,6 +168,31 @@ impl Fault {
         Self::new(Effect::Hang)
     }
 
+    /// This status after the whole body was taken, of which nothing is kept but GitHub's stub of an asset (`starter`).
+    pub fn lost(status: u16) -> Self {
+        Self::status(status).changed(Effect::Lost)
+    }
+
+    /// Does what was asked for, and says this status: an answer that got lost on its way.
+    pub fn done_but(status: u16) -> Self {
+        Self::status(status).changed(Effect::Done)
+    }
+
+    fn changed(mut self, change: fn(Answer) -> Effect) -> Self {
+        self.effect = change(std::mem::take(self.invented()));
+        self
+    }
+
+    /// As many bytes as there should be, but others: of a download what is sent, of an upload what is kept.
+    pub fn wrong_bytes() -> Self {
+        Self::new(Effect::Other)
+    }
+
+    /// So many bytes fewer at the end, and a `content-length` that agrees; of a download, or of what an upload leaves.
+    pub fn shorter_by(bytes: usize) -> Self {
+        Self::new(Effect::Shorter(bytes))
+    }
+
     /// Sets a header of an invented answer.
     pub fn header(mut self, name: &str, value: &str) -> Self {
         let headers = &mut self.invented().headers;
@@ -168,7 +219,7 @@ impl Fault {
 
     fn invented(&mut self) -> &mut Answer {
         match &mut self.effect {
-            Effect::Answer(answer) => answer,
+            Effect::Answer(answer) | Effect::Lost(answer) | Effect::Done(answer) => answer,
             other => panic!("only an invented answer has headers and a body, not {other:?}"),
         }
     }
@@ -176,6 +227,30 @@ impl Fault {
     /// Only API requests whose path (without the query) ends so: `"/user/repos"`, `""` for all.
     pub fn on_api(mut self, path_end: &str) -> Self {
         self.target = Target::Api(path_end.to_owned());
+        self
+    }
+
+    /// Only uploads of the asset of this name, `""` for all. (The name as the request has it: GitLab's is made safe.)
+    pub fn on_upload(mut self, asset: &str) -> Self {
+        self.target = Target::Upload(asset.to_owned());
+        self
+    }
+
+    /// Only requests for the bytes of the asset of this name, `""` for all; GitHub's redirect to them is not one.
+    pub fn on_download(mut self, asset: &str) -> Self {
+        self.target = Target::Download(asset.to_owned());
+        self
+    }
+
+    /// Only requests with this method.
+    pub fn method(mut self, method: &str) -> Self {
+        self.method = Some(method.to_owned());
+        self
+    }
+
+    /// Only requests whose path contains this.
+    pub fn within(mut self, part: &str) -> Self {
+        self.within = Some(part.to_owned());
         self
     }
 
@@ -223,14 +298,20 @@ impl Fault {
     fn fits(&self, request: &Request) -> bool {
         let target = match (&self.target, &request.kind) {
             (Target::All, _) | (Target::Git(None), Kind::Git { .. }) => true,
-            (Target::Api(end), Kind::Api) => request.path.ends_with(end),
+            (Target::Api(end), Kind::Api | Kind::Upload) => request.path.ends_with(end),
+            (Target::Upload(name), Kind::Upload) | (Target::Download(name), Kind::Download | Kind::Storage) => {
+                let named = [request.asset.clone(), request.parameter("name")];
+                name.is_empty() || named.iter().flatten().any(|known| known == name)
+            }
             (Target::Git(Some(wanted)), Kind::Git { repo, .. }) => wanted.eq_ignore_ascii_case(repo),
             _ => false,
         };
         let service =
             self.service.is_none_or(|wanted| matches!(request.kind, Kind::Git { service, .. } if service == wanted));
         let page = || request.parameter("page").and_then(|page| page.parse().ok()).unwrap_or(1);
-        target && service && self.page.is_none_or(|wanted| wanted == page())
+        let method = self.method.as_deref().is_none_or(|method| request.method.as_str() == method);
+        let within = self.within.as_deref().is_none_or(|part| request.path.contains(part));
+        target && service && method && within && self.page.is_none_or(|wanted| wanted == page())
     }
 
     /// What happens to this request, which counts; `None` when nothing does.
@@ -267,4 +348,32 @@ pub(super) fn rewrite_links(response: &mut Response<Body>, from: &str, to: &str)
     if let Some(links) = links.map(|links| links.replace(from, to)) {
         response.headers_mut().insert(header::LINK, HeaderValue::try_from(links).expect("it was a header before"));
     }
+}
+
+/// Sends other bytes, or fewer, than the answer has.
+pub(super) fn spoil(response: Response<Body>, spoil: Spoil) -> Response<Body> {
+    let (mut head, body) = response.into_parts();
+    let length = body.size_hint().exact();
+    let known = head.headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
+    let length: Option<u64> = known.or(length);
+    let mut left = match (spoil, length) {
+        (Spoil::Shorter(by), Some(length)) => {
+            let left = length.saturating_sub(by as u64);
+            head.headers.insert(header::CONTENT_LENGTH, HeaderValue::from(left));
+            usize::try_from(left).expect("it fits")
+        }
+        (Spoil::Shorter(_), None) => panic!("an answer of unknown length cannot be made shorter"),
+        _ => usize::MAX,
+    };
+    let mut first = spoil == Spoil::Other;
+    let chunks = body.into_data_stream().map(move |chunk| {
+        let mut chunk = chunk?.to_vec();
+        chunk.truncate(left);
+        left -= chunk.len();
+        if let (true, Some(byte)) = (first, chunk.first_mut()) {
+            (*byte, first) = (!*byte, false);
+        }
+        Ok::<_, axum::Error>(Bytes::from(chunk))
+    });
+    Response::from_parts(head, Body::from_stream(chunks))
 }

@@ -90,7 +90,7 @@ fn list(ask: &Ask, all: Vec<&Record>) -> Reply {
 }
 
 /// The page that was asked for, with its `Link` and the total.
-fn page<T>(ask: &Ask, all: Vec<T>, json: impl Fn(&T) -> Value) -> Reply {
+pub(super) fn page<T>(ask: &Ask, all: Vec<T>, json: impl Fn(&T) -> Value) -> Reply {
     let page = ask.page(all, ask.page_size("limit", 30, 50));
     let reply = Reply::ok(page.items.iter().map(json).collect());
     let reply =
@@ -101,7 +101,7 @@ fn page<T>(ask: &Ask, all: Vec<T>, json: impl Fn(&T) -> Value) -> Reply {
     }
 }
 
-fn user(ask: &Ask, account: &Account) -> Value {
+pub(super) fn user(ask: &Ask, account: &Account) -> Value {
     json!({
         "id": account.id, "login": account.path, "login_name": "", "full_name": "", "email": "", "language": "",
         "avatar_url": format!("{}/avatars/{}", ask.base, account.id), "is_admin": false, "last_login": NEVER,

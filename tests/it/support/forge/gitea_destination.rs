@@ -2,21 +2,27 @@
 
 use serde_json::{Map, Value, json};
 
-use super::api::{Ask, Reply};
+use super::api::{Ask, Reply, encode_path};
 use super::dialect::Dialect;
 use super::gitea::{self, not_found, repository};
 use super::model::{AccountKind, Model, time};
 use super::protection::{Access, Protection, Role, Rule};
+use super::releases_gitea;
 use super::write::{NotMade, Write};
 
 /// What is read here, or else by [`gitea::answer`].
 pub(super) fn read(ask: &Ask) -> Reply {
     let segments: Vec<&str> = ask.segments.iter().map(String::as_str).collect();
     let ["repos", owner, name, rest @ ..] = segments.as_slice() else { return gitea::answer(ask) };
+    if let Some(reply) = moved(ask, &format!("{owner}/{name}"), rest) {
+        return reply;
+    }
     let Some(record) = ask.find(&format!("{owner}/{name}")).filter(|_| !rest.is_empty()) else {
         return gitea::answer(ask);
     };
     match rest {
+        ["releases", rest @ ..] => releases_gitea::read(ask, record, rest),
+        ["tags", tag @ ..] => releases_gitea::tags(ask, record, &tag.join("/")),
         ["branch_protections"] => Reply::ok(record.settings.rules.iter().map(|rule| shown(ask.model, rule)).collect()),
         ["branch_protections", rule] => match record.rule(rule) {
             Some(rule) => Reply::ok(shown(ask.model, rule)),
@@ -32,6 +38,16 @@ pub(super) fn read(ask: &Ask) -> Reply {
         },
         _ => gitea::answer(ask),
     }
+}
+
+/// The way to the releases and tags of a repository that has another name now.
+fn moved(ask: &Ask, full_name: &str, rest: &[&str]) -> Option<Reply> {
+    if !matches!(rest.first(), Some(&("releases" | "tags"))) || ask.find(full_name).is_some() {
+        return None;
+    }
+    let record = ask.find_moved(full_name)?;
+    let url = ask.moved_to(gitea::ROOT, 3, &format!("repos/{}", encode_path(&record.full_name())));
+    Some(Reply::new(307, Value::Null).header("location", url))
 }
 
 pub(super) fn write(write: &mut Write) -> Reply {
@@ -59,9 +75,15 @@ pub(super) fn write(write: &mut Write) -> Reply {
             create(write, &path)
         }
         (method, ["repos", owner, name, rest @ ..]) => {
+            if let Some(reply) = moved(&write.ask(), &format!("{owner}/{name}"), rest) {
+                return reply;
+            }
             let Some(id) = write.ask().find(&format!("{owner}/{name}")).map(|record| record.id) else {
                 return not_found(&write.ask());
             };
+            if let ["releases", rest @ ..] = rest {
+                return releases_gitea::write(write, id, rest);
+            }
             if !write.is_admin(write.record(id)) {
                 return fail(write, 403, "user should be an owner or a collaborator with admin write of a repository");
             }
@@ -80,7 +102,7 @@ pub(super) fn write(write: &mut Write) -> Reply {
     }
 }
 
-fn fail(write: &Write, status: u16, text: &str) -> Reply {
+pub(super) fn fail(write: &Write, status: u16, text: &str) -> Reply {
     Reply::new(status, json!({"message": text, "url": format!("{}/api/swagger", write.forge.base)}))
 }
 

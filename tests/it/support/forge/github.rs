@@ -134,7 +134,7 @@ fn list(ask: &Ask, all: Vec<&Record>) -> Reply {
 }
 
 /// The page that was asked for, with its `Link`.
-fn page<T>(ask: &Ask, all: Vec<T>, json: impl Fn(&T) -> Value) -> Reply {
+pub(super) fn page<T>(ask: &Ask, all: Vec<T>, json: impl Fn(&T) -> Value) -> Reply {
     let page = ask.page(all, ask.page_size("per_page", 30, 100));
     let reply = Reply::ok(page.items.iter().map(json).collect());
     match ask.links(&page, &["prev", "next", "last", "first"], ", ") {

@@ -8,16 +8,22 @@ use super::github::{message, not_found, whole};
 use super::github_protection as protection;
 use super::model::AccountKind;
 use super::write::{NotMade, Write};
-use super::{github, model};
+use super::{github, model, releases_github};
 
 /// What is read here, or else by [`github::answer`].
 pub(super) fn read(ask: &Ask) -> Reply {
-    let segments: Vec<&str> = ask.segments.iter().map(String::as_str).collect();
+    let segments = by_name(ask);
+    let segments: Vec<&str> = segments.iter().map(String::as_str).collect();
     let ["repos", owner, name, rest @ ..] = segments.as_slice() else { return github::answer(ask) };
+    if let Some(reply) = moved(ask, &format!("{owner}/{name}"), rest, 301) {
+        return reply;
+    }
     let Some(record) = ask.find(&format!("{owner}/{name}")).filter(|_| !rest.is_empty()) else {
         return github::answer(ask);
     };
     match rest {
+        ["releases", rest @ ..] => releases_github::read(ask, record, rest),
+        ["git", "ref", "tags", tag @ ..] => releases_github::tag(ask, record, &tag.join("/")),
         ["branches", branch] => match record.tip(branch) {
             Some(tip) => Reply::ok(protection::branch(ask, record, branch, &tip)),
             None => message(404, "Branch not found"),
@@ -33,8 +39,28 @@ pub(super) fn read(ask: &Ask) -> Reply {
     }
 }
 
+/// The parts of the path, with a repository's name in place of its id when a part of it is asked for.
+fn by_name(ask: &Ask) -> Vec<String> {
+    let segments = ask.segments.clone();
+    let [first, id, rest @ ..] = segments.as_slice() else { return segments };
+    match ask.find_id(id).filter(|_| first == "repositories" && !rest.is_empty()) {
+        Some(record) => [&["repos".to_owned(), record.namespace.clone(), record.name.clone()], rest].concat(),
+        None => segments,
+    }
+}
+
+/// The way to the releases of a repository that has another name now.
+fn moved(ask: &Ask, full_name: &str, rest: &[&str], status: u16) -> Option<Reply> {
+    if !matches!(rest.first(), Some(&("releases" | "git"))) || ask.find(full_name).is_some() {
+        return None;
+    }
+    let record = ask.find_moved(full_name)?;
+    let url = ask.moved_to(github::ROOT, 3, &format!("repositories/{}", record.id));
+    Some(Reply::new(status, json!({"message": "Moved Permanently", "url": url})).header("location", url))
+}
+
 pub(super) fn write(write: &mut Write) -> Reply {
-    let segments = write.segments.clone();
+    let segments = by_name(&write.ask());
     let segments: Vec<&str> = segments.iter().map(String::as_str).collect();
     if !write.has_scope(&["repo", "public_repo"]) {
         return message(403, "Resource not accessible by personal access token")
@@ -52,9 +78,15 @@ pub(super) fn write(write: &mut Write) -> Reply {
             create(write, &path)
         }
         (method, ["repos", owner, name, rest @ ..]) => {
+            if let Some(reply) = moved(&write.ask(), &format!("{owner}/{name}"), rest, 307) {
+                return reply;
+            }
             let Some(id) = write.ask().find(&format!("{owner}/{name}")).map(|record| record.id) else {
                 return not_found();
             };
+            if let ["releases", rest @ ..] = rest {
+                return releases_github::write(write, id, rest);
+            }
             if !write.is_admin(write.record(id)) {
                 return message(403, "Must have admin rights to Repository.");
             }

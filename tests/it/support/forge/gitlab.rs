@@ -119,9 +119,15 @@ fn list<'a>(ask: &Ask<'a>, mut all: Vec<&'a Record>) -> Reply {
     if ask.request.parameter("pagination").as_deref() == Some("keyset") {
         return keyset(ask, all, size, ascending);
     }
+    paged(ask, all, |record| project_json(ask, record))
+}
+
+/// The page that was asked for by number, with its headers.
+pub(super) fn paged<T>(ask: &Ask, all: Vec<T>, json: impl Fn(&T) -> Value) -> Reply {
+    let size = ask.page_size("per_page", 20, 100);
     let page = ask.page(all, size);
     let text = |number: Option<usize>| number.map(|number| number.to_string()).unwrap_or_default();
-    let reply = Reply::ok(page.items.iter().map(|record| project_json(ask, record)).collect())
+    let reply = Reply::ok(page.items.iter().map(json).collect())
         .header("x-page", page.number)
         .header("x-per-page", size)
         .header("x-total", page.total)
@@ -155,7 +161,7 @@ fn keyset<'a>(ask: &Ask<'a>, mut all: Vec<&'a Record>, size: usize, ascending: b
     }
 }
 
-fn user(ask: &Ask, account: &Account) -> Value {
+pub(super) fn user(ask: &Ask, account: &Account) -> Value {
     json!({
         "id": account.id, "username": account.path, "name": account.path, "state": "active", "locked": false,
         "avatar_url": null, "web_url": format!("{}/{}", ask.base, encode_path(&account.path)),

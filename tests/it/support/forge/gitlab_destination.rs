@@ -8,6 +8,7 @@ use super::gitlab::{self, not_found, project_json};
 use super::model::{Account, AccountKind, Model, Record};
 use super::protection::{Access, Protection, Role, Rule, fits};
 use super::write::{NotMade, Write};
+use super::{packages_gitlab, releases_gitlab};
 
 /// What is read here, or else by [`gitlab::answer`].
 pub(super) fn read(ask: &Ask) -> Reply {
@@ -19,8 +20,13 @@ pub(super) fn read(ask: &Ask) -> Reply {
             None => not_found("Namespace"),
         },
         ["projects", name, rest @ ..] if !rest.is_empty() => {
-            let Some(record) = find(ask, name) else { return not_found("Project") };
+            let Some(record) = find(ask, name) else {
+                return moved(ask, name, rest).unwrap_or_else(|| not_found("Project"));
+            };
             match rest {
+                ["releases", rest @ ..] => releases_gitlab::read(ask, record, rest),
+                ["repository", "tags", tag] => releases_gitlab::tag(ask, record, tag),
+                ["packages", rest @ ..] => packages_gitlab::read(ask, record, rest),
                 ["protected_branches"] => {
                     Reply::ok(record.settings.rules.iter().map(|rule| shown(ask.model, rule)).collect())
                 }
@@ -45,6 +51,16 @@ pub(super) fn read(ask: &Ask) -> Reply {
     }
 }
 
+/// The way to the releases and tags of a project that has another name now.
+fn moved(ask: &Ask, name: &str, rest: &[&str]) -> Option<Reply> {
+    if !matches!(rest.first(), Some(&("releases" | "packages" | "repository"))) {
+        return None;
+    }
+    let record = ask.find_moved(name)?;
+    let url = ask.moved_to(gitlab::ROOT, 2, &format!("projects/{}", record.id));
+    Some(Reply::new(301, json!({"message": "301 Moved Permanently"})).header("location", url))
+}
+
 pub(super) fn write(write: &mut Write) -> Reply {
     let segments = write.segments.clone();
     let segments: Vec<&str> = segments.iter().map(String::as_str).collect();
@@ -56,7 +72,17 @@ pub(super) fn write(write: &mut Write) -> Reply {
         ("POST", ["projects"]) => create(write),
         ("POST", ["groups"]) => create_group(write),
         (method, ["projects", name, rest @ ..]) => {
-            let Some(id) = find(&write.ask(), name).map(|record| record.id) else { return not_found("Project") };
+            let Some(id) = find(&write.ask(), name).map(|record| record.id) else {
+                if moved(&write.ask(), name, rest).is_some() {
+                    return Reply::new(405, json!({"message": "Non GET methods are not allowed for moved projects"}));
+                }
+                return not_found("Project");
+            };
+            match rest {
+                ["releases", rest @ ..] => return releases_gitlab::write(write, id, rest),
+                ["packages", rest @ ..] => return packages_gitlab::write(write, id, rest),
+                _ => {}
+            }
             if !write.is_admin(write.record(id)) {
                 return forbidden();
             }
@@ -80,15 +106,15 @@ pub(super) fn write(write: &mut Write) -> Reply {
     }
 }
 
-fn forbidden() -> Reply {
+pub(super) fn forbidden() -> Reply {
     Reply::new(403, json!({"message": "403 Forbidden"}))
 }
 
-fn bad(message: Value) -> Reply {
+pub(super) fn bad(message: Value) -> Reply {
     Reply::new(400, json!({"message": message}))
 }
 
-fn find<'a>(ask: &Ask<'a>, name: &str) -> Option<&'a Record> {
+pub(super) fn find<'a>(ask: &Ask<'a>, name: &str) -> Option<&'a Record> {
     if name.contains('/') { ask.find(name) } else { ask.find_id(name) }
 }
 

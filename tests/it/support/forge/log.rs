@@ -4,7 +4,12 @@ use std::sync::Mutex;
 
 use axum::http::{HeaderMap, Method};
 use percent_encoding::percent_decode_str;
+use serde_json::Value;
+use sha2::{Digest as _, Sha256};
 use tokio::sync::Notify;
+
+/// Bodies up to this length are kept whole.
+const KEPT: usize = 1 << 20;
 
 /// What a request is about.
 #[derive(Debug, Clone, PartialEq)]
@@ -15,7 +20,30 @@ pub enum Kind {
         repo: String,
         service: Service,
     },
+    /// The bytes of an asset on their way to the forge: also a request to an API.
+    Upload,
+    /// The bytes of an asset, asked of the forge's own host.
+    Download,
+    /// Anything asked of the second host, where the bytes lie.
+    Storage,
     Other,
+}
+
+/// What came as the body of a write; of an upload, the file in it.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Sent {
+    /// Empty when there was more than 1 MiB.
+    pub bytes: Vec<u8>,
+    pub size: u64,
+    /// In hex.
+    pub sha256: String,
+}
+
+impl Sent {
+    pub(super) fn new(bytes: &[u8]) -> Self {
+        let kept = if bytes.len() > KEPT { Vec::new() } else { bytes.to_vec() };
+        Sent { bytes: kept, size: bytes.len() as u64, sha256: format!("{:x}", Sha256::digest(bytes)) }
+    }
 }
 
 /// The steps of git's HTTP protocol.
@@ -45,13 +73,32 @@ pub struct Request {
     pub kind: Kind,
     /// The status of the answer; `None` while there is none (a hanging one stays so).
     pub status: Option<u16>,
+    /// The name of the asset whose bytes these are, as people gave it, where that can be told.
+    pub asset: Option<String>,
+    /// What a write carried; `None` for git's requests and for what nobody read.
+    pub sent: Option<Sent>,
 }
 
 impl Request {
     /// Reads what a request is about; `body` is its beginning.
     pub(super) fn new(method: Method, path: &str, query: &str, headers: HeaderMap, body: &[u8]) -> Self {
-        let kind = if path.starts_with("/api/") { Kind::Api } else { git_kind(&method, path, query, body) };
-        Request { method, path: path.to_owned(), query: query.to_owned(), headers, kind, status: None }
+        let kind = match bytes_kind(&method, path) {
+            Some(kind) => kind,
+            None if path.starts_with("/api/") => Kind::Api,
+            None => git_kind(&method, path, query, body),
+        };
+        let (path, query) = (path.to_owned(), query.to_owned());
+        Request { method, path, query, headers, kind, status: None, asset: None, sent: None }
+    }
+
+    /// Whether it goes to one of the APIs and asks for a change.
+    pub fn is_write(&self) -> bool {
+        matches!(self.kind, Kind::Api | Kind::Upload) && self.method != Method::GET && self.method != Method::HEAD
+    }
+
+    /// The JSON that it carried; null when it was none.
+    pub fn json(&self) -> Value {
+        self.sent.as_ref().and_then(|sent| serde_json::from_slice(&sent.bytes).ok()).unwrap_or(Value::Null)
     }
 
     /// A header's text.
@@ -73,6 +120,22 @@ impl Request {
     pub fn parameter(&self, name: &str) -> Option<String> {
         let mut pairs = url::form_urlencoded::parse(self.query.as_bytes());
         pairs.find(|(key, _)| key == name).map(|(_, value)| value.into_owned())
+    }
+}
+
+/// Whether a request carries or asks for the bytes of an asset.
+fn bytes_kind(method: &Method, path: &str) -> Option<Kind> {
+    let package = path.starts_with("/api/v4/") && path.contains("/packages/generic/");
+    let release = path.contains("/releases/") && path.ends_with("/assets");
+    match *method {
+        Method::PUT if package => Some(Kind::Upload),
+        Method::POST if release && !path.starts_with("/api/v3/") => Some(Kind::Upload),
+        Method::GET | Method::HEAD if package => Some(Kind::Download),
+        Method::GET | Method::HEAD if !path.starts_with("/api/") => {
+            let web = path.starts_with("/attachments/") || path.contains("/releases/download/");
+            (web || path.contains("/-/releases/")).then_some(Kind::Download)
+        }
+        _ => None,
     }
 }
 
@@ -122,10 +185,18 @@ impl Log {
     }
 
     pub(super) fn answered(&self, number: usize, status: u16) {
+        self.add_to(number, |entry| entry.status = Some(status));
+    }
+
+    pub(super) fn sent(&self, number: usize, sent: Sent) {
+        self.add_to(number, |entry| entry.sent = Some(sent));
+    }
+
+    fn add_to(&self, number: usize, add: impl FnOnce(&mut Request)) {
         let mut entries = self.requests.lock().expect("no holder panics");
         let index = number.checked_sub(entries.forgotten);
         if let Some(entry) = index.and_then(|index| entries.list.get_mut(index)) {
-            entry.status = Some(status);
+            add(entry);
         }
     }
 

@@ -5,6 +5,7 @@ mod cgi;
 mod connection;
 mod destination;
 mod dialect;
+mod download;
 mod enforce;
 mod fault;
 mod gitea;
@@ -17,16 +18,24 @@ mod gitlab_destination;
 mod handle;
 mod log;
 mod model;
+mod packages_gitlab;
 mod protection;
+mod releases;
+mod releases_gitea;
+mod releases_github;
+mod releases_gitlab;
+mod releases_handle;
 mod server;
 mod settings;
 mod terms;
 mod tls;
+mod upload;
 mod write;
 
 use std::collections::BTreeSet;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
@@ -39,14 +48,16 @@ use connection::{Connections, CutAcceptor, SocketAcceptor};
 use destination::Interlude;
 use log::Log;
 use model::{AccountKind, DEFAULT_USER, Model};
+use server::Door;
 
 use super::repo::Repo;
 
 pub use dialect::Dialect;
 pub use fault::Fault;
 pub use handle::Place;
-pub use log::{Kind, Request, Service};
+pub use log::{Kind, Request, Sent, Service};
 pub use protection::{Access, Protection, Role};
+pub use releases_handle::{AssetSeen, ReleaseHandle, ReleaseSeen};
 
 pub(super) use enforce::replace;
 
@@ -61,8 +72,7 @@ const HANG: Duration = Duration::from_secs(60);
 pub struct Forge {
     shared: Arc<Shared>,
     dir: TempDir,
-    server: JoinHandle<()>,
-    stop: axum_server::Handle<SocketAddr>,
+    servers: Vec<(JoinHandle<()>, axum_server::Handle<SocketAddr>)>,
 }
 
 /// What the server and the handles of repositories share.
@@ -74,7 +84,7 @@ pub(super) struct Shared {
     model: Mutex<Model>,
     faults: Mutex<Vec<Fault>>,
     log: Log,
-    connections: Connections,
+    files: AtomicU64,
     interludes: Mutex<Vec<Interlude>>,
 }
 
@@ -87,6 +97,13 @@ impl Shared {
     fn strike(&self, request: &Request) -> Option<fault::Effect> {
         let mut faults = self.faults.lock().expect("no holder panics");
         faults.iter_mut().find_map(|fault| fault.strike(request))
+    }
+}
+
+impl Shared {
+    /// A path for the bytes of an asset.
+    fn new_file(&self) -> PathBuf {
+        self.dir.join(format!("asset-{}", self.files.fetch_add(1, Ordering::Relaxed)))
     }
 }
 
@@ -104,19 +121,14 @@ impl Forge {
     }
 
     async fn serve(tls: Option<(TempDir, RustlsAcceptor)>) -> Self {
-        let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
-        listener.set_nonblocking(true).expect("a socket can be non-blocking");
-        let port = listener.local_addr().expect("it is bound").port();
-        let base = match tls {
-            Some(_) => format!("https://localhost:{port}"),
-            None => format!("http://127.0.0.1:{port}"),
-        };
+        let (own, base) = listener(tls.is_some());
+        let (second, storage) = listener(tls.is_some());
         let (dir, tls) = match tls {
             Some((dir, tls)) => (dir, Some(tls)),
             None => (tempdir(), None),
         };
-        let connections = Connections::default();
         let mut model = Model::default();
+        model.storage = storage;
         model.add_account(DEFAULT_USER, AccountKind::User, BTreeSet::new());
         model.tokens.insert(token_of(DEFAULT_USER), DEFAULT_USER.to_owned());
         let shared = Arc::new(Shared {
@@ -126,26 +138,15 @@ impl Forge {
             model: Mutex::new(model),
             faults: Mutex::default(),
             log: Log::default(),
-            connections: connections.clone(),
+            files: AtomicU64::default(),
             interludes: Mutex::default(),
         });
-        let app = Router::new().fallback(server::handle).with_state(shared.clone());
-        let app = app.into_make_service_with_connect_info::<SocketAddr>();
-        let stop = axum_server::Handle::new();
-        let server = axum_server::from_tcp(listener).expect("the runtime takes sockets").handle(stop.clone());
-        // HTTP/1.1 only: a connection that is cut must take exactly one response with it.
-        let socket = SocketAcceptor(connections.clone());
-        let server = match tls {
-            Some(tls) => {
-                let server = server.acceptor(CutAcceptor { inner: tls.acceptor(socket), connections }).http1_only();
-                tokio::spawn(async move { server.serve(app).await.expect("the listener stays") })
-            }
-            None => {
-                let server = server.acceptor(CutAcceptor { inner: socket, connections }).http1_only();
-                tokio::spawn(async move { server.serve(app).await.expect("the listener stays") })
-            }
+        let open = |listener, storage| {
+            let door = Door { forge: shared.clone(), connections: Connections::default(), storage };
+            listen(listener, door, tls.clone())
         };
-        Forge { shared, dir, server, stop }
+        let servers = vec![open(own, false), open(second, true)];
+        Forge { shared, dir, servers }
     }
 
     /// `http://127.0.0.1:<port>`, or `https://localhost:<port>`.
@@ -274,8 +275,43 @@ impl Forge {
 
 impl Drop for Forge {
     fn drop(&mut self) {
-        self.server.abort();
+        self.servers.iter().for_each(|(server, _)| server.abort());
     }
+}
+
+/// A free port, and the URL of what will be served there.
+fn listener(tls: bool) -> (TcpListener, String) {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    listener.set_nonblocking(true).expect("a socket can be non-blocking");
+    let port = listener.local_addr().expect("it is bound").port();
+    let url = if tls { format!("https://localhost:{port}") } else { format!("http://127.0.0.1:{port}") };
+    (listener, url)
+}
+
+/// Serves one of the hosts.
+fn listen(
+    listener: TcpListener,
+    door: Door,
+    tls: Option<RustlsAcceptor>,
+) -> (JoinHandle<()>, axum_server::Handle<SocketAddr>) {
+    let connections = door.connections.clone();
+    let app = Router::new().fallback(server::handle).with_state(door);
+    let app = app.into_make_service_with_connect_info::<SocketAddr>();
+    let stop = axum_server::Handle::new();
+    let server = axum_server::from_tcp(listener).expect("the runtime takes sockets").handle(stop.clone());
+    // HTTP/1.1 only: a connection that is cut must take exactly one response with it.
+    let socket = SocketAcceptor(connections.clone());
+    let server = match tls {
+        Some(tls) => {
+            let server = server.acceptor(CutAcceptor { inner: tls.acceptor(socket), connections }).http1_only();
+            tokio::spawn(async move { server.serve(app).await.expect("the listener stays") })
+        }
+        None => {
+            let server = server.acceptor(CutAcceptor { inner: socket, connections }).http1_only();
+            tokio::spawn(async move { server.serve(app).await.expect("the listener stays") })
+        }
+    };
+    (server, stop)
 }
 
 fn tempdir() -> TempDir {

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 
+use super::releases::Shelf;
 use super::settings::Settings;
 use super::terms::Terms;
 use crate::support::repo;
@@ -71,6 +72,7 @@ pub(super) struct Record {
     pub(super) clone_url: Option<String>,
     pub(super) git_dir: PathBuf,
     pub(super) settings: Settings,
+    pub(super) releases: Shelf,
 }
 
 impl Record {
@@ -106,6 +108,8 @@ pub(super) struct Model {
     pub(super) page_size: Option<usize>,
     /// `ssh://user@host:port`.
     pub(super) ssh: Option<String>,
+    /// `http://host:port` of the second host, where the bytes of assets lie.
+    pub(super) storage: String,
     /// How it treats those who write.
     pub(super) terms: Terms,
     clock: u64,

@@ -6,38 +6,64 @@ use std::sync::Arc;
 
 use axum::body::{Body, Bytes};
 use axum::extract::{ConnectInfo, State};
-use axum::http::{HeaderValue, Method, Response, header};
+use axum::http::{HeaderValue, Response, header};
 use futures_util::Stream;
 
 use super::Shared;
 use super::api::{self, Ask, Reply, encode_path};
-use super::connection::{Point, Then};
-use super::fault::{Effect, rewrite_links};
-use super::log::{Kind, Request, Service};
-use super::{cgi, dialect, gitea, gitea_destination, github, github_destination, gitlab, gitlab_destination};
+use super::connection::{Connections, Point, Then};
+use super::fault::{self, Effect, rewrite_links};
+use super::log::{Kind, Request, Sent, Service};
+use super::upload::{self, Received, Spoil};
+use super::{
+    cgi, dialect, gitea, gitea_destination, github, github_destination, gitlab, gitlab_destination, releases_github,
+};
+
+/// One of a forge's two hosts: its own, or the one where the bytes of assets lie.
+#[derive(Clone)]
+pub(super) struct Door {
+    pub(super) forge: Arc<Shared>,
+    pub(super) connections: Connections,
+    pub(super) storage: bool,
+}
 
 pub(super) async fn handle(
-    State(forge): State<Arc<Shared>>,
+    State(door): State<Door>,
     ConnectInfo(peer): ConnectInfo<SocketAddr>,
     request: axum::extract::Request,
 ) -> Response<Body> {
-    let connection = forge.connections.of(peer);
+    let Door { forge, connections, storage } = door;
+    let connection = connections.of(peer);
     connection.disarm();
     let (head, body) = request.into_parts();
     let (start, body) = cgi::peek(body.into_data_stream()).await;
     let query = head.uri.query().unwrap_or_default();
-    let request = Request::new(head.method, head.uri.path(), query, head.headers, &start);
+    let mut request = Request::new(head.method, head.uri.path(), query, head.headers, &start);
+    if storage {
+        request.kind = Kind::Storage;
+    }
+    request.asset = forge.asset_name(&request);
     let number = forge.log.add(request.clone());
     let response = match forge.strike(&request) {
-        None => forge.answer(&request, body).await,
-        Some(Effect::Answer(answer)) => answer.response(),
+        None => forge.answer(number, &request, body, Spoil::No).await,
+        Some(Effect::Answer(answer)) => {
+            match request.kind {
+                Kind::Api if request.is_write() => {
+                    forge.log.sent(number, Sent::new(&cgi::take(body, usize::MAX).await));
+                }
+                // Who is still sending would hear a broken connection and no answer.
+                Kind::Upload => cgi::drain(body).await,
+                _ => {}
+            }
+            answer.response()
+        }
         Some(Effect::Cut(point, then)) => {
-            let response = forge.answer(&request, body).await;
+            let response = forge.answer(number, &request, body, Spoil::No).await;
             connection.arm(point, then);
             response
         }
         Some(Effect::RewriteLinks(to)) => {
-            let mut response = forge.answer(&request, body).await;
+            let mut response = forge.answer(number, &request, body, Spoil::No).await;
             rewrite_links(&mut response, &forge.base, &to);
             response
         }
@@ -47,9 +73,24 @@ pub(super) async fn handle(
         }
         Some(Effect::CutUpload(bytes)) => {
             cgi::take(body, bytes).await;
+            forge.abandon(&request);
             connection.arm(Point::Response(0), Then::Reset);
             plain(500, "never sent\n")
         }
+        Some(Effect::Lost(answer)) => {
+            match request.kind {
+                Kind::Upload => drop(forge.take_file(number, &request, body, Spoil::No).await),
+                _ => forge.log.sent(number, Sent::new(&cgi::take(body, usize::MAX).await)),
+            }
+            forge.abandon(&request);
+            answer.response()
+        }
+        Some(Effect::Done(answer)) => {
+            forge.answer(number, &request, body, Spoil::No).await;
+            answer.response()
+        }
+        Some(Effect::Other) => forge.answer(number, &request, body, Spoil::Other).await,
+        Some(Effect::Shorter(by)) => forge.answer(number, &request, body, Spoil::Shorter(by)).await,
         Some(Effect::Hang) => std::future::pending().await,
     };
     forge.log.answered(number, response.status().as_u16());
@@ -59,16 +100,46 @@ pub(super) async fn handle(
 impl Shared {
     async fn answer(
         &self,
+        number: usize,
         request: &Request,
         body: impl Stream<Item = Result<Bytes, axum::Error>> + Send + Unpin + 'static,
+        spoil: Spoil,
     ) -> Response<Body> {
-        match &request.kind {
-            Kind::Api if request.method != Method::GET && request.method != Method::HEAD => {
-                self.answer_write(request, &cgi::take(body, usize::MAX).await).response()
+        let response = match &request.kind {
+            Kind::Upload => {
+                let received = self.take_file(number, request, body, spoil).await;
+                return self.answer_upload(request, received).response();
+            }
+            Kind::Api if request.is_write() => {
+                let body = cgi::take(body, usize::MAX).await;
+                self.log.sent(number, Sent::new(&body));
+                self.answer_write(request, &body).response()
             }
             Kind::Api => self.answer_api(request).response(),
             Kind::Git { repo, service } => self.answer_git(request, repo, *service, body).await,
+            Kind::Download | Kind::Storage => self.answer_download(request).await,
             Kind::Other => plain(404, "there is nothing here\n"),
+        };
+        if spoil == Spoil::No { response } else { fault::spoil(response, spoil) }
+    }
+
+    /// Writes the body of an upload to a file.
+    async fn take_file(
+        &self,
+        number: usize,
+        request: &Request,
+        body: impl Stream<Item = Result<Bytes, axum::Error>> + Send + Unpin + 'static,
+        spoil: Spoil,
+    ) -> Received {
+        let received = upload::receive(self.new_file(), request, body, spoil).await;
+        self.log.sent(number, received.sent.clone());
+        received
+    }
+
+    /// Leaves behind what an upload leaves that broke off: on GitHub a stub, elsewhere nothing.
+    fn abandon(&self, request: &Request) {
+        if request.kind == Kind::Upload && request.path.starts_with(releases_github::UPLOADS) {
+            drop(self.answer_upload(request, Received::nothing(self.new_file())));
         }
     }
 
@@ -107,7 +178,11 @@ impl Shared {
         if service == Service::Push {
             let mut model = self.model();
             let now = model.tick();
-            model.repos.iter_mut().filter(|record| record.git_dir == git_dir).for_each(|record| record.pushed = now);
+            let failing = model.terms.html_500_after_push;
+            for record in model.repos.iter_mut().filter(|record| record.git_dir == git_dir) {
+                record.pushed = now;
+                record.releases.failing = failing;
+            }
         }
         cgi::serve(&self.backend, &git_dir, action, viewer.as_deref(), request, body).await
     }

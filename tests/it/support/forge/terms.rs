@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::dialect::Dialect;
+use super::dialect::{Dialect, PUSH_SCOPES};
 use super::model::{Model, Record};
 
 pub(super) struct Terms {
@@ -16,6 +16,22 @@ pub(super) struct Terms {
     /// GitLab's answer to `PATCH` of a protected branch, when it is too old for it.
     pub(super) gitlab_patch: Option<u16>,
     pub(super) gitea_version: String,
+    /// The most releases in one page.
+    pub(super) release_page: Option<usize>,
+    /// How many release POSTs after a push are answered with a page for people, by Gitea.
+    pub(super) html_500_after_push: usize,
+    /// Whether the forge tells the SHA-256 of its files.
+    pub(super) digests: bool,
+    /// Whether GitLab takes links.
+    pub(super) links: bool,
+    /// Whether a part of a file can be asked for.
+    pub(super) ranges: bool,
+    /// Whether GitHub takes assets without a byte; the real one does not.
+    pub(super) empty_assets: bool,
+    /// GitLab and Gitea redirect to the second host too, as with object storage.
+    pub(super) object_storage: bool,
+    /// Goes up when the links to the second host that were given out stop working.
+    pub(super) storage_epoch: u64,
 }
 
 impl Default for Terms {
@@ -27,6 +43,14 @@ impl Default for Terms {
             reserved: BTreeSet::from([".".to_owned(), "..".to_owned()]),
             gitlab_patch: None,
             gitea_version: "1.21.0".to_owned(),
+            release_page: None,
+            html_500_after_push: 0,
+            digests: true,
+            links: true,
+            ranges: true,
+            empty_assets: false,
+            object_storage: false,
+            storage_epoch: 0,
         }
     }
 }
@@ -40,6 +64,12 @@ impl Model {
     /// Whether a token has one of these scopes.
     pub(super) fn has_scope(&self, token: &str, any_of: &[&str]) -> bool {
         self.terms.scopes.get(token).is_none_or(|scopes| any_of.iter().any(|scope| scopes.contains(*scope)))
+    }
+
+    /// Whether a user with this token may push, whatever the branch.
+    pub(super) fn may_push(&self, record: &Record, user: &str, token: Option<&str>) -> bool {
+        let member = self.affiliation(record, user).is_some() && !record.settings.readers.contains(user);
+        member && token.is_none_or(|token| self.has_scope(token, &PUSH_SCOPES))
     }
 
     /// Whether this account has as many repositories as it may.

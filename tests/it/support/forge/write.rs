@@ -9,8 +9,13 @@ use super::api::{self, Ask, Reply};
 use super::dialect::Dialect;
 use super::log::Request;
 use super::model::{Affiliation, Model, Record, Visibility};
+use super::releases::{self, Shelf};
 use super::settings::Settings;
-use super::{Place, Shared, gitea, gitea_destination, github, github_destination, gitlab, gitlab_destination};
+use super::upload::Received;
+use super::{
+    Place, Shared, gitea, gitea_destination, github, github_destination, gitlab, gitlab_destination, packages_gitlab,
+    releases_gitea, releases_github,
+};
 use crate::support::Repo;
 
 /// A request that may change the model, on its way through one API.
@@ -53,6 +58,25 @@ impl Shared {
         answer(&mut Write { request, body, model: &mut model, forge: self, viewer, token, segments })
     }
 
+    /// Answers a request whose body is a file, which is on disk by now.
+    pub(super) fn answer_upload(&self, request: &Request, received: Received) -> Reply {
+        type Face = (&'static str, fn(&mut Write, Received) -> Reply, fn(&str) -> Reply);
+        const FACES: [Face; 3] = [
+            (releases_github::UPLOADS, releases_github::upload, |_| github::bad_credentials()),
+            (gitlab::ROOT, packages_gitlab::upload, |_| gitlab::unauthorized()),
+            (gitea::ROOT, releases_gitea::upload, gitea::bad_token),
+        ];
+        let Some((root, answer, refuse)) = FACES.iter().find(|(root, ..)| request.path.starts_with(root)) else {
+            return Reply::new(404, json!({"message": "Not Found"}));
+        };
+        let mut model = self.model();
+        let Ok(Some(viewer)) = api::viewer(&model, &request.headers) else { return refuse(&self.base) };
+        let token = api::token(&request.headers).unwrap_or_default();
+        let segments = api::segments(&request.path, root);
+        let body = Value::Null;
+        answer(&mut Write { request, body, model: &mut model, forge: self, viewer, token, segments }, received)
+    }
+
     /// Makes an empty public repository of this name, whoever has it already.
     pub(super) fn add_repo(self: &Arc<Self>, model: &mut Model, namespace: &str, name: &str) -> (u64, Repo) {
         let id = self.add_record(model, namespace, name);
@@ -83,6 +107,7 @@ impl Shared {
             clone_url: None,
             git_dir: repo.git_dir().to_owned(),
             settings: Settings::default(),
+            releases: Shelf::default(),
         });
         id
     }
@@ -135,6 +160,19 @@ impl<'a> Write<'a> {
     /// Whether the viewer may change a repository's settings: its owner, or a member of its namespace.
     pub(super) fn is_admin(&self, record: &Record) -> bool {
         matches!(self.model.affiliation(record, &self.viewer), Some(Affiliation::Owner | Affiliation::Member))
+    }
+
+    /// Whether the viewer may push, which is what writing releases takes.
+    pub(super) fn may_push(&self, id: u64) -> bool {
+        self.model.may_push(self.record(id), &self.viewer, Some(&self.token))
+    }
+
+    /// A repository's releases, as this dialect has them, to be changed.
+    pub(super) fn shelf(&mut self, id: u64, dialect: Dialect) -> &mut Shelf {
+        let shelf = releases::open(self.record(id), &self.forge.base, dialect);
+        let record = self.record_mut(id);
+        record.releases = shelf;
+        &mut record.releases
     }
 
     /// Makes a repository; `ok_name` is the forge's own rule for names.
