@@ -1,5 +1,5 @@
-//! What was there last time: the last result per mirror and destination, the history of runs, listing pages with their
-//! ETags, and the journal of branch rules that are open for a push.
+//! What was there last time: the last result per mirror and destination, the releases that we made, the history of runs,
+//! listing pages with their ETags, and the journal of branch rules that are open for a push.
 //!
 //! It is one SQLite file, and a cache: the mirrors on disk are the truth. So a damaged store is moved aside and built
 //! anew, while one of a newer version is refused untouched. Queries use `$1` placeholders and plain SQL that Postgres
@@ -12,6 +12,7 @@ mod mirrors;
 mod open_rules;
 mod pages;
 mod record;
+mod releases;
 mod rows;
 mod runs;
 mod schema;
@@ -30,6 +31,7 @@ pub use error::StoreError;
 pub use open_rules::OpenRule;
 pub use pages::StoredPage;
 pub use record::{Backoff, MirrorRecord, after};
+pub use releases::ReleaseLook;
 pub use rows::{Ignored, Rows};
 pub use runs::{Run, RunId};
 

@@ -72,6 +72,30 @@ pub(super) const STEPS: &[&str] = &[
         PRIMARY KEY (destination, target, rule)
     ) WITHOUT ROWID;
 ",
+    "
+    CREATE TABLE releases (
+        folder      TEXT    NOT NULL,
+        id          TEXT    NOT NULL,
+        destination TEXT    NOT NULL,
+        tag         TEXT    NOT NULL,
+        release_id  TEXT    NOT NULL,
+        state       TEXT    NOT NULL,
+        complete    BOOLEAN NOT NULL,
+        assets      TEXT    NOT NULL,
+        links       TEXT    NOT NULL,
+        PRIMARY KEY (folder, id, destination, tag)
+    ) WITHOUT ROWID;
+    CREATE TABLE release_looks (
+        folder      TEXT    NOT NULL,
+        id          TEXT    NOT NULL,
+        destination TEXT    NOT NULL,
+        rules       TEXT    NOT NULL,
+        in_step     BOOLEAN NOT NULL,
+        looked_at   TEXT    NOT NULL,
+        compared_at TEXT    NOT NULL,
+        PRIMARY KEY (folder, id, destination)
+    ) WITHOUT ROWID;
+",
 ];
 
 /// The schema version that this program writes.
@@ -125,8 +149,15 @@ pub(super) async fn check(connection: &mut SqliteConnection, path: &Path) -> Res
 /// # Errors
 /// [`StoreError::Damaged`] when one is missing.
 pub(super) async fn check_tables(connection: &mut SqliteConnection, path: &Path) -> Result<(), StoreError> {
-    let all =
-        [super::mirrors::ALL, super::runs::RECENT, super::pages::ALL, super::destination::ALL, super::open_rules::ALL];
+    let all = [
+        super::mirrors::ALL,
+        super::runs::RECENT,
+        super::pages::ALL,
+        super::destination::ALL,
+        super::open_rules::ALL,
+        super::releases::ALL,
+        super::releases::ALL_LOOKS,
+    ];
     for sql in all {
         // Preparing a statement looks every name in it up.
         sqlx::Executor::prepare(&mut *connection, sqlx::SqlSafeStr::into_sql_str(sql))

@@ -191,7 +191,7 @@ async fn a_store_of_version_1_is_migrated_and_keeps_its_rows() {
     store.record(&full("1")).await.unwrap();
     store.save_pages(&[page("/1", "body")], now).await.unwrap();
     store.begin_run(now).await.unwrap();
-    execute(&store, "DROP TABLE destinations; DROP TABLE open_rules; PRAGMA user_version = 1").await;
+    execute(&store, "DROP TABLE destinations; DROP TABLE open_rules; DROP TABLE releases; DROP TABLE release_looks; PRAGMA user_version = 1").await;
     let (_other, first) = place();
     let mut first = options(&first).create_if_missing(true).connect().await.unwrap();
     schema::migrate(&mut first, &path, &schema::STEPS[..1]).await.unwrap();
