@@ -30,6 +30,11 @@ pub enum Command {
     /// Mirror one repository, that of this checkout's origin, to other forges (made for CI)
     #[command(after_help = PUSH_EXAMPLES)]
     Push(Box<PushArgs>),
+    /// Bring releases in step, of what is mirrored already; `mirror` does this, too, where `releases` is on
+    Release {
+        #[command(subcommand)]
+        action: ReleaseAction,
+    },
     /// Tell what the store knows: per mirror its last success, freshness, size, last failure and kept refs
     Status(StatusArgs),
     /// Check the configuration, show what applies, or print the file's JSON schema
@@ -52,6 +57,30 @@ pub enum ConfigAction {
     Show(Box<MirrorArgs>),
     /// Print the JSON schema of holocron.yaml, for editors
     Schema,
+}
+
+/// What to do with releases.
+#[derive(Debug, Subcommand)]
+pub enum ReleaseAction {
+    /// Say what `sync` would do, and do nothing
+    Plan(Box<ReleaseArgs>),
+    /// Make the releases of every place as they are at the source
+    Sync(Box<ReleaseArgs>),
+}
+
+/// What `release` is about; the flags of `mirror` take part in it.
+#[derive(Debug, Clone, Default, PartialEq, Args)]
+pub struct ReleaseArgs {
+    /// Only repositories whose `namespace/name` matches [default: all]
+    #[arg(value_name = "REPO")]
+    pub repos: Vec<String>,
+
+    /// Only releases whose tag matches (repeatable)
+    #[arg(long, value_name = "GLOB")]
+    pub tag: Vec<String>,
+
+    #[command(flatten)]
+    pub mirror: MirrorArgs,
 }
 
 /// The flags of `status`.
@@ -159,8 +188,13 @@ where
 pub fn command() -> clap::Command {
     let command = Cli::command().bin_name("holocron").mut_args(name_variable);
     command.mut_subcommands(|sub| {
-        let sub =
-            if sub.get_name() == "config" { sub.mut_subcommands(|action| action.mut_args(name_variable)) } else { sub };
+        let sub = match sub.get_name() {
+            "config" => sub.mut_subcommands(|action| action.mut_args(name_variable)),
+            "release" => sub.mut_subcommands(|action| {
+                action.mut_args(|arg| if arg.get_long() == Some("tag") { arg } else { name_variable(arg) })
+            }),
+            _ => sub,
+        };
         let is_push = sub.get_name() == "push";
         sub.mut_args(|arg| match arg.get_long() {
             Some(flag) if is_push && PUSH_WITHOUT_VARIABLE.contains(&flag) => arg,

@@ -10,7 +10,8 @@ use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
 
-use crate::cli::{self, Cli, Command, ConfigAction, StatusArgs};
+use crate::cli::{self, Cli, Command, ConfigAction, ReleaseAction, StatusArgs};
+use crate::config::releases::ReleaseFilter;
 use crate::config::{
     self, ColorChoice, Config, Environment, Loaded, MirrorArgs, Output, ProcessEnvironment, Purpose, SetBy,
 };
@@ -20,6 +21,7 @@ use crate::git::{Git, Settings, askpass};
 use crate::model::{MirrorKey, RepoPath};
 use crate::progress::{self, Screen, Sink, Style};
 use crate::push::open::Choice;
+use crate::release::run::is_wanted;
 use crate::report::status::{self, DestinationStatus, StatusRow};
 use crate::report::{Interrupt, Report, View};
 use crate::retry::Policy;
@@ -57,8 +59,9 @@ pub fn main() -> ExitCode {
 
 fn dispatch(cli: Cli) -> Result<u8, Error> {
     match cli.command.unwrap_or(Command::Mirror(Box::new(cli.mirror))) {
-        Command::Mirror(args) => mirror(*args),
+        Command::Mirror(args) => mirror(*args, |_| Ok(())),
         Command::Push(args) => push::push(&args),
+        Command::Release { action } => release(action),
         Command::Status(args) => show_status(args),
         Command::Config { action } => show_config(&action),
         Command::Completions { shell } => {
@@ -174,13 +177,39 @@ fn runtime() -> Result<tokio::runtime::Runtime, Error> {
         .map_err(|error| Error::run("cannot start").caused_by(error))
 }
 
-fn mirror(args: MirrorArgs) -> Result<u8, Error> {
+fn release(action: ReleaseAction) -> Result<u8, Error> {
+    let (args, plan) = match action {
+        ReleaseAction::Plan(args) => (*args, true),
+        ReleaseAction::Sync(args) => (*args, false),
+    };
+    let filter = ReleaseFilter { repos: args.repos, tags: args.tag };
+    for glob in filter.repos.iter().chain(&filter.tags) {
+        let unusable = |error: globset::Error| Error::usage(format!("`{glob}` is not a glob: {}", error.kind()));
+        globset::Glob::new(glob).map_err(unusable)?;
+    }
+    mirror(args.mirror, |config| {
+        if config.watch {
+            return Err(Error::usage("`holocron release` runs once").hint("`holocron --watch` does releases, too."));
+        }
+        if !is_wanted(config) {
+            let error = Error::usage("no place gets releases");
+            return Err(error.hint("set `releases: all` in the configuration file, or add `--releases`."));
+        }
+        config.dry_run |= plan;
+        config.only_releases = Some(filter);
+        Ok(())
+    })
+}
+
+/// Does the main job, with a configuration that `change` has had a look at.
+fn mirror(args: MirrorArgs, change: impl FnOnce(&mut Config) -> Result<(), Error>) -> Result<u8, Error> {
     let env = ProcessEnvironment::read()?;
     if config::wants_credits(&args, &env) {
         print(&cli::credits());
         return Ok(exit::OK);
     }
-    let loaded = config::load(&args, &env)?;
+    let mut loaded = config::load(&args, &env)?;
+    change(&mut loaded.config)?;
     let lasting = lasting_acceptance(&loaded);
     let config = loaded.config;
     let style = style(&config.output);
@@ -313,7 +342,11 @@ impl Cycles {
     }
 
     async fn once(&mut self) -> Result<u8, Error> {
-        let mut report = crate::mirror(&self.config, &self.tools, &self.session, &self.sink).await?;
+        let (config, tools, session, sink) = (&self.config, &self.tools, &self.session, &self.sink);
+        let mut report = match config.only_releases {
+            Some(_) => crate::project(config, tools, session, sink).await?,
+            None => crate::mirror(config, tools, session, sink).await?,
+        };
         report.interrupted = self.signals.stopped().map(|why| match why {
             Stop::Interrupted => Interrupt::Int,
             Stop::Terminated => Interrupt::Term,

@@ -1,4 +1,4 @@
-//! Holocron keeps a faithful copy of every git repository you own: on disk, later on another forge, or both.
+//! Holocron keeps a faithful copy of every git repository you own: on disk, on another forge, or both.
 //!
 //! [`mirror()`] is the main job on one screen, and each of its lines names the file to read next. The middle (plan, ref
 //! diff, classification) is pure; effects are at the ends. `docs/design.md` has the whole plan of the house.
@@ -19,6 +19,7 @@ pub mod model;
 pub mod plan;
 pub mod progress;
 pub mod push;
+pub mod release;
 pub mod report;
 pub mod retry;
 pub mod run;
@@ -39,12 +40,34 @@ use config::Config;
 use error::Error;
 use progress::{Event, Sink};
 use push::fan::Fan;
+use release::run::Projector;
 use report::Report;
 use run::Runner;
 use session::Session;
 use tools::Tools;
 
 pub use commands::main;
+
+/// Brings the releases alone in step, of what is mirrored and pushed already, or tells what that would do (`dry_run`).
+///
+/// # Errors
+/// As [`mirror()`].
+pub async fn project(config: &Config, tools: &Tools, session: &Session, sink: &Arc<dyn Sink>) -> Result<Report, Error> {
+    let mut report = Report::new(tools.now(), &config.storage);
+    let memory = session.recall(&mut report.warnings).await?;
+    let mut inventory = discover::discover(config, tools, &memory.records, &memory.pages, sink).await;
+    let mut fan = Fan::open(config, memory.destinations, tools, sink).await;
+    fan.assign(&inventory.repos);
+    report.source_failures = std::mem::take(&mut inventory.failures);
+    report.refused = std::mem::take(&mut inventory.refused);
+    report.dry_run = config.dry_run;
+    report.outcomes = release::run::standing(config, &inventory, &memory.records, &fan);
+    let projector = Projector::new(config, tools, sink, &inventory, &fan, session, memory.releases);
+    projector.project(&inventory.repos, &mut report.outcomes).await;
+    report.duration = tools.since(report.started);
+    session.record(config, &report, &memory.pages, tools.now()).await;
+    Ok(report)
+}
 
 /// Brings every mirror up to date once, or tells what that would do (`dry_run`).
 ///
@@ -68,11 +91,17 @@ pub async fn mirror(config: &Config, tools: &Tools, session: &Session, sink: &Ar
     }
     report.source_failures = std::mem::take(&mut inventory.failures);
     report.refused = std::mem::take(&mut inventory.refused);
-    let runner = Runner::new(config, tools, sink.as_ref(), &inventory, &memory.records, session, &fan);
+    let projector = release::run::is_wanted(config)
+        .then(|| Projector::new(config, tools, sink, &inventory, &fan, session, memory.releases));
+    let mut runner = Runner::new(config, tools, sink.as_ref(), &inventory, &memory.records, session, &fan);
+    runner.projector = projector.as_ref();
     report.dry_run = config.dry_run;
     session.lend_lock(true)?;
     report.outcomes = if config.dry_run { runner.preview(plan).await } else { runner.run(plan).await };
     session.lend_lock(false)?;
+    if let Some(projector) = projector {
+        projector.project(&inventory.repos, &mut report.outcomes).await;
+    }
     report.duration = tools.since(report.started);
     session.record(config, &report, &memory.pages, tools.now()).await;
     Ok(report)

@@ -1,6 +1,7 @@
 //! The nouns: what forges have, where mirrors lie, and how a mirror came out.
 
 pub mod destination;
+pub mod projection;
 pub mod release;
 
 use std::collections::BTreeSet;
@@ -350,6 +351,8 @@ pub struct Outcome {
     pub notes: Vec<String>,
     /// How it came out on each destination, in the order of the configuration.
     pub destinations: Vec<destination::DestinationOutcome>,
+    /// How its releases came out on the disk and on each destination that gets them.
+    pub releases: Vec<projection::ReleasesOutcome>,
 }
 
 impl Outcome {
@@ -370,6 +373,7 @@ impl Outcome {
             failure: None,
             notes: Vec::new(),
             destinations: Vec::new(),
+            releases: Vec::new(),
         }
     }
 
@@ -385,7 +389,9 @@ impl Outcome {
 
     /// Whether something beside the mirror is behind: a destination, or what `degraded` was set for.
     pub fn is_degraded(&self) -> bool {
-        self.degraded || self.destinations.iter().any(destination::DestinationOutcome::is_behind)
+        self.degraded
+            || self.destinations.iter().any(destination::DestinationOutcome::is_behind)
+            || self.releases.iter().any(projection::ReleasesOutcome::is_behind)
     }
 
     /// Whether a person has to look (exit code 3).

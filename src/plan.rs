@@ -368,6 +368,7 @@ fn of_record(record: &MirrorRecord, verdict: Verdict) -> Outcome {
         failure: None,
         notes: Vec::new(),
         destinations: Vec::new(),
+        releases: Vec::new(),
     }
 }
 

@@ -16,10 +16,11 @@ use crate::mirror::checkout::{self, Checkout};
 use crate::mirror::decide::Rules;
 use crate::mirror::{self, Job, adopt};
 use crate::model::destination::DestinationOutcome;
-use crate::model::{MirrorKey, Outcome, Repo, Verdict};
+use crate::model::{MirrorKey, Outcome, Repo, Status, Verdict};
 use crate::plan::{Eviction, Move, Plan, Settled, Task, Why};
 use crate::progress::{Event, Sink};
 use crate::push::fan::{Fan, Turn};
+use crate::release::run::Projector;
 use crate::session::Session;
 use crate::store::{Backoff, MirrorRecord, Store, after};
 use crate::tools::Tools;
@@ -33,6 +34,8 @@ pub struct Runner<'a> {
     pub records: HashMap<&'a MirrorKey, &'a MirrorRecord>,
     /// Where mirrors go beside the local disk.
     pub fan: &'a Fan,
+    /// Their releases, where any place gets such.
+    pub projector: Option<&'a Projector<'a>>,
     /// Where results are remembered; a dry run has nowhere.
     pub store: Option<&'a Store>,
     /// Since when we are alone in the storage.
@@ -58,7 +61,7 @@ impl<'a> Runner<'a> {
         let records = records.iter().map(|record| (&record.key, record)).collect();
         let refused = Mutex::default();
         let (store, alone_since) = (session.store(), session.alone_since());
-        Runner { config, tools, sink, inventory, records, fan, store, alone_since, hosts, refused }
+        Runner { config, tools, sink, inventory, records, fan, projector: None, store, alone_since, hosts, refused }
     }
 
     /// Carries out the whole plan and returns every mirror's outcome.
@@ -214,9 +217,13 @@ impl<'a> Runner<'a> {
     async fn set_aside(&self, key: &MirrorKey, from: &Path, to: &Path) -> Result<(), Failure> {
         let storage = &self.tools.storage;
         storage.place(&storage.path(from), to)?;
-        let remembered = self.moved(key, to).await;
+        let remembered = match adopt::move_releases(storage, from, to) {
+            Ok(()) => self.moved(key, to).await,
+            Err(failure) => Err(failure),
+        };
         if remembered.is_err() {
             storage.place(&storage.path(to), from)?;
+            adopt::move_releases(storage, to, from)?;
         }
         remembered
     }
@@ -307,6 +314,9 @@ impl<'a> Runner<'a> {
             accepted: task.accepted,
             full: self.config.full || task.why == Why::Full,
         };
+        if let Some(projector) = self.projector.filter(|_| turn.outcome.verdict.status() == Status::Success) {
+            projector.before_push(&task.repo, &dir).await;
+        }
         let pushed = self.fan.push(&turn, self.config, self.store, self.tools, self.sink).await;
         outcome.degraded |= pushed.iter().any(DestinationOutcome::is_behind);
         outcome.destinations = pushed;

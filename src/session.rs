@@ -12,7 +12,7 @@ use crate::failure::Failure;
 use crate::forge::{CachedPage, PageCache};
 use crate::report::Report;
 use crate::storage::{Lock, Storage};
-use crate::store::{DestinationRecord, MirrorRecord, Rows, Store, StoredPage};
+use crate::store::{DestinationRecord, MirrorRecord, ReleaseLook, Rows, Store, StoredPage};
 use crate::tools::Tools;
 
 /// The right to work in a storage, and the memory that goes with it.
@@ -31,6 +31,7 @@ pub struct Session {
 pub struct Memory {
     pub records: Vec<MirrorRecord>,
     pub destinations: Vec<DestinationRecord>,
+    pub releases: Vec<ReleaseLook>,
     pub pages: Arc<PageCache>,
 }
 
@@ -73,6 +74,11 @@ impl Session {
         self.lock.as_ref().and(self.store.as_ref())
     }
 
+    /// The store to read from; a dry run may have one.
+    pub fn memory(&self) -> Option<&Store> {
+        self.store.as_ref()
+    }
+
     /// Lets git inherit the lock while mirrors are worked on; a token command, which may leave a daemon behind, never.
     ///
     /// # Errors
@@ -93,10 +99,16 @@ impl Session {
     pub async fn recall(&self, warnings: &mut Vec<String>) -> Result<Memory, Error> {
         warnings.append(&mut self.warnings.lock().unwrap_or_else(PoisonError::into_inner));
         let Some(store) = &self.store else {
-            return Ok(Memory { records: Vec::new(), destinations: Vec::new(), pages: Arc::default() });
+            return Ok(Memory {
+                records: Vec::new(),
+                destinations: Vec::new(),
+                releases: Vec::new(),
+                pages: Arc::default(),
+            });
         };
         let records = readable(store.mirrors().await?, warnings);
         let destinations = readable(store.destinations().await?, warnings);
+        let releases = readable(store.release_looks().await?, warnings);
         let pages = readable(store.pages().await?, warnings).into_iter().map(|page| CachedPage {
             reader: page.source,
             url: page.url,
@@ -104,7 +116,7 @@ impl Session {
             next: page.next,
             body: page.body,
         });
-        Ok(Memory { records, destinations, pages: Arc::new(PageCache::load(pages.collect())) })
+        Ok(Memory { records, destinations, releases, pages: Arc::new(PageCache::load(pages.collect())) })
     }
 
     /// Writes down the run and the listings' pages. What cannot be written is only told: the results themselves were

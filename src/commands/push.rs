@@ -150,6 +150,7 @@ fn source(loaded: &PushLoaded, url: RemoteUrl, login: Option<Login>) -> SourceCo
         id: "origin".to_owned(),
         kind: ForgeKind::Urls,
         api_url: None,
+        forge: loaded.forge_of(&url),
         token,
         user,
         owners: Vec::new(),
@@ -177,6 +178,9 @@ fn config(loaded: &PushLoaded, storage: PathBuf) -> Config {
         // A pipeline runs because something was pushed, and other pipelines push to the same destinations.
         full: true,
         checkout: false,
+        releases: None,
+        only_releases: None,
+        asset_tmp_max: loaded.asset_tmp_max,
         dry_run: false,
         push: !loaded.dry_run,
         // The pipeline before this one may still be at work in a storage that is kept.

@@ -6,6 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::Transport;
+use super::releases::ReleaseScope;
 use crate::model::destination::DestinationKind;
 use crate::secret::SecretSource;
 
@@ -39,6 +40,8 @@ pub struct DestinationConfig {
     /// Delete what the source no longer has.
     pub prune: bool,
     pub protected_branches: ProtectedBranches,
+    /// The releases that it gets.
+    pub releases: Option<ReleaseScope>,
     /// Globs on the source's `namespace/name`; empty includes everything.
     pub include: Vec<String>,
     pub exclude: Vec<String>,

@@ -4,7 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueHint};
 
-use super::values::{Hours, Minutes, Seconds};
+use super::releases::Releases;
+use super::values::{Hours, Minutes, Seconds, Size};
 use super::{ColorChoice, Keep};
 
 /// What can be typed for the main job; `None`, empty and `false` mean "not typed".
@@ -62,6 +63,16 @@ pub struct MirrorArgs {
     /// Keep a browsable working tree beside each mirror
     #[arg(long, help_heading = "Where to")]
     pub checkout: bool,
+
+    /// Releases too, with their files: beside each mirror on this machine, or at each destination that says nothing
+    /// else: off, all or latest [default: off; `--releases` alone is all]
+    #[arg(long, value_name = "WHICH", num_args = 0..=1, require_equals = true, default_missing_value = "all")]
+    #[arg(help_heading = "Where to")]
+    pub releases: Option<Releases>,
+
+    /// How much of releases' files may lie here at a time on its way to a destination [default: 4GiB]
+    #[arg(long, value_name = "SIZE", help_heading = "How")]
+    pub asset_tmp_max: Option<Size>,
 
     /// The user or group that --destination gitlab pushes to; it wins over --destination-namespace
     #[arg(long, value_name = "NAMESPACE", help_heading = "Where to")]

@@ -14,6 +14,7 @@ mod layers;
 mod problem;
 mod push;
 mod raw;
+pub mod releases;
 mod run_from;
 mod server;
 mod settings;
@@ -168,6 +169,12 @@ pub struct Config {
     pub full: bool,
     /// A browsable working tree beside each mirror.
     pub checkout: bool,
+    /// The releases that are saved beside each mirror.
+    pub releases: Option<releases::ReleaseScope>,
+    /// Bring only releases in step, and only these; refs are left as they are.
+    pub only_releases: Option<releases::ReleaseFilter>,
+    /// How many bytes of files of releases may lie here at a time on their way to a destination.
+    pub asset_tmp_max: u64,
     /// Print what would happen; write nothing.
     pub dry_run: bool,
     /// Push to the destinations; else they are only looked at.
@@ -195,6 +202,8 @@ pub struct SourceConfig {
     pub kind: ForgeKind,
     /// The API's base URL without a trailing slash, such as `https://api.github.com`; `None` for `dir` and `urls`.
     pub api_url: Option<url::Url>,
+    /// The forge behind the URLs of a `urls` source and its API, where it is known.
+    pub forge: Option<(ForgeKind, url::Url)>,
     /// Where the token is read from; `None` lists public repositories only.
     pub token: Option<SecretSource>,
     /// The user name that goes with the token in git's basic authentication.

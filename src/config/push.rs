@@ -110,7 +110,11 @@ pub struct PushLoaded {
     pub destinations: Vec<DestinationConfig>,
     /// The tokens that may be the source's, the first that fits first: see [`PushLoaded::source_credential`].
     pub source_credentials: Vec<SourceCredential>,
+    /// The forges that the source may be on, with their APIs.
+    pub source_forges: Vec<(ForgeKind, url::Url)>,
     pub run_from: Option<RunFrom>,
+    /// How many bytes of files of releases may lie here at a time.
+    pub asset_tmp_max: u64,
     /// The checkout; absolute.
     pub directory: PathBuf,
     /// The repository to mirror instead of the checkout's origin.
@@ -143,6 +147,16 @@ pub struct SourceCredential {
 }
 
 impl PushLoaded {
+    /// The forge that a URL belongs to, as far as configuration and environment tell.
+    pub fn forge_of(&self, url: &RemoteUrl) -> Option<(ForgeKind, url::Url)> {
+        let host = url.host()?;
+        let is_there = |(_, api): &&(ForgeKind, url::Url)| match url.is_http() {
+            true => Some(&web_origin(api)) == url.origin(),
+            false => web_origin(api).host.eq_ignore_ascii_case(host),
+        };
+        self.source_forges.iter().find(is_there).cloned()
+    }
+
     /// Where the token for a source is read from, and the user name that goes with it: `SOURCE_TOKEN`, else the token
     /// of a source in the file or of the environment that belongs to this server.
     pub fn source_credential(&self, url: &RemoteUrl) -> Option<(SecretSource, String)> {
@@ -197,6 +211,11 @@ pub fn load_push(args: &PushArgs, env: &dyn Environment) -> Result<PushLoaded, C
     let source_url = source_url.and_then(|(place, url)| parse_source(&mut layers, place, url));
     let directory = args.directory.as_ref().or(own.directory.as_ref());
 
+    let of_file = sources.iter().filter_map(|source| Some((source.kind, source.api_url.clone()?)));
+    let mut source_forges: Vec<(ForgeKind, url::Url)> = of_file.collect();
+    let kinds = [ForgeKind::Github, ForgeKind::Gitlab, ForgeKind::Gitea];
+    source_forges.extend(kinds.into_iter().filter_map(|kind| Some((kind, server::home(env, kind)?))));
+    source_forges.extend(server::codeberg().map(|api| (ForgeKind::Gitea, api)));
     let mut source_credentials = credential_of_source(env);
     source_credentials.extend(sources.into_iter().filter_map(|source| {
         let api = source.api_url.as_ref().map(web_origin);
@@ -212,7 +231,9 @@ pub fn load_push(args: &PushArgs, env: &dyn Environment) -> Result<PushLoaded, C
     Ok(PushLoaded {
         destinations,
         source_credentials,
+        source_forges,
         run_from,
+        asset_tmp_max: config.asset_tmp_max,
         directory: directory.map_or(here.to_owned(), |path| absolute(path, here, env)),
         source_url,
         storage,

@@ -7,6 +7,7 @@ use schemars::generate::SchemaSettings;
 use serde::Deserialize;
 
 use super::destination::{DestinationVisibility, Divergence, KnownHosts, Otherwise, ProtectedBranches, RefScope};
+use super::releases::Releases;
 use super::values::{Hours, Minutes, Seconds, Size};
 use super::{ColorChoice, Keep, Transport};
 use crate::model::destination::DestinationKind;
@@ -35,6 +36,10 @@ pub(crate) struct RawConfig {
     pub keep: Option<Keep>,
     /// A browsable working tree beside each mirror.
     pub checkout: Option<bool>,
+    /// The releases that are saved beside each mirror: `off`, `all`, `latest`, or a map.
+    pub releases: Option<Releases>,
+    /// How much of releases' files may lie here at a time on its way to a destination, such as `4GiB`.
+    pub asset_tmp_max: Option<Size>,
     /// How long git or a server may be silent; a bare number counts seconds.
     pub timeout: Option<Seconds>,
     /// How long one git command may take in all; a bare number counts seconds.
@@ -175,6 +180,8 @@ pub(crate) struct RawDestination {
     pub prune: Option<bool>,
     /// What happens when a branch rule there refuses what must be forced or deleted.
     pub protected_branches: Option<ProtectedBranches>,
+    /// Which releases it gets: `off`, `all`, `latest`, or a map.
+    pub releases: Option<Releases>,
     /// Globs on the source's `namespace/name`; only what matches one is pushed.
     pub include: Option<Vec<String>>,
     /// Globs on the source's `namespace/name`; what matches one is not pushed.

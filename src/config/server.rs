@@ -149,6 +149,11 @@ pub(super) fn token_of_kind(env: &dyn Environment, kind: ForgeKind, api: &url::U
     token_names(kind).iter().find(|name| is_set(env, name)).copied()
 }
 
+/// The API of Codeberg.
+pub(super) fn codeberg() -> Option<url::Url> {
+    url::Url::parse(CODEBERG).ok()
+}
+
 /// The API that the variables of a kind belong to: that of `…_API_URL`, else the kind's public server.
 pub(super) fn home(env: &dyn Environment, kind: ForgeKind) -> Option<url::Url> {
     if !kind.is_forge() {

@@ -8,6 +8,8 @@ use super::destinations::origin_key;
 use super::flags::{MirrorArgs, variable};
 use super::layers::{Layers, SetBy};
 use super::raw::RawConfig;
+use super::releases::Releases;
+use super::values::Size;
 use super::{Cliff, ColorChoice, Config, Keep, Output, SourceConfig, server};
 use crate::model::destination::DestinationKind;
 
@@ -17,6 +19,9 @@ const INTERVAL: Duration = Duration::from_secs(60);
 const WINDOW: Duration = Duration::from_secs(60 * 60);
 const FULL_EVERY: Duration = Duration::from_secs(24 * 60 * 60);
 const TIMEOUT: Duration = Duration::from_secs(300);
+
+/// Twice the largest file that GitHub takes.
+const ASSET_TMP_MAX: u64 = 4 << 30;
 
 /// More than this at once helps nobody: each mirror is two or three processes.
 const MOST_AT_ONCE: u64 = 1000;
@@ -56,7 +61,17 @@ pub(crate) fn resolve(
         .map(|globs| globs.filter(|globs| !globs.is_empty()).cloned());
     let accept_deletions = layers.pick("accept_deletions", accept_deletions, Vec::new());
 
+    let typed = flags.releases.clone().or_else(|| env.releases.clone());
+    // What is typed is about the places that a run goes to; the disk is one when there is no other.
+    let typed = typed.filter(|_| destinations.is_empty());
+    let releases = layers.pick("releases", [typed, None, file.releases.clone()], Releases::default());
+    let asset_tmp_max = [flags.asset_tmp_max, env.asset_tmp_max, file.asset_tmp_max];
+    let asset_tmp_max = layers.pick("asset_tmp_max", asset_tmp_max, Size(ASSET_TMP_MAX));
+
     let config = Config {
+        releases: releases.0,
+        only_releases: None,
+        asset_tmp_max: asset_tmp_max.0,
         hidden: hidden(file, &destinations),
         sources,
         destinations,
@@ -127,6 +142,12 @@ fn check(layers: &mut Layers<'_>, config: &Config) {
         }
     }
     check_globs(layers, "accept_deletions", &config.accept_deletions);
+    if let Some(scope) = &config.releases {
+        check_globs(layers, "releases", &scope.tags);
+    }
+    if config.asset_tmp_max == 0 {
+        layers.problem("asset_tmp_max", "`asset_tmp_max` cannot be 0", "write a size such as `4GiB`");
+    }
     if config.storage == Path::new("/") {
         layers.problem("storage", "`storage` cannot be the root directory", "write a directory of its own");
     }

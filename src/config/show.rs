@@ -6,6 +6,7 @@ use std::path::Path;
 use super::destination::{DestinationConfig, SshConfig};
 use super::destinations::origin_key;
 use super::environment::Environment;
+use super::releases::Releases;
 use super::values::span_text;
 use super::{ColorChoice, Loaded, SetBy, SourceConfig, Transport, raw};
 use crate::secret::{SecretSource, redact};
@@ -74,6 +75,8 @@ pub fn show(loaded: &Loaded, env: &dyn Environment) -> String {
     top.value("full_every", span_text(config.full_every));
     top.value("keep", config.keep);
     top.value("checkout", config.checkout);
+    top.value("releases", Releases(config.releases.clone()));
+    top.value("asset_tmp_max", config.asset_tmp_max);
     top.value("timeout", span_text(config.timeout));
     top.value("time_limit", config.time_limit.map_or("null".to_owned(), span_text));
     top.value("report", config.output.report.as_deref().map_or("null".to_owned(), path));
@@ -170,6 +173,7 @@ fn destination(text: &mut String, loaded: &Loaded, destination: &DestinationConf
     lines.value("protect", destination.protect.as_deref().map_or("null".to_owned(), list));
     lines.value("rolling", list(&destination.rolling));
     lines.value("prune", destination.prune);
+    lines.value("releases", Releases(destination.releases.clone()));
     lines.value("include", list(&destination.include));
     lines.value("exclude", list(&destination.exclude));
     if let Some(file) = &destination.ca_file {

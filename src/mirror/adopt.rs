@@ -10,6 +10,7 @@ use std::time::SystemTime;
 use super::health;
 use crate::failure::Failure;
 use crate::git::Git;
+use crate::release::backup::Backup;
 use crate::storage::{OWN_FOLDER, Storage};
 use crate::url::RemoteUrl;
 
@@ -58,6 +59,7 @@ pub async fn relocate(
     git.set_config(&config, "remote.origin.pushurl", None).await?;
     forget_secrets(git, &config).await?;
     storage.place(&storage.path(from), to)?;
+    move_releases(storage, from, to)?;
     let (old_checkout, new_checkout) = (from.with_extension(""), to.with_extension(""));
     if storage.path(&old_checkout).join(".git").is_dir() {
         storage.place(&storage.path(&old_checkout), &new_checkout)?;
@@ -67,6 +69,16 @@ pub async fn relocate(
     }
     storage.tidy(from);
     Ok(())
+}
+
+/// Takes the releases that were saved beside a mirror along.
+///
+/// # Errors
+/// A local failure, also where there are others already.
+pub fn move_releases(storage: &Storage, from: &Path, to: &Path) -> Result<(), Failure> {
+    let of = |mirror: &Path| Backup::of(mirror).folder().to_owned();
+    let old = storage.path(&of(from));
+    if old.is_dir() { storage.place(&old, &of(to)) } else { Ok(()) }
 }
 
 /// Takes credentials out of the configurations of a mirror that lies in its place already, and of its checkout.

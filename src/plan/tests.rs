@@ -58,6 +58,9 @@ struct World {
 impl World {
     fn new() -> Self {
         let config = Config {
+            releases: None,
+            only_releases: None,
+            asset_tmp_max: 1,
             hidden: Vec::new(),
             destinations: Vec::new(),
             run_from: None,

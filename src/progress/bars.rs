@@ -144,7 +144,7 @@ impl Sink for Bars {
                 }
             }
             Event::Finished { outcome } => self.finish(&mut state, outcome),
-            Event::Retrying { .. } | Event::Warning { .. } => {}
+            Event::Retrying { .. } | Event::Projected { .. } | Event::Warning { .. } => {}
         }
         // Still under the lock: lines come in the order of their events.
         let screen = self.screen();

@@ -5,9 +5,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use super::destinations::{self, REFS};
+use super::releases;
 use super::{Event, Screen, Sink};
 use crate::failure::Failure;
 use crate::model::destination::DestinationOutcome;
+use crate::model::projection::ReleasesOutcome;
 use crate::model::{Outcome, Status, Verdict};
 use crate::text::{Detail, Paint, Tone, bytes, clean, count, duration, list, refs_changed, sentence};
 
@@ -56,7 +58,9 @@ fn lines(event: &Event<'_>, detail: Detail, paint: Paint) -> Vec<String> {
             vec![format!("{}: started.", clean(&path.to_string()))]
         }
         Event::Listed { .. } | Event::Started { .. } | Event::Phase { .. } => Vec::new(),
-        Event::Retrying { .. } | Event::Finished { .. } | Event::Warning { .. } => lasting(event, detail, paint),
+        Event::Retrying { .. } | Event::Finished { .. } | Event::Projected { .. } | Event::Warning { .. } => {
+            lasting(event, detail, paint)
+        }
     }
 }
 
@@ -71,6 +75,7 @@ pub(super) fn lasting(event: &Event<'_>, detail: Detail, paint: Paint) -> Vec<St
             duration(*wait)
         )],
         Event::Finished { outcome } => finished(outcome, detail, paint),
+        Event::Projected { outcome, releases } => projected(outcome, releases, detail, paint),
         Event::Warning { text } => {
             vec![format!("{}: {}", paint.dress(Tone::Warning, "warning"), sentence(&clean(text)))]
         }
@@ -109,6 +114,23 @@ fn finished(outcome: &Outcome, detail: Detail, paint: Paint) -> Vec<String> {
         lines.push(line(&name, &word, &[done, why_there(one)]));
         lines.extend(one.notes.iter().map(|note| format!("{name}: {}", sentence(&clean(note)))));
     }
+    lines
+}
+
+/// The line of a mirror's releases at one place, when it is worth one.
+fn projected(outcome: &Outcome, releases: &ReleasesOutcome, detail: Detail, paint: Paint) -> Vec<String> {
+    if detail == Detail::Changes && !releases::is_news(releases) {
+        return Vec::new();
+    }
+    let name = releases::name(outcome, releases);
+    let word = paint.dress(releases::tone(releases), &releases::result(releases));
+    let copied = if releases.counts.bytes > 0 { bytes(releases.counts.bytes) } else { String::new() };
+    let done = facts([releases::changed(releases), copied, took(releases.duration)]);
+    let why = releases::troubles(releases)
+        .next()
+        .map_or_else(String::new, |(what, failure)| format!("{}{}", why(releases.verdict.as_str(), failure), what));
+    let mut lines = vec![line(&name, &word, &[done, why])];
+    lines.extend(releases.notes.iter().map(|note| format!("{name}: {}", sentence(&clean(note)))));
     lines
 }
 
@@ -200,6 +222,7 @@ pub(super) mod tests {
             failure: None,
             notes: Vec::new(),
             destinations: Vec::new(),
+            releases: Vec::new(),
         }
     }
 

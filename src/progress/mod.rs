@@ -4,6 +4,7 @@ mod bars;
 pub(crate) mod destinations;
 mod lines;
 pub mod log;
+pub(crate) mod releases;
 mod screen;
 
 use std::time::Duration;
@@ -11,6 +12,7 @@ use std::time::Duration;
 use indicatif::ProgressDrawTarget;
 
 use crate::failure::Failure;
+use crate::model::projection::ReleasesOutcome;
 use crate::model::{Outcome, RepoPath};
 use crate::text::{Detail, Paint};
 
@@ -72,6 +74,8 @@ pub enum Event<'a> {
     Retrying { what: &'a str, failure: &'a Failure, wait: Duration },
     /// A mirror is done.
     Finished { outcome: &'a Outcome },
+    /// The releases of a mirror are done at one place.
+    Projected { outcome: &'a Outcome, releases: &'a ReleasesOutcome },
     /// A person should know this now.
     Warning { text: &'a str },
 }

@@ -40,9 +40,20 @@ pub struct Fan {
 struct Way {
     id: String,
     choice: Choice,
+    /// It gets releases, too.
+    releases: bool,
     opened: Result<Opened, Failure>,
     /// Where each repository goes, as far as it is known without asking, or why it goes nowhere.
     places: HashMap<MirrorKey, Result<Place, Failure>>,
+}
+
+/// Where the releases of a repository go.
+pub struct ReleasePlace<'a> {
+    /// The destination's id.
+    pub id: &'a str,
+    pub opened: Result<&'a Opened, Failure>,
+    /// Where on it, or why nowhere.
+    pub spot: Result<Place, Failure>,
 }
 
 /// What a mirror is when its destinations' turn comes.
@@ -61,7 +72,13 @@ impl Fan {
     pub async fn open(config: &Config, records: Vec<DestinationRecord>, tools: &Tools, sink: &Arc<dyn Sink>) -> Self {
         let ways = join_all(config.destinations.iter().map(|destination| async {
             let opened = Opened::open(destination, config, tools, sink).await;
-            Way { id: destination.id.clone(), choice: Choice::of(destination), opened, places: HashMap::new() }
+            Way {
+                id: destination.id.clone(),
+                choice: Choice::of(destination),
+                releases: destination.releases.is_some(),
+                opened,
+                places: HashMap::new(),
+            }
         }));
         let key = |record: DestinationRecord| ((record.key.clone(), record.destination.clone()), record);
         Fan { ways: ways.await, records: records.into_iter().map(key).collect() }
@@ -101,6 +118,15 @@ impl Fan {
         }
     }
 
+    /// The destinations that get this repository's releases.
+    pub fn release_places(&self, repo: &Repo) -> impl Iterator<Item = ReleasePlace<'_>> {
+        let key = repo.key();
+        self.ways.iter().filter(|way| way.releases).filter_map(move |way| {
+            let spot = way.places.get(&key)?.clone();
+            Some(ReleasePlace { id: &way.id, opened: way.opened.as_ref().map_err(Clone::clone), spot })
+        })
+    }
+
     /// The mirrors that some destination has not got as it should, as far as is remembered.
     pub fn behind<'a>(&self, repos: impl Iterator<Item = &'a Repo>) -> HashSet<MirrorKey> {
         let settled = |way: &Way, key: &MirrorKey| match (&way.opened, way.places.get(key)) {
@@ -113,6 +139,24 @@ impl Fan {
             _ => false,
         };
         repos.map(Repo::key).filter(|key| !self.ways.iter().all(|way| settled(way, key))).collect()
+    }
+
+    /// The destinations that have not got this mirror's refs as they should, as far as is remembered.
+    pub fn behind_of(&self, key: &MirrorKey) -> Vec<DestinationOutcome> {
+        let goes = self.ways.iter().filter(|way| way.places.contains_key(key));
+        let behind = goes.filter_map(|way| match self.records.get(&(key.clone(), way.id.clone())) {
+            Some(record) if record.verdict.in_step() => None,
+            Some(record) => {
+                let outcome = DestinationOutcome::new(&way.id, &record.place, record.verdict);
+                Some(DestinationOutcome { failure: record.failure.clone(), ..outcome })
+            }
+            None => {
+                let failure = Failure::new(Reason::Unknown, "it is not pushed there yet");
+                let failure = failure.with_hint("run `holocron` first: releases follow the refs.");
+                Some(DestinationOutcome::failed(&way.id, key.id.as_str(), failure))
+            }
+        });
+        behind.collect()
     }
 
     /// Pushes one mirror to every destination it goes to; one that fails holds no other back.

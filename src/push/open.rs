@@ -15,6 +15,7 @@ use crate::config::destination::{DestinationConfig, DestinationVisibility, Known
 use crate::config::{Config, Transport};
 use crate::failure::{Failure, Reason};
 use crate::forge::destination::{Destination, open_destination};
+use crate::forge::release::{ReleaseDestination, open_release_destination};
 use crate::forge::{self, Connection, PageCache};
 use crate::git::{HostKeys, Remote, Ssh};
 use crate::model::destination::{DestinationKind, Wish};
@@ -31,6 +32,8 @@ pub struct Opened {
     pub forge: Option<Arc<dyn Destination>>,
     /// The same, not to be stopped: what was opened is put back also when the run is stopped.
     pub repair: Option<Arc<dyn Destination>>,
+    /// Where releases are written to; `None` when it gets none, or has none.
+    pub releases: Option<Arc<dyn ReleaseDestination>>,
     token: Option<Secret>,
     ssh: Ssh,
     protect: Option<GlobSet>,
@@ -74,12 +77,11 @@ impl Opened {
             Some(token) => Some(tools.until_stopped(token.read(|name| tools.environment.var(name))).await??),
             None => None,
         };
-        let connect = |cancel: CancellationToken| -> Result<Option<Arc<dyn Destination>>, Failure> {
-            let Some(api_url) = config.api_url.clone() else { return Ok(None) };
+        let connection = |cancel: CancellationToken| -> Option<Connection> {
             let (sink, name) = (sink.clone(), config.id.clone());
-            let connection = Connection {
+            Some(Connection {
                 source_id: config.id.clone(),
-                api_url,
+                api_url: config.api_url.clone()?,
                 token: token.clone(),
                 owners: Vec::new(),
                 ca_file: config.ca_file.clone(),
@@ -90,12 +92,17 @@ impl Opened {
                 cache: Arc::<PageCache>::default(),
                 cancel,
                 on_retry: Arc::new(move |failure, wait| sink.tell(&Event::Retrying { what: &name, failure, wait })),
-            };
-            open_destination(config.kind, connection).map(|open| Some(Arc::from(open)))
+            })
         };
+        let connect = |cancel| -> Result<Option<Arc<dyn Destination>>, Failure> {
+            connection(cancel).map(|it| open_destination(config.kind, it).map(Arc::from)).transpose()
+        };
+        let releases = connection(tools.stop.clone()).filter(|_| config.releases.is_some());
+        let releases = releases.map(|it| open_release_destination(config.kind, it).map(Arc::from)).transpose()?;
         Ok(Opened {
             forge: connect(tools.stop.clone())?,
             repair: connect(CancellationToken::new())?,
+            releases,
             protect: config.protect.as_ref().map(|patterns| globs(patterns, false)),
             rolling: globs(&config.rolling, false),
             own_namespace: OnceCell::new(),

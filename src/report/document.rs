@@ -8,6 +8,7 @@ use schemars::{JsonSchema, Schema, schema_for};
 use serde::Serialize;
 
 use self::destination::{Destination, DestinationTotals};
+use self::releases::{ReleaseTotals, Releases};
 use super::{Report, SCHEMA_VERSION};
 use crate::failure::{Failure, Reason};
 use crate::model::{Outcome, RefCounts, Status, Verdict};
@@ -15,6 +16,7 @@ use crate::secret::redact;
 use crate::text::is_unprintable;
 
 mod destination;
+mod releases;
 
 /// The JSON report of one run.
 #[derive(Debug, Serialize, JsonSchema)]
@@ -67,6 +69,7 @@ struct Totals {
     refs: RefCounts,
     bytes_received: u64,
     destinations: DestinationTotals,
+    releases: ReleaseTotals,
 }
 
 /// One mirror.
@@ -89,6 +92,8 @@ struct Mirror {
     notes: Vec<String>,
     /// In the order of the configuration.
     destinations: Vec<Destination>,
+    /// How its releases came out, on the disk and at each destination that gets them.
+    releases: Vec<Releases>,
 }
 
 /// A source that could not be listed.
@@ -189,6 +194,7 @@ impl Totals {
             totals.refs.total += outcome.refs.total;
             totals.bytes_received += outcome.received;
             outcome.destinations.iter().for_each(|one| totals.destinations.add(one, report.is_behind(one)));
+            outcome.releases.iter().for_each(|one| totals.releases.add(one, report.lacks_releases(one)));
         }
         totals
     }
@@ -209,13 +215,16 @@ impl Mirror {
             failure: outcome.failure.as_ref().map(FailureDocument::from),
             notes: outcome.notes.iter().map(|note| redact(note)).collect(),
             destinations: outcome.destinations.iter().map(Destination::from).collect(),
+            releases: outcome.releases.iter().map(Releases::from).collect(),
         }
     }
 }
 
 /// What the exit code says: a destination that only our own stopping left out degrades nothing.
 fn is_degraded(report: &Report, outcome: &Outcome) -> bool {
-    outcome.degraded || outcome.destinations.iter().any(|one| report.is_behind(one))
+    outcome.degraded
+        || outcome.destinations.iter().any(|one| report.is_behind(one))
+        || outcome.releases.iter().any(|one| report.lacks_releases(one))
 }
 
 impl From<&Failure> for FailureDocument {

@@ -18,8 +18,9 @@ use jiff::Timestamp;
 use crate::error::Error;
 use crate::failure::{Failure, Reason};
 use crate::model::destination::{DestinationOutcome, PushVerdict};
+use crate::model::projection::ReleasesOutcome;
 use crate::model::{Outcome, Status};
-use crate::progress::destinations;
+use crate::progress::{destinations, releases};
 use crate::text::{Detail, Paint};
 
 pub use document::schema;
@@ -130,7 +131,8 @@ impl Report {
     pub fn is_news(&self) -> bool {
         let told = |outcome: &Outcome| {
             let there = outcome.destinations.iter().any(destinations::is_changed);
-            there || outcome.refs.changed() > 0 || !outcome.notes.is_empty()
+            let released = outcome.releases.iter().any(releases::is_changed);
+            there || released || outcome.refs.changed() > 0 || !outcome.notes.is_empty()
         };
         self.interrupted.is_some() || !self.warnings.is_empty() || self.outcomes.iter().any(told)
     }
@@ -152,7 +154,14 @@ impl Report {
                 reasons(one).into_iter().map(move |reason| (what.clone(), reason))
             })
         });
-        mirrors.chain(behind).chain(sources).chain(refused).collect()
+        let unreleased = self.outcomes.iter().flat_map(|outcome| {
+            let behind = outcome.releases.iter().filter(|one| self.lacks_releases(one));
+            behind.flat_map(move |one| {
+                let what = format!("{} {}", outcome.mirror.display(), releases::place(one));
+                releases::troubles(one).map(move |(_, failure)| (what.clone(), failure.reason)).collect::<Vec<_>>()
+            })
+        });
+        mirrors.chain(behind).chain(unreleased).chain(sources).chain(refused).collect()
     }
 
     /// Returns the table for people: rows for what changed or needs attention, failures with their way out, and a
@@ -211,7 +220,9 @@ impl Report {
 
     /// Whether a person has to look at this mirror or at one of its destinations.
     fn needs_attention(&self, outcome: &Outcome) -> bool {
-        self.is_troubled(outcome) || outcome.destinations.iter().any(|one| self.is_behind(one))
+        self.is_troubled(outcome)
+            || outcome.destinations.iter().any(|one| self.is_behind(one))
+            || outcome.releases.iter().any(|one| self.lacks_releases(one))
     }
 
     /// Whether a person has to look at this mirror for something else than a destination.
@@ -225,6 +236,12 @@ impl Report {
 
     /// Whether a destination is not in step, our own stopping excepted.
     fn is_behind(&self, outcome: &DestinationOutcome) -> bool {
+        let stopped = outcome.failure.as_ref().is_some_and(|failure| self.is_interruption(failure));
+        !outcome.verdict.in_step() && !stopped
+    }
+
+    /// Whether a place has not got the releases that it should, our own stopping excepted.
+    fn lacks_releases(&self, outcome: &ReleasesOutcome) -> bool {
         let stopped = outcome.failure.as_ref().is_some_and(|failure| self.is_interruption(failure));
         !outcome.verdict.in_step() && !stopped
     }

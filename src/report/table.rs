@@ -9,6 +9,7 @@ use comfy_table::{CellAlignment, ContentArrangement, Table};
 use unicode_width::UnicodeWidthStr as _;
 
 use self::destinations::{destination_entries, destination_name, destination_rows};
+use self::releases::{release_entries, release_rows};
 use super::failures::{self, Entry};
 use super::{Report, View};
 use crate::model::{Outcome, Verdict};
@@ -16,6 +17,7 @@ use crate::progress::{self, result, tone};
 use crate::text::{Detail, Tone, bytes, clean, count, duration, refs_changed, sentence, shorten};
 
 mod destinations;
+mod releases;
 
 /// The order in which the summary counts.
 const VERDICTS: [Verdict; 9] = [
@@ -44,7 +46,8 @@ pub(super) fn render(report: &Report, view: View) -> String {
 
 /// Skipped mirrors have no row: they share a cause, which the failures tell once for all of them.
 fn has_row(report: &Report, outcome: &Outcome) -> bool {
-    let there = outcome.destinations.iter().any(progress::destinations::is_news);
+    let released = outcome.releases.iter().any(progress::releases::is_news);
+    let there = released || outcome.destinations.iter().any(progress::destinations::is_news);
     match outcome.verdict {
         Verdict::Cloned | Verdict::Updated | Verdict::Held | Verdict::Failed => true,
         Verdict::Skipped => there || progress::destinations::is_degraded_itself(outcome),
@@ -64,7 +67,10 @@ fn table_block(rows: &[&Outcome], view: View) -> String {
             let received = if outcome.received > 0 { bytes(outcome.received) } else { String::new() };
             let name = clean(&outcome.path.to_string());
             let cells = [name, result(outcome), refs_changed(&outcome.refs), received, took(outcome.duration)];
-            [(cells, tone(outcome))].into_iter().chain(destination_rows(outcome, view.detail))
+            [(cells, tone(outcome))]
+                .into_iter()
+                .chain(destination_rows(outcome, view.detail))
+                .chain(release_rows(outcome, view.detail))
         })
         .unzip();
     let explained = cells.iter().any(|row| !row[2].is_empty());
@@ -115,7 +121,9 @@ fn notes(outcomes: &[&Outcome]) -> String {
     let mut text = String::new();
     for outcome in outcomes {
         let there = outcome.destinations.iter().map(|one| (destination_name(outcome, one), &one.notes));
-        for (name, notes) in [(clean(&outcome.path.to_string()), &outcome.notes)].into_iter().chain(there) {
+        let released = outcome.releases.iter().map(|one| (progress::releases::name(outcome, one), &one.notes));
+        let own = [(clean(&outcome.path.to_string()), &outcome.notes)];
+        for (name, notes) in own.into_iter().chain(there).chain(released) {
             notes.iter().for_each(|note| text += &format!("{name}: {}\n", sentence(&clean(note))));
         }
     }
@@ -139,11 +147,13 @@ fn trouble(report: &Report, outcomes: &[&Outcome], view: View) -> String {
         Some(Entry { origin: &outcome.source, name: clean(&outcome.path.to_string()), failure })
     });
     let there = outcomes.iter().flat_map(|outcome| destination_entries(outcome));
+    let released = outcomes.iter().flat_map(|outcome| release_entries(outcome));
     // What our own stopping left undone is one sentence of the summary, not a list of failures.
     let entries: Vec<Entry<'_>> = sources
         .chain(refused)
         .chain(mirrors)
         .chain(there)
+        .chain(released)
         .filter(|entry| !report.is_interruption(&entry.failure))
         .collect();
     let mut text = failures::render(&entries, view.detail, view.paint);
@@ -177,6 +187,7 @@ fn summary(report: &Report) -> String {
         text += &format!("; {} refused", count(report.refused.len(), "part"));
     }
     text += &destinations::summary(outcomes);
+    text += &releases::summary(outcomes);
     text += &format!("; {received} received in {}.\n", duration(report.duration));
     if report.dry_run {
         text += "Dry run: nothing was written.\n";

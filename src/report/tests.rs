@@ -34,6 +34,7 @@ pub(in crate::report) fn outcome(full: &str, verdict: Verdict) -> Outcome {
         failure: None,
         notes: Vec::new(),
         destinations: Vec::new(),
+        releases: Vec::new(),
     }
 }
 

@@ -141,6 +141,7 @@ async fn every_flag_can_be_set_by_its_variable() {
     let env = TestEnv::new();
     let values = [
         ("ACCEPT_DELETIONS", "acme/*"),
+        ("ASSET_TMP_MAX", "1GiB"),
         ("CHECKOUT", "yes"),
         ("COLOR", "never"),
         ("CONCURRENCY", "3"),
@@ -156,6 +157,7 @@ async fn every_flag_can_be_set_by_its_variable() {
         ("OWNER", "acme"),
         ("PER_HOST", "2"),
         ("QUIET", "TRUE"),
+        ("RELEASES", "latest"),
         ("REPORT", "report.json"),
         ("STORAGE", "elsewhere"),
         ("TIMEOUT", "9"),

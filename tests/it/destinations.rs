@@ -19,23 +19,23 @@ use crate::net::{mirror, report};
 use crate::support::{Dialect, Forge, Kind, Program, Repo, Service, TestEnv};
 
 /// The forges whose dialects a destination can speak.
-const KINDS: [Dialect; 3] = [Dialect::Github, Dialect::Gitlab, Dialect::Gitea];
+pub(crate) const KINDS: [Dialect; 3] = [Dialect::Github, Dialect::Gitlab, Dialect::Gitea];
 
 /// One GitHub to read from, one forge of any kind to push to, into the organisation `copies`.
-struct Pair {
-    env: TestEnv,
-    source: Forge,
-    there: Forge,
+pub(crate) struct Pair {
+    pub(crate) env: TestEnv,
+    pub(crate) source: Forge,
+    pub(crate) there: Forge,
     kind: Dialect,
 }
 
 impl Pair {
-    async fn new(kind: Dialect) -> Self {
+    pub(crate) async fn new(kind: Dialect) -> Self {
         Self::with(kind, &json!({})).await
     }
 
     /// With settings of the destination, by their names in the configuration.
-    async fn with(kind: Dialect, settings: &Value) -> Self {
+    pub(crate) async fn with(kind: Dialect, settings: &Value) -> Self {
         let (env, source, there) = (TestEnv::new(), Forge::start().await, Forge::start().await);
         there.speak(kind);
         there.organisation("copies", &["alice"]);
@@ -47,7 +47,7 @@ impl Pair {
     }
 
     /// Writes the configuration anew: one destination for each of the settings, `to`, `to-2` and so on.
-    fn configure(&self, destinations: &[Value]) {
+    pub(crate) fn configure(&self, destinations: &[Value]) {
         let destinations: Vec<Value> = (1..)
             .zip(destinations)
             .map(|(number, settings)| {
@@ -62,7 +62,7 @@ impl Pair {
     }
 
     /// Writes the configuration anew with these destinations in full.
-    fn write(&self, destinations: &[Value]) {
+    pub(crate) fn write(&self, destinations: &[Value]) {
         let source =
             json!({"id": "from", "kind": "github", "api_url": self.source.github_api(), "token": {"env": "FROM"}});
         // YAML takes JSON.
@@ -70,13 +70,13 @@ impl Pair {
         self.env.file("holocron.yaml", config.to_string());
     }
 
-    fn program(&self, args: &[&str]) -> Program {
+    pub(crate) fn program(&self, args: &[&str]) -> Program {
         let program = self.env.holocron(["--json"]).args(args.iter().copied());
         program.env("FROM", SOURCE_TOKEN).env("TO", THERE_TOKEN)
     }
 
     /// Runs to the end, and returns the report.
-    async fn run(&self, args: &[&str], code: i32) -> Value {
+    pub(crate) async fn run(&self, args: &[&str], code: i32) -> Value {
         report(&self.program(args).run().await, code)
     }
 
@@ -89,12 +89,12 @@ impl Pair {
 
     /// The copy of `acme/alpha`.
     #[track_caller]
-    fn copy(&self) -> Repo {
+    pub(crate) fn copy(&self) -> Repo {
         self.there.find("copies/alpha").expect("the copy was made")
     }
 
     /// The copy as another writer made it, before Holocron came.
-    fn foreign_copy(&self) -> Repo {
+    pub(crate) fn foreign_copy(&self) -> Repo {
         self.there.repo("copies/alpha").private()
     }
 
@@ -114,11 +114,11 @@ impl Pair {
     }
 }
 
-const SOURCE_TOKEN: &str = "from+canary/1147=7411.qwertz";
-const THERE_TOKEN: &str = "to+canary/2258=8522.asdfgh";
+pub(crate) const SOURCE_TOKEN: &str = "from+canary/1147=7411.qwertz";
+pub(crate) const THERE_TOKEN: &str = "to+canary/2258=8522.asdfgh";
 
 /// A destination's settings, without any of its own.
-fn destination(id: &str, kind: Dialect, forge: &Forge) -> Value {
+pub(crate) fn destination(id: &str, kind: Dialect, forge: &Forge) -> Value {
     let (name, api_url) = match kind {
         Dialect::Github => ("github", forge.github_api()),
         Dialect::Gitlab => ("gitlab", forge.gitlab_api()),

@@ -19,6 +19,7 @@ mod mirroring;
 mod net;
 mod on_disk;
 mod push_command;
+mod releases;
 mod reports;
 mod support;
 mod watching;

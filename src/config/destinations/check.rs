@@ -6,6 +6,7 @@ use crate::config::destination::{DestinationConfig, DestinationVisibility, RefSc
 use crate::config::entry::Checker;
 use crate::config::layers::Layers;
 use crate::config::raw::{RawDestination, RawDestinationKind};
+use crate::config::releases::{ReleaseScope, Releases};
 use crate::config::settings::check_globs;
 use crate::config::{Purpose, SetBy, Transport, server};
 use crate::model::destination::DestinationKind;
@@ -61,6 +62,7 @@ pub(super) fn check(layers: &mut Layers<'_>, draft: DestinationDraft, purpose: P
         rolling: checker.globs("rolling", raw.rolling).unwrap_or_default(),
         prune: checker.value("prune", raw.prune).unwrap_or(true),
         protected_branches: checker.value("protected_branches", raw.protected_branches).unwrap_or_default(),
+        releases: checker.releases(raw.releases),
         include: checker.globs("include", raw.include).unwrap_or_default(),
         exclude: checker.globs("exclude", raw.exclude).unwrap_or_default(),
         ca_file: checker.value("ca_file", raw.ca_file).map(|path| checker.absolute(&path)),
@@ -94,6 +96,35 @@ impl Checker<'_, '_, RawDestination> {
                 "take the key out, or correct the `kind`",
             );
         }
+    }
+
+    /// What the file says, else what was typed for all destinations.
+    fn releases(&mut self, own: Option<Releases>) -> Option<ReleaseScope> {
+        let own = self.value("releases", own);
+        let typed = self.layers.flags.releases.clone().map(|it| (it, SetBy::Flag("--releases".to_owned())));
+        let set = || {
+            let set_by = self.layers.set_by_variable(&crate::config::variable("releases"));
+            self.layers.environment.args.releases.clone().map(|it| (it, set_by))
+        };
+        let scope = match (own, typed.or_else(set)) {
+            (Some(own), _) => own.0?,
+            (None, Some((releases, set_by))) => {
+                let key = self.key("releases");
+                self.layers.origins.set(key, set_by);
+                releases.0?
+            }
+            (None, None) => return None,
+        };
+        for glob in &scope.tags {
+            if let Err(error) = globset::Glob::new(glob) {
+                self.problem(
+                    "releases",
+                    format!("`{glob}` is not a glob: {}", error.kind()),
+                    "`*` stands for anything, `{a,b}` for either, `[ab]` for one of the letters",
+                );
+            }
+        }
+        Some(scope)
     }
 
     fn missing_token(&mut self, api: &url::Url) {

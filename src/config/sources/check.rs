@@ -36,6 +36,7 @@ pub(super) fn check(
         return None;
     }
     Some(SourceConfig {
+        forge: None,
         id: checker.draft.id.clone(),
         kind,
         api_url: api,

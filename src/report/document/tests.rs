@@ -71,6 +71,18 @@ fn the_document_has_its_version_and_every_mirror_sorted_by_name() {
             "refused": 0,
             "kept": 0
           }
+        },
+        "releases": {
+          "in_sync": 0,
+          "created": 0,
+          "updated": 0,
+          "deleted": 0,
+          "foreign": 0,
+          "incomplete": 0,
+          "deferred": 0,
+          "assets": 0,
+          "bytes": 0,
+          "behind": 0
         }
       },
       "mirrors": [
@@ -97,7 +109,8 @@ fn the_document_has_its_version_and_every_mirror_sorted_by_name() {
             "hint": "check the token: it is missing, wrong or expired."
           },
           "notes": [],
-          "destinations": []
+          "destinations": [],
+          "releases": []
         },
         {
           "name": "ns/b",
@@ -119,7 +132,8 @@ fn the_document_has_its_version_and_every_mirror_sorted_by_name() {
           "notes": [
             "moved from ns/old"
           ],
-          "destinations": []
+          "destinations": [],
+          "releases": []
         }
       ],
       "source_failures": [],

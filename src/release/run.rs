@@ -1,0 +1,582 @@
+//! The releases of a run: for each repository the source's listing once, then the backup, then each destination whose
+//! refs are in step.
+
+use std::collections::{BTreeSet, HashMap};
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use bstr::ByteSlice;
+use futures_util::{StreamExt, stream};
+use tokio::sync::{OnceCell, Semaphore};
+
+use super::act::{Act, Done};
+use super::backup::Backup;
+use super::disk::DiskReleases;
+use super::plan::{Plan, plan};
+use super::state::{identity, short};
+use super::transfer::Transfer;
+use super::wish::{Rules, select};
+use crate::config::Config;
+use crate::config::releases::ReleaseScope;
+use crate::discover::Inventory;
+use crate::failure::{Failure, Reason};
+use crate::forge::release::{ReleaseSource, open_release_source};
+use crate::forge::{Connection, PageCache};
+use crate::model::projection::{DISK, MadeRelease, ReleaseProblem, ReleaseVerdict, ReleasesOutcome};
+use crate::model::release::Release;
+use crate::model::{ForgeKind, MirrorKey, Outcome, Repo, Status, Verdict};
+use crate::progress::{Event, Sink};
+use crate::push::fan::{Fan, ReleasePlace};
+use crate::push::open::Place;
+use crate::session::Session;
+use crate::store::{MirrorRecord, ReleaseLook, Store};
+use crate::tools::Tools;
+
+/// How long releases are left alone under `--watch` while their repository is quiet.
+const REST: Duration = Duration::from_secs(60 * 60);
+
+/// Everything that the releases of one run share.
+pub struct Projector<'a> {
+    config: &'a Config,
+    tools: &'a Tools,
+    sink: &'a Arc<dyn Sink>,
+    fan: &'a Fan,
+    /// What we made in earlier runs.
+    memory: Option<&'a Store>,
+    /// Where it is written down; a dry run has nowhere.
+    store: Option<&'a Store>,
+    looks: HashMap<(MirrorKey, String), ReleaseLook>,
+    sources: HashMap<String, Result<Arc<dyn ReleaseSource>, Failure>>,
+    transfer: Transfer<'a>,
+    /// How many releases were deleted before their tags, by repository and destination.
+    early: Mutex<HashMap<(MirrorKey, String), usize>>,
+    /// A repository has one place at a time to itself; so many are under way.
+    at_once: Semaphore,
+}
+
+/// One repository when its releases' turn comes.
+struct Turn<'a> {
+    repo: &'a Repo,
+    outcome: &'a Outcome,
+    source: Arc<dyn ReleaseSource>,
+    /// The source's listing, asked for once and only when some place needs it.
+    listing: OnceCell<Result<Vec<Release>, Failure>>,
+}
+
+/// Whether any place of this run gets releases.
+pub fn is_wanted(config: &Config) -> bool {
+    config.releases.is_some() || config.destinations.iter().any(|destination| destination.releases.is_some())
+}
+
+impl<'a> Projector<'a> {
+    /// Prepares what the repositories share; nothing is asked yet.
+    pub fn new(
+        config: &'a Config,
+        tools: &'a Tools,
+        sink: &'a Arc<dyn Sink>,
+        inventory: &Inventory,
+        fan: &'a Fan,
+        session: &'a Session,
+        looks: Vec<ReleaseLook>,
+    ) -> Self {
+        let open = |id: &String| (id.clone(), open_source(config, tools, sink, inventory, id));
+        let ids: BTreeSet<&String> = inventory.repos.iter().map(|repo| &repo.source).collect();
+        Projector {
+            config,
+            tools,
+            sink,
+            fan,
+            memory: session.memory(),
+            store: session.store().filter(|_| !config.dry_run && config.push),
+            looks: looks.into_iter().map(|look| ((look.key.clone(), look.destination.clone()), look)).collect(),
+            sources: ids.into_iter().map(open).collect(),
+            transfer: Transfer::new(tools, sink.as_ref(), config.asset_tmp_max),
+            early: Mutex::default(),
+            at_once: Semaphore::new(config.concurrency),
+        }
+    }
+
+    /// Brings the releases of every repository in step, and puts what came of it into its outcome.
+    pub async fn project(&self, repos: &[Repo], outcomes: &mut [Outcome]) {
+        let repos: HashMap<MirrorKey, &Repo> = repos.iter().map(|repo| (repo.key(), repo)).collect();
+        stream::iter(outcomes)
+            .for_each_concurrent(None, |outcome| async {
+                if let Some(repo) = repos.get(&outcome.key) {
+                    let Ok(_turn) = self.at_once.acquire().await else { return };
+                    outcome.releases = self.one(repo, outcome).await;
+                    for releases in &outcome.releases {
+                        self.sink.tell(&Event::Projected { outcome, releases });
+                    }
+                }
+            })
+            .await;
+    }
+
+    /// Deletes releases of ours whose tag is about to go, before it does: without its tag a release would turn into a draft
+    /// (GitHub, Gitea), which looks like somebody's work. What fails here is tried again after the refs.
+    pub async fn before_push(&self, repo: &Repo, mirror: &Path) {
+        if self.store.is_none() {
+            return;
+        }
+        for place in self.fan.release_places(repo) {
+            if let Err(failure) = self.prune_early(repo, mirror, &place).await {
+                tracing::debug!("{} on {}: no release was deleted before its tag: {failure}", repo.path, place.id);
+            }
+        }
+    }
+
+    async fn prune_early(&self, repo: &Repo, mirror: &Path, place: &ReleasePlace<'_>) -> Result<(), Failure> {
+        let Ok(opened) = &place.opened else { return Ok(()) };
+        let (Some(scope), Some(forge), Ok(spot)) = (&opened.config.releases, &opened.releases, &place.spot) else {
+            return Ok(());
+        };
+        if !scope.prune || !opened.config.prune {
+            return Ok(());
+        }
+        let (made, tags) = (self.made(&repo.key(), place.id).await?, self.tags(mirror).await?);
+        let mut gone: Vec<&MadeRelease> = made.iter().filter(|made| !tags.contains(&made.tag)).collect();
+        if gone.is_empty() {
+            return Ok(());
+        }
+        let source = self.source_of(repo)?;
+        let listing = source.releases(&repo.path).await?;
+        gone.retain(|made| !listing.iter().any(|release| release.tag == made.tag && !release.draft));
+        if self.guard(gone.len(), made.len(), repo).is_some() {
+            return Ok(());
+        }
+        let Place::Path(path) = opened.settle(spot).await? else { return Ok(()) };
+        for release in forge.releases(&path).await? {
+            let ours = gone.iter().find(|made| made.id == release.id && made.tag == release.tag);
+            if let (Some(made), Some(store)) = (ours, self.store) {
+                forge.delete(&path, &release).await?;
+                store.forget_release(&repo.key(), place.id, &made.tag).await?;
+                let mut early = self.early.lock().unwrap_or_else(PoisonError::into_inner);
+                *early.entry((repo.key(), place.id.to_owned())).or_default() += 1;
+            }
+        }
+        Ok(())
+    }
+
+    /// Where the releases of a repository are read from.
+    fn source_of(&self, repo: &Repo) -> Result<Arc<dyn ReleaseSource>, Failure> {
+        match self.sources.get(&repo.source) {
+            Some(Ok(source)) => Ok(source.clone()),
+            // The backup of another Holocron has its releases beside it.
+            _ if self.is_dir(repo) => Ok(Arc::new(DiskReleases::of(repo.url.as_file().unwrap_or(Path::new(""))))),
+            Some(Err(failure)) => Err(failure.clone()),
+            None => Err(Failure::new(Reason::Unknown, format!("the source {} is not known", repo.source))),
+        }
+    }
+
+    async fn one(&self, repo: &Repo, outcome: &Outcome) -> Vec<ReleasesOutcome> {
+        let places: Vec<ReleasePlace<'_>> = self.fan.release_places(repo).collect();
+        if self.config.releases.is_none() && places.is_empty() {
+            return Vec::new();
+        }
+        let source = match self.source_of(repo) {
+            Ok(source) => source,
+            Err(failure) => {
+                let ids = self.config.releases.iter().map(|_| DISK).chain(places.iter().map(|place| place.id));
+                return ids.map(|id| ReleasesOutcome::failed(id, failure.clone())).collect();
+            }
+        };
+        let turn = Turn { repo, outcome, source, listing: OnceCell::new() };
+        let mut all = Vec::new();
+        if let Some(scope) = &self.config.releases {
+            all.push(self.timed(self.to_disk(&turn, scope)).await);
+        }
+        for place in &places {
+            all.push(self.timed(self.to_destination(&turn, place)).await);
+        }
+        all
+    }
+
+    /// Whether the release of this tag is to be looked at in this run.
+    fn only(&self, tag: &str) -> bool {
+        self.config.only_releases.as_ref().is_none_or(|filter| filter.wants_tag(tag))
+    }
+
+    fn is_dir(&self, repo: &Repo) -> bool {
+        self.config.sources.iter().any(|source| source.id == repo.source && source.kind == ForgeKind::Dir)
+    }
+
+    async fn timed(&self, work: impl Future<Output = ReleasesOutcome>) -> ReleasesOutcome {
+        let started = std::time::Instant::now();
+        let outcome = work.await;
+        ReleasesOutcome { duration: started.elapsed(), ..outcome }
+    }
+
+    async fn listing<'t>(&self, turn: &'t Turn<'_>) -> Result<&'t [Release], Failure> {
+        let listing = turn.listing.get_or_init(|| turn.source.releases(&turn.repo.path)).await;
+        listing.as_deref().map_err(Clone::clone)
+    }
+
+    /// Under `--watch`, what is quiet and was in step a short while ago.
+    fn rests(&self, turn: &Turn<'_>, look: Option<&ReleaseLook>) -> bool {
+        let quiet = turn.outcome.verdict == Verdict::Current && !self.config.full;
+        self.config.watch && quiet && look.is_some_and(|look| look.in_step && self.tools.since(look.looked_at) < REST)
+    }
+
+    async fn to_disk(&self, turn: &Turn<'_>, scope: &ReleaseScope) -> ReleasesOutcome {
+        if turn.outcome.verdict.status() != Status::Success {
+            return skipped(DISK, turn.outcome.failure.as_ref());
+        }
+        let look = self.looks.get(&(turn.repo.key(), DISK.to_owned()));
+        if self.rests(turn, look) {
+            return ReleasesOutcome::new(DISK, ReleaseVerdict::Current);
+        }
+        let listing = match self.listing(turn).await {
+            Ok(listing) => listing,
+            Err(failure) => return ReleasesOutcome::failed(DISK, failure),
+        };
+        let backup = Backup::of(&self.tools.storage.path(&turn.outcome.mirror));
+        let mut outcome = ReleasesOutcome::new(DISK, ReleaseVerdict::Current);
+        for release in select(listing, scope).into_iter().filter(|release| self.only(&release.tag)) {
+            if let Err(failure) = self.save(turn, &backup, release, &mut outcome).await {
+                outcome.counts.incomplete += 1;
+                outcome.problems.push(ReleaseProblem { tag: release.tag.clone(), asset: None, failure });
+            }
+        }
+        let listed: BTreeSet<&str> = listing.iter().map(|release| release.tag.as_str()).collect();
+        if !self.config.dry_run {
+            match backup.mark_deleted(&listed, self.tools.now()) {
+                Ok(0) => {}
+                Ok(marked) => outcome.notes.push(format!("{marked} deleted at the source, and kept.")),
+                Err(failure) => outcome.failure = Some(failure),
+            }
+        }
+        self.conclude(turn, outcome, String::new()).await
+    }
+
+    /// Brings one release to the disk. A file that fails is a problem; the release is written down when all are here.
+    async fn save(
+        &self,
+        turn: &Turn<'_>,
+        backup: &Backup,
+        release: &Release,
+        outcome: &mut ReleasesOutcome,
+    ) -> Result<(), Failure> {
+        let is_new = !backup.place(&release.tag).join("release.json").exists();
+        let Some(wanted) = backup.compare(release)? else {
+            outcome.counts.in_sync += 1;
+            return Ok(());
+        };
+        if self.config.dry_run {
+            let verb = if is_new { "save" } else { "update" };
+            outcome.notes.push(format!("would {verb} the release {} with {} new files.", release.tag, wanted.len()));
+            outcome.counts.updated += 1;
+            return Ok(());
+        }
+        let place = backup.prepare(&release.tag)?;
+        let (mut fetched, mut failed) = (Vec::new(), false);
+        for file in wanted {
+            let folder = self.tools.storage.temporary()?;
+            let path = folder.path().join("asset");
+            let got = self.transfer.into_file(turn.source.as_ref(), file.asset, &path).await;
+            let placed = got.and_then(|(size, digest)| {
+                let target = place.join(&file.file);
+                let moved = std::fs::File::open(&path).and_then(|data| data.sync_all());
+                moved
+                    .and_then(|()| std::fs::rename(&path, &target))
+                    .map_err(|error| Failure::local(format!("cannot write {}", target.display()), &error))?;
+                Ok((file.file, size, digest))
+            });
+            match placed {
+                Ok(one) => {
+                    outcome.counts.assets += 1;
+                    outcome.counts.bytes += one.1;
+                    fetched.push(one);
+                }
+                Err(failure) => {
+                    failed = true;
+                    let (tag, asset) = (release.tag.clone(), Some(file.asset.name.clone()));
+                    outcome.problems.push(ReleaseProblem { tag, asset, failure });
+                }
+            }
+        }
+        // What is here is written down, so that only the rest is fetched next time.
+        backup.save(release, &fetched, self.tools.now())?;
+        match (failed, is_new) {
+            (true, _) => outcome.counts.incomplete += 1,
+            (false, true) => outcome.counts.created += 1,
+            (false, false) => outcome.counts.updated += 1,
+        }
+        Ok(())
+    }
+
+    async fn to_destination(&self, turn: &Turn<'_>, place: &ReleasePlace<'_>) -> ReleasesOutcome {
+        let id = place.id;
+        if let Err(failure) = refs_are_there(turn, id) {
+            return skipped(id, failure.as_ref());
+        }
+        let opened = match &place.opened {
+            Ok(opened) => *opened,
+            Err(failure) => return ReleasesOutcome::failed(id, failure.clone()),
+        };
+        let (Some(scope), Some(forge)) = (&opened.config.releases, &opened.releases) else {
+            let mut outcome = ReleasesOutcome::new(id, ReleaseVerdict::Current);
+            outcome.notes.push(format!("unsupported: {} has no releases.", opened.config.kind));
+            return outcome;
+        };
+        let look = self.looks.get(&(turn.repo.key(), id.to_owned()));
+        if self.rests(turn, look) {
+            return ReleasesOutcome::new(id, ReleaseVerdict::Current);
+        }
+        let settled = match &place.spot {
+            Ok(spot) => opened.settle(spot).await,
+            Err(failure) => Err(failure.clone()),
+        };
+        let path = match settled {
+            Ok(Place::Path(path)) => path,
+            Ok(Place::Url(url)) => {
+                return ReleasesOutcome::failed(id, Failure::new(Reason::Unknown, format!("{url} has no releases")));
+            }
+            Err(failure) => return ReleasesOutcome::failed(id, failure),
+        };
+        let listing = match self.listing(turn).await {
+            Ok(listing) => listing,
+            Err(failure) => return ReleasesOutcome::failed(id, failure),
+        };
+        let wanted = digest(listing, scope, &format!("{} {path}", opened.digest()));
+        let due = |look: &ReleaseLook| self.config.full || self.tools.since(look.compared_at) >= self.config.full_every;
+        if look.is_some_and(|look| look.rules == wanted && look.in_step && !due(look)) {
+            let mut outcome = ReleasesOutcome::new(id, ReleaseVerdict::Current);
+            outcome.counts.in_sync = select(listing, scope).len();
+            return outcome;
+        }
+        let features = forge.features();
+        let source = format!("{}/{}", turn.repo.folder, turn.repo.id);
+        let stored_name = |name: &str| forge.stored_name(name);
+        let only = |tag: &str| self.only(tag);
+        let rules = Rules { scope, features: &features, source: &source, stored_name: &stored_name, only: &only };
+        let ready = async {
+            let there = forge.releases(&path).await?;
+            let made = self.made(&turn.repo.key(), id).await?;
+            let mirror = self.tools.storage.path(&turn.outcome.mirror);
+            Ok::<_, Failure>((there, made, self.tags(&mirror).await?))
+        };
+        let (there, made, tags) = match ready.await {
+            Ok(ready) => ready,
+            Err(failure) => return ReleasesOutcome::failed(id, failure),
+        };
+        let plan = plan(listing, &there, &made, &tags, &rules);
+        let mut outcome = ReleasesOutcome::new(id, ReleaseVerdict::Current);
+        let held = self.guard(plan.deletions.len(), made.len().max(there.len()), turn.repo);
+        tell(&plan, &mut outcome);
+        if self.config.dry_run || !self.config.push {
+            return preview(&plan, outcome);
+        }
+        let plan = match held {
+            Some(failure) => {
+                outcome.failure = Some(failure);
+                Plan { deletions: Vec::new(), ..plan }
+            }
+            None => plan,
+        };
+        let backup = self.config.releases.is_some().then(|| Backup::of(&self.tools.storage.path(&turn.outcome.mirror)));
+        let key = turn.repo.key();
+        let act = Act {
+            destination: id,
+            forge: forge.as_ref(),
+            repo: &path,
+            key: &key,
+            source: turn.source.as_ref(),
+            listing,
+            tags: &tags,
+            rules: &rules,
+            transfer: &self.transfer,
+            backup: backup.as_ref(),
+            store: self.store,
+        };
+        let done = act.carry_out(plan).await;
+        add(done, &mut outcome);
+        self.conclude(turn, outcome, wanted).await
+    }
+
+    async fn made(&self, key: &MirrorKey, destination: &str) -> Result<Vec<MadeRelease>, Failure> {
+        let Some(store) = self.memory else { return Ok(Vec::new()) };
+        let rows = store.made_releases(key, destination).await?;
+        rows.ignored.iter().for_each(|row| tracing::warn!("{row}"));
+        Ok(rows.rows)
+    }
+
+    /// The short names of the tags that the destination has, as its refs are in step with the mirror's.
+    async fn tags(&self, mirror: &Path) -> Result<BTreeSet<String>, Failure> {
+        if self.config.dry_run && !mirror.is_dir() {
+            return Ok(BTreeSet::new());
+        }
+        let refs = self.tools.git.local_refs(mirror).await?.refs;
+        let names = refs.keys().filter_map(|name| name.strip_prefix(b"refs/tags/"));
+        Ok(names.map(|name| name.to_str_lossy().into_owned()).collect())
+    }
+
+    /// Most of what we made gone at once is more likely a bad day of the source.
+    fn guard(&self, gone: usize, had: usize, repo: &Repo) -> Option<Failure> {
+        let accepted = self.config.accept_deletions.iter().any(|glob| {
+            globset::Glob::new(glob).is_ok_and(|glob| glob.compile_matcher().is_match(repo.path.to_string()))
+        });
+        if accepted || gone == 0 {
+            return None;
+        }
+        let why = crate::mirror::decide::cliff(had, gone, had - gone.min(had), self.config.cliff)?;
+        let hint = format!("when it is meant, run again with --accept-deletions {}.", repo.path);
+        Some(Failure::new(Reason::Held, "no release was deleted").with_evidence(why).with_hint(hint))
+    }
+
+    /// Says how it came out, and remembers it.
+    async fn conclude(&self, turn: &Turn<'_>, mut outcome: ReleasesOutcome, rules: String) -> ReleasesOutcome {
+        let place = (turn.repo.key(), outcome.destination.clone());
+        let early = self.early.lock().unwrap_or_else(PoisonError::into_inner).remove(&place);
+        outcome.counts.deleted += early.unwrap_or_default();
+        let counts = &outcome.counts;
+        outcome.verdict = match &outcome.failure {
+            Some(_) => ReleaseVerdict::Behind,
+            None if !outcome.problems.is_empty() || counts.deferred > 0 => ReleaseVerdict::Behind,
+            None if counts.changed() > 0 || counts.assets > 0 => ReleaseVerdict::Projected,
+            None => ReleaseVerdict::Current,
+        };
+        // Who looked at a part knows nothing of the whole.
+        let part = self.config.only_releases.as_ref().is_some_and(|filter| !filter.tags.is_empty());
+        let Some(store) = self.store.filter(|_| !part) else { return outcome };
+        let now = self.tools.now();
+        let look = ReleaseLook {
+            key: turn.repo.key(),
+            destination: outcome.destination.clone(),
+            rules,
+            in_step: outcome.verdict.in_step(),
+            looked_at: now,
+            compared_at: now,
+        };
+        if let Err(error) = store.record_release_look(&look).await {
+            outcome.failure.get_or_insert(error.into());
+            outcome.verdict = ReleaseVerdict::Behind;
+        }
+        outcome
+    }
+}
+
+/// How the repositories stand whose releases are asked for, without looking at any refs: as the last run left them.
+pub fn standing(config: &Config, inventory: &Inventory, records: &[MirrorRecord], fan: &Fan) -> Vec<Outcome> {
+    let wanted =
+        |repo: &&Repo| config.only_releases.as_ref().is_none_or(|filter| filter.wants_repo(&repo.path.to_string()));
+    let records: HashMap<&MirrorKey, &MirrorRecord> = records.iter().map(|record| (&record.key, record)).collect();
+    let outcome = |repo: &Repo| {
+        let record = records.get(&repo.key()).filter(|record| inventory.present.contains(&record.mirror));
+        let Some(record) = record.filter(|record| record.last_success.is_some()) else {
+            let failure = Failure::new(Reason::Unknown, "it is not mirrored yet");
+            let failure = failure.with_hint("run `holocron` first: releases follow the refs.");
+            return Outcome { failure: Some(failure), ..Outcome::new(repo, Verdict::Failed) };
+        };
+        let mut outcome = Outcome::new(repo, Verdict::Current);
+        outcome.mirror.clone_from(&record.mirror);
+        outcome.destinations = fan.behind_of(&repo.key());
+        outcome
+    };
+    inventory.repos.iter().filter(wanted).map(outcome).collect()
+}
+
+/// Opens the API behind a source; `dir` and `urls` have none.
+fn open_source(
+    config: &Config,
+    tools: &Tools,
+    sink: &Arc<dyn Sink>,
+    inventory: &Inventory,
+    id: &str,
+) -> Result<Arc<dyn ReleaseSource>, Failure> {
+    let none = || Failure::new(Reason::Unknown, format!("the source {id} has no API to read releases from"));
+    let source = config.sources.iter().find(|source| source.id == id).ok_or_else(none)?;
+    let forge = source.forge.clone().or_else(|| Some((source.kind, source.api_url.clone()?)));
+    let (kind, api_url) = forge.ok_or_else(none)?;
+    let token = inventory.access.get(id).and_then(|access| access.credential.as_ref()).map(|it| it.secret.clone());
+    let (sink, name) = (sink.clone(), id.to_owned());
+    let connection = Connection {
+        source_id: id.to_owned(),
+        api_url,
+        token,
+        owners: Vec::new(),
+        ca_file: source.ca_file.clone(),
+        proxy: source.proxy.clone(),
+        timeout: config.timeout,
+        policy: tools.policy,
+        transport_ssh: false,
+        cache: Arc::<PageCache>::default(),
+        cancel: tools.stop.clone(),
+        on_retry: Arc::new(move |failure, wait| sink.tell(&Event::Retrying { what: &name, failure, wait })),
+    };
+    open_release_source(kind, connection).map(Arc::from)
+}
+
+/// Whether the refs of this repository arrived; `Err` with the reason when they did not.
+fn refs_are_there(turn: &Turn<'_>, id: &str) -> Result<(), Option<Failure>> {
+    if turn.outcome.verdict.status() != Status::Success {
+        return Err(turn.outcome.failure.clone());
+    }
+    match turn.outcome.destinations.iter().find(|one| one.destination == id) {
+        Some(one) if !one.verdict.in_step() => Err(one.failure.clone()),
+        // Not spoken of: it was in step before, and nothing has changed.
+        _ => Ok(()),
+    }
+}
+
+fn skipped(id: &str, why: Option<&Failure>) -> ReleasesOutcome {
+    let reason = why.map_or(Reason::Unknown, |failure| failure.reason);
+    let failure = Failure::new(reason, "refs failed: no release was touched");
+    ReleasesOutcome { failure: Some(failure), ..ReleasesOutcome::new(id, ReleaseVerdict::Skipped) }
+}
+
+/// A digest of everything that should be at a place.
+fn digest(listing: &[Release], scope: &ReleaseScope, place: &str) -> String {
+    let files = |release: &Release| -> Vec<(String, String)> {
+        release.assets.iter().map(|asset| (asset.name.clone(), identity(asset))).collect()
+    };
+    let all: Vec<_> = listing
+        .iter()
+        .map(|one| {
+            let flags = (one.draft, one.prerelease, one.latest, one.published_at);
+            (&one.tag, &one.title, &one.notes, flags, files(one), &one.links)
+        })
+        .collect();
+    short(&format!("{place} {scope:?} {all:?}"))
+}
+
+/// Puts what a plan leaves alone, and why, into the outcome.
+fn tell(plan: &Plan, outcome: &mut ReleasesOutcome) {
+    outcome.counts.in_sync = plan.in_sync.len();
+    outcome.counts.foreign = plan.foreign.len();
+    outcome.counts.deferred = plan.deferred.len();
+    outcome.problems.extend(plan.problems.iter().cloned());
+    outcome.notes.extend(plan.notes.iter().cloned());
+    tell_tags(&plan.foreign, &plan.deferred, outcome);
+}
+
+fn tell_tags(foreign: &[String], deferred: &[String], outcome: &mut ReleasesOutcome) {
+    let foreign = foreign.iter().map(|tag| format!("{tag} is somebody else's release there, and stays as it is."));
+    let deferred = deferred.iter().map(|tag| format!("{tag} is deferred: the tag is not there."));
+    outcome.notes.extend(foreign.chain(deferred));
+}
+
+/// What a dry run says.
+fn preview(plan: &Plan, mut outcome: ReleasesOutcome) -> ReleasesOutcome {
+    outcome.notes.extend(plan.works.iter().map(|work| format!("would {work}.")));
+    outcome.notes.extend(plan.deletions.iter().map(|release| format!("would delete the release {}.", release.tag)));
+    let created = plan.works.iter().filter(|work| work.there.is_none()).count();
+    outcome.counts.created = created;
+    outcome.counts.updated = plan.works.len() - created;
+    outcome.counts.deleted = plan.deletions.len();
+    outcome.verdict = match (outcome.problems.is_empty() && plan.deferred.is_empty(), plan.is_empty()) {
+        (false, _) => ReleaseVerdict::Behind,
+        (true, false) => ReleaseVerdict::Projected,
+        (true, true) => ReleaseVerdict::Current,
+    };
+    outcome
+}
+
+fn add(done: Done, outcome: &mut ReleasesOutcome) {
+    let counts = &mut outcome.counts;
+    counts.add(&done.counts);
+    counts.foreign += done.foreign.len();
+    counts.deferred += done.deferred.len();
+    tell_tags(&done.foreign, &done.deferred, outcome);
+    outcome.problems.extend(done.problems);
+}
