@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use bytesize::ByteSize;
 use jiff::Timestamp;
+use sha2::{Digest as _, Sha256};
 use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr as _};
 
 use crate::model::RefCounts;
@@ -111,6 +112,11 @@ pub fn list(names: &[&str], most: usize) -> String {
         0 => shown,
         more => format!("{shown} and {more} more"),
     }
+}
+
+/// Returns 16 hex digits that no other text has (64 bits of its SHA-256): the same in every version of this program.
+pub fn digest(text: &str) -> String {
+    Sha256::digest(text.as_bytes())[..8].iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// Returns an amount of bytes in binary units: `12.3 MiB`.

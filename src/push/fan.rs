@@ -2,7 +2,6 @@
 
 use std::collections::{HashMap, HashSet};
 use std::fs;
-use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,6 +23,7 @@ use crate::model::destination::{DestinationOutcome, PushVerdict};
 use crate::model::{MirrorKey, Outcome, Repo, Status};
 use crate::progress::Sink;
 use crate::store::{DestinationRecord, Store};
+use crate::text::digest;
 use crate::tools::Tools;
 
 /// How long a destination that failed is left alone under `--watch`, as long as nothing new is to be pushed.
@@ -286,13 +286,9 @@ async fn ready(turn: &Turn<'_>, config: &Config, tools: &Tools) -> Result<(Local
     Ok((refs, branch))
 }
 
-/// A number that is another when the refs that belong there are. It only says "as before", so that a clash, which is
-/// made up for by the next full comparison, is worth its shortness.
+/// A text that is another when the refs that belong there are.
 fn fingerprint(opened: &Opened, refs: &LocalRefs, head: Option<&BString>) -> String {
-    let mut hasher = DefaultHasher::new();
-    in_scope(&refs.refs, opened.config.refs).hash(&mut hasher);
-    head.hash(&mut hasher);
-    format!("{:016x}", hasher.finish())
+    digest(&format!("{head:?} {:?}", in_scope(&refs.refs, opened.config.refs)))
 }
 
 fn record(

@@ -1,7 +1,5 @@
 //! What a projection is made from, in a few characters: two that are equal need nothing.
 
-use sha2::{Digest as _, Sha256};
-
 use crate::model::release::{Asset, Link, ReleaseFields};
 
 /// What tells one version of a file at its source from another: its digest where the forge tells one, else the forge's
@@ -18,13 +16,11 @@ pub fn identity(asset: &Asset) -> String {
 
 /// 16 hex digits over everything that is projected of one release; `fields` hold our own text as their notes.
 pub fn state(fields: &ReleaseFields, assets: &[Asset], links: &[Link]) -> String {
-    let ReleaseFields { tag, title, notes, draft, prerelease, latest, published_at } = fields;
+    // Which one is the latest is no part of it: another one that becomes so takes the flag from it by itself.
+    let ReleaseFields { tag, title, notes, draft, prerelease, latest: _, published_at } = fields;
     let files: Vec<(&str, String)> = assets.iter().map(|asset| (asset.name.as_str(), identity(asset))).collect();
     let links: Vec<(&str, &str)> = links.iter().map(|link| (link.name.as_str(), link.url.as_str())).collect();
-    short(&format!("{tag:?} {title:?} {notes:?} {draft} {prerelease} {latest:?} {published_at:?} {files:?} {links:?}"))
-}
-
-/// 16 hex digits that another text does not have.
-pub fn short(text: &str) -> String {
-    Sha256::digest(text.as_bytes())[..8].iter().map(|byte| format!("{byte:02x}")).collect()
+    crate::text::digest(&format!(
+        "{tag:?} {title:?} {notes:?} {draft} {prerelease} {published_at:?} {files:?} {links:?}"
+    ))
 }
