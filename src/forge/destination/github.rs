@@ -88,10 +88,12 @@ impl Github {
             "has_wiki": false,
             "auto_init": false,
         });
-        if internal {
+        let is_own = self.site.is_own(namespace).await?;
+        // A user has no internal repositories, and no field to ask for one.
+        if internal && !is_own {
             body["visibility"] = json!("internal");
         }
-        let url = match self.site.is_own(namespace).await? {
+        let url = match is_own {
             true => self.site.api.url(&["user", "repos"], &[]),
             false => self.site.api.url(&["orgs", namespace, "repos"], &[]),
         };

@@ -57,7 +57,7 @@ impl Gitea {
             };
         }
         let after = opened(&before, need, &self.site.me().await?.login);
-        self.site.change(Method::PATCH, url, Some(&body(&after))).await?;
+        self.site.change(Method::PATCH, url, Some(&edit(&after))).await?;
         Ok(())
     }
 
@@ -82,19 +82,19 @@ impl Gitea {
     }
 
     async fn write(&self, undo: &Undo, before: &Rule) -> Result<(), Refusal> {
-        let edit = self.endpoint(&undo.path, Some(&undo.rule));
-        let body = body(before);
-        match self.site.change(Method::PATCH, edit.clone(), Some(&body)).await {
+        let (url, edit) = (self.endpoint(&undo.path, Some(&undo.rule)), edit(before));
+        match self.site.change(Method::PATCH, url.clone(), Some(&edit)).await {
             Ok(_) => return Ok(()),
             Err(refusal) if refusal.is_missing() => {}
             Err(refusal) => return Err(refusal),
         }
+        let body = body(before);
         let ask = Ask::change(Method::POST, self.endpoint(&undo.path, None), Some(&body)).repeatable();
         match self.site.api.attempt(&ask).await {
             Ok(_) => Ok(()),
             // Ours, of a try that broke off, or somebody else's of this moment: 1.21 says 403.
             Err(refusal) if refusal.says("already exist") || refusal.status == Some(StatusCode::CONFLICT) => {
-                self.site.change(Method::PATCH, edit, Some(&body)).await?;
+                self.site.change(Method::PATCH, url, Some(&edit)).await?;
                 Ok(())
             }
             Err(refusal) => Err(refusal),
@@ -194,7 +194,16 @@ fn without_names(rule: &Rule) -> Rule {
     rule.iter().map(emptied).collect()
 }
 
-/// What a POST or a PATCH takes of a rule; a list that is shown as null is an empty one.
+/// What a PATCH takes of a rule: the rule's name stands in the URL only (`EditBranchProtectionOption`).
+fn edit(rule: &Rule) -> Value {
+    let mut body = body(rule);
+    if let Some(fields) = body.as_object_mut() {
+        fields.retain(|field, _| !["rule_name", "branch_name"].contains(&field.as_str()));
+    }
+    body
+}
+
+/// What a POST takes of a rule; a list that is shown as null is an empty one.
 fn body(rule: &Rule) -> Value {
     let list = |field: &str, value: &Value| match value {
         Value::Null if field.ends_with('s') => json!([]),

@@ -276,7 +276,8 @@ impl Gitlab {
         let mut url = url.clone();
         // Has the answer tell of the file; old servers say "201 Created" only.
         url.query_pairs_mut().append_pair("select", "package_file");
-        let content_type = file.content_type.unwrap_or("application/octet-stream");
+        // The one type that the endpoint is described with; GitLab keeps none. Of another the server might read fields.
+        let content_type = "application/octet-stream";
         let (also, field) = (None, None);
         let parcel = Parcel { method: Method::PUT, url, also, file: file.file, size: file.size, content_type, field };
         let answer = match self.site.files.send(&self.site.api, &parcel).await {
