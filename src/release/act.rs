@@ -2,8 +2,10 @@
 //! forge's client tries again by itself.
 
 use std::collections::BTreeSet;
+use std::path::PathBuf;
 
 use futures_util::{StreamExt, stream};
+use sha2::{Digest as _, Sha256 as Hasher};
 
 use super::backup::Backup;
 use super::plan::{self, Plan, Work, is_ours, made_asset};
@@ -12,7 +14,7 @@ use super::wish::Rules;
 use crate::failure::{Failure, Reason};
 use crate::forge::release::{Created, ReleaseDestination, ReleaseSource, Upload};
 use crate::model::projection::{MadeRelease, ReleaseCounts, ReleaseProblem};
-use crate::model::release::{Asset, Release, ReleaseFields};
+use crate::model::release::{Asset, Release, ReleaseFields, Sha256};
 use crate::model::{MirrorKey, RepoPath};
 use crate::store::Store;
 
@@ -44,6 +46,8 @@ pub struct Done {
     /// Somebody made a release of these tags in the meantime.
     pub foreign: Vec<String>,
     pub deferred: Vec<String>,
+    /// Our own stopping, when it left something undone.
+    pub stopped: Option<Failure>,
 }
 
 /// A release that is there, and what is left to be done for it.
@@ -56,6 +60,7 @@ struct Begun {
 /// How making a release began.
 enum Start {
     Begun(Box<Begun>),
+    InSync(MadeRelease),
     Foreign,
     Deferred,
 }
@@ -68,6 +73,9 @@ impl Act<'_> {
             self.record(made, &mut done).await;
         }
         for release in &plan.deletions {
+            if done.stopped.is_some() {
+                break;
+            }
             match self.delete(release).await {
                 Ok(()) => done.counts.deleted += 1,
                 Err(failure) => done.problem(&release.tag, None, failure),
@@ -75,9 +83,16 @@ impl Act<'_> {
         }
         let mut begun = Vec::new();
         for work in plan.works {
+            if done.stopped.is_some() {
+                break;
+            }
             let tag = work.fields.tag.clone();
             match self.begin(work).await {
                 Ok(Start::Begun(one)) => begun.push(*one),
+                Ok(Start::InSync(made)) => {
+                    self.record(&made, &mut done).await;
+                    done.counts.in_sync += 1;
+                }
                 Ok(Start::Foreign) => done.foreign.push(tag),
                 Ok(Start::Deferred) => done.deferred.push(tag),
                 Err(failure) => done.problem(&tag, None, failure),
@@ -101,6 +116,11 @@ impl Act<'_> {
     /// Makes the release, where it is not there yet: as a draft as long as something is missing.
     async fn begin(&self, work: Work) -> Result<Start, Failure> {
         if let Some(release) = work.there.clone() {
+            // To publish is to make a missing tag. A forge turns a release whose tag was deleted into a draft.
+            let published = release.draft && !work.fields.draft && self.rules.features.drafts;
+            if published && !self.forge.has_tag(self.repo, &work.fields.tag).await? {
+                return Ok(Start::Deferred);
+            }
             return Ok(Start::Begun(Box::new(Begun { release, work, created: false })));
         }
         let tag = work.fields.tag.clone();
@@ -120,6 +140,9 @@ impl Act<'_> {
             Created::Found(release) if is_ours(&release, None, self.rules) => {
                 let there = std::slice::from_ref(&release);
                 let again = plan::plan(self.listing, there, &[], self.tags, self.rules);
+                if let Some(made) = again.in_sync.into_iter().find(|made| made.tag == tag) {
+                    return Ok(Start::InSync(made));
+                }
                 let work = again.works.into_iter().find(|work| work.fields.tag == tag && work.there.is_some());
                 let Some(work) = work else { return Ok(Start::Deferred) };
                 return Ok(Start::Begun(Box::new(Begun { release, work, created: true })));
@@ -138,7 +161,7 @@ impl Act<'_> {
             done.problem(&tag, None, failure);
         }
         // What lacks a file is not published; what was published stays so.
-        let missing = !done.problems.is_empty();
+        let missing = !done.is_whole();
         let hidden = missing && release.draft && self.rules.features.drafts;
         let changes = work.write || !work.upload.is_empty() || !work.remove.is_empty();
         if changes && !missing {
@@ -150,20 +173,23 @@ impl Act<'_> {
             // The fields are right although a file is missing; the mark says that it is not whole.
             let notes = work.fields.notes.replace(&work.state, UNFINISHED);
             let fields = ReleaseFields { notes, ..work.fields.clone() };
-            if let Err(failure) = self.forge.edit(self.repo, &release.id, &fields).await {
+            // What was so after the run before needs no second time.
+            if plan::differs(&release, &fields, self.rules.features)
+                && let Err(failure) = self.forge.edit(self.repo, &release.id, &fields).await
+            {
                 done.problem(&tag, None, failure);
             }
         }
-        if done.problems.is_empty()
+        if done.is_whole()
             && let Err(failure) = self.verify(&release, &work)
         {
             done.problem(&tag, None, failure);
         }
-        if done.problems.is_empty() {
+        if done.is_whole() {
             let made = work.made(&release);
             self.record(&made, &mut done).await;
         }
-        match (done.problems.is_empty(), created) {
+        match (done.is_whole(), created) {
             (false, _) => done.counts.incomplete += 1,
             (true, true) => done.counts.created += 1,
             (true, false) => done.counts.updated += 1,
@@ -171,41 +197,72 @@ impl Act<'_> {
         done
     }
 
-    /// Files and links: what is old goes, what is new comes, in the source's order.
+    /// Files and links: what is new comes, in the source's order, and what is old goes.
     async fn fill(&self, release: &Release, work: &mut Work, done: &mut Done) -> Result<(), Failure> {
         let tag = work.fields.tag.clone();
-        for asset in &work.remove {
-            self.forge.delete_asset(self.repo, release, asset).await?;
-        }
-        for asset in &work.upload {
-            match self.copy(release, asset).await {
+        let uploads = work.upload.clone();
+        // Those that may be there although nobody has said so.
+        let mut begun: Vec<&Asset> = Vec::new();
+        for asset in &uploads {
+            match self.copy(release, asset, work, &mut begun, done).await {
                 Ok(there) => {
                     done.counts.assets += 1;
                     done.counts.bytes += there.size.or(asset.size).unwrap_or_default();
+                    begun.retain(|begun| begun.name != asset.name);
                     work.kept.push(made_asset(asset, &there));
-                    let made = MadeRelease { complete: false, ..work.made(release) };
-                    self.record(&made, done).await;
+                    self.record(&work.partly_made(release, &begun), done).await;
                 }
                 Err(failure) if failure.reason == Reason::Cancelled => return Err(failure),
-                Err(failure) => done.problem(&tag, Some(&asset.name), failure),
+                Err(failure) => {
+                    // A refusal leaves nothing there; what is unclear may have left something.
+                    if !failure.reason.is_transient() && begun.pop_if(|begun| begun.name == asset.name).is_some() {
+                        self.record(&work.partly_made(release, &begun), done).await;
+                    }
+                    done.problem(&tag, Some(&asset.name), failure);
+                }
             }
+        }
+        // Those that nothing new has the name of, or whose successor did not come, and which then stay.
+        let stays = |old: &Asset| uploads.iter().any(|new| plan::same_name(new, old, self.rules));
+        for asset in work.remove.iter().filter(|old| !stays(old)) {
+            self.forge.delete_asset(self.repo, release, asset).await?;
         }
         for link in &work.drop_links {
             self.forge.delete_link(self.repo, release, link).await?;
         }
         for link in &work.put_links {
-            if let Err(failure) = self.forge.put_link(self.repo, release, link).await {
-                done.problem(&tag, Some(&link.name), failure);
+            match self.forge.put_link(self.repo, release, link).await {
+                Ok(()) => {}
+                Err(failure) if failure.reason == Reason::Cancelled => return Err(failure),
+                Err(failure) => done.problem(&tag, Some(&link.name), failure),
             }
         }
         Ok(())
     }
 
-    async fn copy(&self, release: &Release, asset: &Asset) -> Result<Asset, Failure> {
-        let file = match self.backup.and_then(|backup| backup.file(&release.tag, asset)) {
+    /// Puts one file there. What has its name, and is ours, goes when the new bytes are here, and not before.
+    async fn copy<'w>(
+        &self,
+        release: &Release,
+        asset: &'w Asset,
+        work: &mut Work,
+        begun: &mut Vec<&'w Asset>,
+        done: &mut Done,
+    ) -> Result<Asset, Failure> {
+        let kept = match self.backup.and_then(|backup| backup.file(&release.tag, asset)) {
+            Some(kept) => is_intact(kept).await,
+            None => None,
+        };
+        let file = match kept {
             Some((path, size, digest)) => Fetched::kept(path, size, digest),
             None => self.transfer.fetch(self.source, asset).await?,
         };
+        // Written down first: what a kill leaves there is known as ours then.
+        begun.push(asset);
+        self.record(&work.partly_made(release, begun), done).await;
+        for old in work.remove.extract_if(.., |old| plan::same_name(asset, old, self.rules)) {
+            self.forge.delete_asset(self.repo, release, &old).await?;
+        }
         let content_type = asset.content_type.as_deref();
         let upload = Upload { name: &asset.name, content_type, file: &file.path, size: file.size, digest: file.digest };
         let there = self.forge.upload(self.repo, release, &upload).await?;
@@ -226,7 +283,7 @@ impl Act<'_> {
         };
         let want = &work.fields;
         let features = self.rules.features;
-        if release.tag != want.tag || release.title != want.title {
+        if release.tag != want.tag || release.title.trim() != want.title.trim() {
             return lacking("its tag or title is another");
         }
         if super::marker::normal(&release.notes) != super::marker::normal(&want.notes) {
@@ -252,11 +309,34 @@ impl Act<'_> {
     }
 }
 
+/// The file of a backup when its bytes are what was written down of them: a disk may lose some in the course of time.
+async fn is_intact(kept: (PathBuf, u64, Sha256)) -> Option<(PathBuf, u64, Sha256)> {
+    let task = tokio::task::spawn_blocking(move || {
+        let mut hasher = Hasher::new();
+        let mut file = std::fs::File::open(&kept.0).ok()?;
+        std::io::copy(&mut file, &mut hasher).ok()?;
+        (Sha256::new(hasher.finalize().into()) == kept.2).then_some(kept)
+    });
+    task.await.ok().flatten()
+}
+
 /// The state of a release that lacks something.
 const UNFINISHED: &str = "0000000000000000";
 
 impl Done {
+    fn is_whole(&self) -> bool {
+        self.problems.is_empty() && self.stopped.is_none()
+    }
+
     fn problem(&mut self, tag: &str, asset: Option<&str>, failure: Failure) {
+        if failure.reason == Reason::Cancelled {
+            self.stopped = Some(failure);
+            return;
+        }
+        let failure = match failure.way_out() {
+            Some(_) => failure,
+            None => failure.with_hint("the next run tries again, and does only what is missing."),
+        };
         self.problems.push(ReleaseProblem { tag: tag.to_owned(), asset: asset.map(str::to_owned), failure });
     }
 
@@ -265,5 +345,6 @@ impl Done {
         self.problems.extend(other.problems);
         self.foreign.extend(other.foreign);
         self.deferred.extend(other.deferred);
+        self.stopped = self.stopped.take().or(other.stopped);
     }
 }

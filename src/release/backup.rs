@@ -6,16 +6,15 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::io::{self, Write};
-use std::path::{Path, PathBuf};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Component, Path, PathBuf};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use sha2::{Digest as _, Sha256 as Hasher};
-use tempfile::NamedTempFile;
 use url::Url;
 
 use super::state::identity;
-use crate::failure::Failure;
+use crate::failure::{Failure, Reason};
 use crate::model::release::{Asset, Link, Release, Sha256};
 
 /// The shape of `release.json`. A program that knows only an older one must not write.
@@ -107,8 +106,10 @@ impl Backup {
         };
         let mut all = Vec::new();
         for entry in entries {
-            let path = entry.map_err(|error| broken(&error))?.path().join(DOCUMENT);
-            all.extend(read_document(&path)?);
+            let entry = entry.map_err(|error| broken(&error))?;
+            // A folder that somebody copied or renamed is theirs.
+            let is_ours = |saved: &SavedRelease| entry.file_name().to_str() == Some(&file_name(&saved.tag));
+            all.extend(read_document(&entry.path().join(DOCUMENT))?.filter(is_ours));
         }
         all.sort_by(|a, b| (a.published_at, &a.tag).cmp(&(b.published_at, &b.tag)));
         Ok(all)
@@ -122,11 +123,9 @@ impl Backup {
     /// Where the bytes of a file are, its size and digest, when just this version of it is here.
     pub fn file(&self, tag: &str, asset: &Asset) -> Option<(PathBuf, u64, Sha256)> {
         let place = self.place(tag);
-        let saved = read_document(&place.join(DOCUMENT)).ok().flatten()?;
+        let saved = read_document(&place.join(DOCUMENT)).ok().flatten().filter(|saved| saved.tag == tag)?;
         let found = saved.assets.into_iter().find(|saved| is_same(saved, asset))?;
-        let path = place.join(&found.file);
-        let is_whole = fs::metadata(&path).is_ok_and(|data| data.len() == found.size);
-        is_whole.then_some((path, found.size, found.sha256))
+        is_whole(&place, &found).then(|| (place.join(&found.file), found.size, found.sha256))
     }
 
     /// What a release needs to be as it is at the source: the files to fetch. `None` when it is so already.
@@ -134,17 +133,18 @@ impl Backup {
     /// # Errors
     /// A document that cannot be read.
     pub fn compare<'a>(&self, release: &'a Release) -> Result<Option<Vec<Wanted<'a>>>, Failure> {
-        let saved = read_document(&self.place(&release.tag).join(DOCUMENT))?;
+        let saved = self.saved(&release.tag)?;
+        let place = self.place(&release.tag);
         let names = file_names(&release.assets);
         let wanted = release.assets.iter().zip(names).filter(|(asset, _)| asset.complete);
-        let missing: Vec<Wanted<'_>> = wanted
-            .filter(|(asset, _)| self.file(&release.tag, asset).is_none())
-            .map(|(asset, file)| Wanted { asset, file })
-            .collect();
-        let equal = saved.is_some_and(|saved| {
-            let again = document(release, Some(&saved), &[], saved.saved_at);
-            again == saved
-        });
+        // Under the name that it is to have: which of two that clash has which one may change.
+        let is_here = |asset: &Asset, file: &str| {
+            let mut kept = saved.iter().flat_map(|saved| &saved.assets);
+            kept.any(|kept| kept.file == file && is_same(kept, asset) && is_whole(&place, kept))
+        };
+        let missing: Vec<Wanted<'_>> =
+            wanted.filter(|(asset, file)| !is_here(asset, file)).map(|(asset, file)| Wanted { asset, file }).collect();
+        let equal = saved.as_ref().is_some_and(|saved| document(release, Some(saved), &[], saved.saved_at) == *saved);
         Ok((!equal || !missing.is_empty()).then_some(missing))
     }
 
@@ -165,9 +165,22 @@ impl Backup {
     /// A local failure; what was written down before stands then.
     pub fn save(&self, release: &Release, fetched: &[(String, u64, Sha256)], now: Timestamp) -> Result<(), Failure> {
         let place = self.place(&release.tag);
-        let saved = read_document(&place.join(DOCUMENT))?;
+        let saved = self.saved(&release.tag)?;
         let document = document(release, saved.as_ref(), fetched, now);
         write_document(&place, &document)
+    }
+
+    /// What is written down of the release of this tag, and of no other that the file system takes for it.
+    fn saved(&self, tag: &str) -> Result<Option<SavedRelease>, Failure> {
+        let place = self.place(tag);
+        match read_document(&place.join(DOCUMENT))? {
+            Some(other) if other.tag != tag => {
+                let text = format!("{} holds the release of another tag, {}", place.display(), other.tag);
+                let hint = "keep the backup on a file system that tells capitals apart, or leave one of the tags out.";
+                Err(Failure::new(Reason::LocalFailed, text).with_hint(hint))
+            }
+            saved => Ok(saved),
+        }
     }
 
     /// Marks what the source has no more, and returns how many were marked.
@@ -185,6 +198,10 @@ impl Backup {
         }
         Ok(marked)
     }
+}
+
+fn is_whole(place: &Path, kept: &SavedAsset) -> bool {
+    fs::metadata(place.join(&kept.file)).is_ok_and(|data| data.len() == kept.size)
 }
 
 /// Whether what is kept is this version of the file.
@@ -262,20 +279,33 @@ fn read_document(path: &Path) -> Result<Option<SavedRelease>, Failure> {
     if version.schema > SCHEMA {
         return Err(unreadable(format!("a newer Holocron wrote it (schema {}, {SCHEMA} is known)", version.schema)));
     }
-    serde_json::from_slice(&text).map(Some).map_err(|error| unreadable(error.to_string()))
+    let saved: SavedRelease = serde_json::from_slice(&text).map_err(|error| unreadable(error.to_string()))?;
+    // A backup may come from elsewhere, and what it names is read, and given to others.
+    let leads_out = |asset: &&SavedAsset| {
+        let mut parts = Path::new(&asset.file).components();
+        !matches!((parts.next(), parts.next()), (Some(Component::Normal(name)), None) if name == asset.file.as_str())
+    };
+    match saved.assets.iter().find(leads_out) {
+        Some(asset) => Err(unreadable(format!("`{}` is no name of a file in this folder", asset.file))),
+        None => Ok(Some(saved)),
+    }
 }
 
 fn write_document(place: &Path, document: &SavedRelease) -> Result<(), Failure> {
     let sums: String = document.assets.iter().map(|asset| format!("{}  {}\n", asset.sha256, asset.file)).collect();
-    let text = serde_json::to_string_pretty(document).unwrap_or_default();
-    replace(&place.join(SUMS), sums.as_bytes())
-        .and_then(|()| replace(&place.join(DOCUMENT), format!("{text}\n").as_bytes()))
+    serde_json::to_string_pretty(document)
+        .map_err(io::Error::from)
+        .and_then(|text| replace(&place.join(SUMS), sums.as_bytes()).map(|()| text))
+        .and_then(|text| replace(&place.join(DOCUMENT), format!("{text}\n").as_bytes()))
         .map_err(|error| Failure::local(format!("cannot write to {}", place.display()), &error))
 }
 
 /// Writes a file beside its place and moves it there, on the disk before it is seen.
 fn replace(path: &Path, text: &[u8]) -> io::Result<()> {
-    let mut file = NamedTempFile::new_in(path.parent().unwrap_or(Path::new(".")))?;
+    // As readable as the files beside it.
+    let permissions = fs::Permissions::from_mode(0o666);
+    let folder = path.parent().unwrap_or(Path::new("."));
+    let mut file = tempfile::Builder::new().permissions(permissions).tempfile_in(folder)?;
     file.write_all(text)?;
     file.as_file().sync_all()?;
     file.persist(path)?;
@@ -315,7 +345,7 @@ fn file_name(text: &str) -> String {
     if name.len() <= LONGEST - 8 {
         return name;
     }
-    let digest: String = Hasher::digest(text.as_bytes())[..8].iter().map(|byte| format!("{byte:02x}")).collect();
+    let digest = crate::text::digest(text);
     let mut end = LONGEST - 8 - digest.len() - 1;
     while !name.is_char_boundary(end) {
         end -= 1;
@@ -325,7 +355,104 @@ fn file_name(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use sha2::{Digest as _, Sha256 as Hasher};
+
     use super::*;
+
+    fn asset(name: &str, id: &str) -> Asset {
+        Asset {
+            id: id.to_owned(),
+            name: name.to_owned(),
+            stored_as: name.to_owned(),
+            size: Some(3),
+            digest: None,
+            content_type: None,
+            updated_at: None,
+            url: Url::parse("https://h/x").unwrap(),
+            complete: true,
+        }
+    }
+
+    fn release(tag: &str, assets: Vec<Asset>) -> Release {
+        Release {
+            id: format!("id of {tag}"),
+            tag: tag.to_owned(),
+            title: String::new(),
+            notes: String::new(),
+            draft: false,
+            prerelease: false,
+            latest: false,
+            created_at: None,
+            published_at: None,
+            author: None,
+            page: None,
+            assets,
+            links: Vec::new(),
+        }
+    }
+
+    /// Brings a release here as a run does, and returns what had to be fetched.
+    fn bring(backup: &Backup, release: &Release) -> Vec<String> {
+        let Some(wanted) = backup.compare(release).unwrap() else { return Vec::new() };
+        let place = backup.prepare(&release.tag).unwrap();
+        let digest = |text: &str| Sha256::new(Hasher::digest(text.as_bytes()).into());
+        let mut fetched = Vec::new();
+        for one in &wanted {
+            let text = format!("{:>3}", one.asset.id);
+            fs::write(place.join(&one.file), &text).unwrap();
+            fetched.push((one.file.clone(), 3, digest(&text)));
+        }
+        backup.save(release, &fetched, Timestamp::UNIX_EPOCH).unwrap();
+        wanted.into_iter().map(|one| one.file).collect()
+    }
+
+    fn backup() -> (tempfile::TempDir, Backup) {
+        let folder = tempfile::tempdir().unwrap();
+        let backup = Backup::of(&folder.path().join("a.git"));
+        (folder, backup)
+    }
+
+    #[test]
+    fn of_names_that_clash_each_keeps_its_bytes_when_one_goes() {
+        let (_folder, backup) = backup();
+        let both = release("v1", vec![asset("A", "1"), asset("a", "2")]);
+        assert_eq!(bring(&backup, &both), ["A", "a~2"]);
+        assert!(bring(&backup, &both).is_empty());
+        let one = release("v1", vec![asset("a", "2")]);
+        bring(&backup, &one);
+        assert!(backup.compare(&one).unwrap().is_none(), "one run is enough");
+        let saved = &backup.read().unwrap()[0];
+        let kept: Vec<&SavedAsset> = saved.assets.iter().filter(|asset| asset.deleted_at.is_none()).collect();
+        assert_eq!((kept.len(), kept[0].name.as_str()), (1, "a"), "{saved:#?}");
+        assert_eq!(fs::read(backup.place("v1").join(&kept[0].file)).unwrap(), b"  2");
+    }
+
+    #[test]
+    fn a_document_that_names_a_file_elsewhere_is_not_believed() {
+        let (_folder, backup) = backup();
+        bring(&backup, &release("v1", vec![asset("plain", "1")]));
+        let document = backup.place("v1").join(DOCUMENT);
+        let text = fs::read_to_string(&document).unwrap();
+        for elsewhere in ["../../secret", "/etc/passwd", "..", "", "a/b", "./plain"] {
+            fs::write(&document, text.replace(r#""file": "plain""#, &format!(r#""file": "{elsewhere}""#))).unwrap();
+            let failure = backup.read().unwrap_err();
+            assert!(failure.evidence.unwrap().contains("is no name of a file"), "{elsewhere}");
+            assert!(backup.file("v1", &asset("plain", "1")).is_none());
+        }
+    }
+
+    #[test]
+    fn a_folder_that_holds_another_tag_is_neither_read_nor_written() {
+        let (_folder, backup) = backup();
+        bring(&backup, &release("v1", vec![asset("a", "1")]));
+        // As a file system does that takes both names for one, or a person who made a copy.
+        fs::rename(backup.place("v1"), backup.place("V1")).unwrap();
+        assert!(backup.read().unwrap().is_empty());
+        let failure = backup.compare(&release("V1", vec![])).unwrap_err();
+        assert!(failure.message.contains("another tag, v1"), "{failure:?}");
+        assert!(backup.save(&release("V1", vec![]), &[], Timestamp::UNIX_EPOCH).is_err());
+        assert!(backup.file("V1", &asset("a", "1")).is_none());
+    }
 
     #[test]
     fn any_name_becomes_one_that_a_file_may_have() {

@@ -36,6 +36,12 @@ impl ReleaseSource for DiskReleases {
         // What was deleted at the source of the backup is kept here, and is nobody's release any more.
         saved.retain(|release| release.deleted_at.is_none());
         saved.reverse();
+        // One that left the scope is not written any more, and still says what it said last.
+        let mut has_latest = false;
+        for release in &mut saved {
+            release.latest &= !has_latest;
+            has_latest |= release.latest;
+        }
         saved.into_iter().map(|release| self.release(release)).collect()
     }
 

@@ -88,34 +88,61 @@ pub fn plan(
     let wishes = wishes(source, rules, &mut plan.problems, &mut plan.notes);
     for wish in &wishes {
         let tag = &wish.fields.tag;
-        let mut candidates = there.iter().filter(|release| release.tag == *tag);
+        let candidates: Vec<&Release> = there.iter().filter(|release| release.tag == *tag).collect();
         let known = made.iter().find(|made| made.tag == *tag);
-        let ours = candidates.clone().find(|release| is_ours(release, known, rules));
+        // A forge may have several drafts of one tag: the one that we remember comes first.
+        let remembered = candidates.iter().find(|release| known.is_some_and(|made| made.id == release.id));
+        let ours = remembered.or_else(|| candidates.iter().find(|release| is_ours(release, known, rules)));
+        // A draft of ours cannot be published beside the one that somebody else has published meanwhile.
+        let overtaken = |ours: &Release| ours.draft && candidates.iter().any(|one| one.id != ours.id && !one.draft);
         // A draft makes no tag; any other release would, where it is missing.
         let tag_is_there = tags.contains(tag) || (wish.fields.draft && rules.features.drafts);
         match ours {
-            None if candidates.next().is_some() => plan.foreign.push(tag.clone()),
+            None if !candidates.is_empty() => plan.foreign.push(tag.clone()),
+            Some(ours) if overtaken(ours) => plan.foreign.push(tag.clone()),
             _ if !tag_is_there => plan.deferred.push(tag.clone()),
-            ours => match work(wish, ours, known, rules, &mut plan.problems) {
+            ours => match work(wish, ours.copied(), known, rules, &mut plan.problems) {
                 Standing::Differs(work) => plan.works.push(*work),
                 Standing::InSync(made) => plan.in_sync.push(made),
             },
         }
     }
     if rules.scope.prune {
-        let wanted: BTreeSet<&str> = wishes.iter().map(|wish| wish.fields.tag.as_str()).collect();
-        let of = |release: &&Release| made.iter().find(|made| made.tag == release.tag);
+        // What the source has and the scope leaves out is not gone; what it has not published any more is.
+        let has = |tag: &str| source.iter().any(|release| release.tag == tag && (!release.draft || rules.scope.drafts));
+        let of = |release: &Release| made.iter().find(|made| made.tag == release.tag);
         let ours = there.iter().filter(|release| is_ours(release, of(release), rules));
-        let ours = ours.filter(|release| (rules.only)(&release.tag));
-        plan.deletions = ours.filter(|release| !wanted.contains(release.tag.as_str())).cloned().collect();
+        for gone in ours.filter(|release| (rules.only)(&release.tag) && !has(&release.tag)) {
+            match is_only_ours(gone, of(gone), rules.source) {
+                true => plan.deletions.push(gone.clone()),
+                false => {
+                    let tag = &gone.tag;
+                    plan.notes.push(format!("{tag} is gone at the source, and stays there: somebody added to it."));
+                }
+            }
+        }
     }
     plan
 }
 
 /// Whether we made it: by the mark in its notes, or by what the store remembers.
 pub fn is_ours(release: &Release, known: Option<&MadeRelease>, rules: &Rules<'_>) -> bool {
-    let marked = marker::find(&release.notes).is_some_and(|marked| marked.source == rules.source);
-    marked || known.is_some_and(|made| made.id == release.id && made.tag == release.tag)
+    marker::find(&release.notes, rules.source, &release.tag).is_some()
+        || known.is_some_and(|made| made.id == release.id && made.tag == release.tag)
+}
+
+/// Whether nobody has added a text, a file or a link to a release of ours, as far as that can be told.
+pub fn is_only_ours(release: &Release, known: Option<&MadeRelease>, source: &str) -> bool {
+    let Some(marked) = marker::find(&release.notes, source, &release.tag) else {
+        // Somebody took our text away.
+        return release.notes.trim().is_empty();
+    };
+    let ours = known.filter(|made| made.id == release.id).is_none_or(|made| {
+        let is_file = |asset: &Asset| made.assets.iter().any(|file| file.id == asset.id);
+        release.assets.iter().filter(|asset| asset.complete).all(is_file)
+            && release.links.iter().all(|link| made.links.contains(&link.name))
+    });
+    ours && marked.before.trim().is_empty() && marked.after.trim().is_empty()
 }
 
 /// How a wish stands at the destination.
@@ -134,10 +161,12 @@ fn work(
 ) -> Standing {
     let state = wish.state();
     let known = known.filter(|made| there.is_some_and(|release| release.id == made.id));
-    let marked = there.and_then(|release| marker::find(&release.notes));
+    let tag = &wish.fields.tag;
+    let marked = there.and_then(|release| marker::find(&release.notes, rules.source, tag));
     let trusted = marked.is_some_and(|marked| marked.state == state);
-    let notes = compose(there, &marker::wrap(rules.source, &state, &wish.fields.notes), &wish.fields.notes);
-    let fields = ReleaseFields { notes, ..wish.fields.clone() };
+    let part = marker::wrap(rules.source, tag, &state, &wish.fields.notes);
+    let notes = compose(there, &part, &wish.fields.notes, rules);
+    let fields = ReleaseFields { notes, title: title(&wish.fields.title), ..wish.fields.clone() };
     let mut work = Work {
         there: there.cloned(),
         write: there.is_none_or(|release| differs(release, &fields, rules.features)),
@@ -177,17 +206,15 @@ fn work(
     };
     work.remove.extend(files.iter().filter(dropped).cloned());
     if rules.features.links {
-        let links = there.map_or(&[][..], |release| &release.links);
-        let equal = |want: &Link, have: &Link| want.name == have.name && want.url == have.url;
-        work.put_links =
-            wish.links.iter().filter(|want| !links.iter().any(|have| equal(want, have))).cloned().collect();
-        // Names and URLs are each there once; of the others only one of ours may go.
+        let there = there.map_or(&[][..], |release| &release.links);
+        let links = links(wish, there, known, problems);
+        work.put_links = links.iter().filter(|want| !there.iter().any(|have| is_equal(want, have))).cloned().collect();
+        // Names and URLs are each there once.
         let in_the_way = |have: &Link| work.put_links.iter().any(|want| want.name != have.name && want.url == have.url);
-        let ours = |have: &Link| known.is_some_and(|made| made.links.contains(&have.name));
         let unwanted = |have: &Link| !wish.links.iter().any(|want| want.name == have.name);
-        work.drop_links =
-            links.iter().filter(|have| in_the_way(have) || (ours(have) && unwanted(have))).cloned().collect();
-        work.links = wish.links.iter().map(|link| link.name.clone()).collect();
+        let is_dropped = |have: &&Link| put_by_us(have, known) && (in_the_way(have) || unwanted(have));
+        work.drop_links = there.iter().filter(is_dropped).cloned().collect();
+        work.links = links.into_iter().map(|link| link.name).collect();
     }
     let quiet = !work.write && work.remove.is_empty() && work.upload.is_empty();
     let quiet = quiet && work.put_links.is_empty() && work.drop_links.is_empty();
@@ -195,6 +222,44 @@ fn work(
         Some(release) if quiet => Standing::InSync(work.made(release)),
         _ => Standing::Differs(Box::new(work)),
     }
+}
+
+/// The links that can be there: names and URLs each once, and none that somebody else has put something under.
+fn links(wish: &Wish, there: &[Link], known: Option<&MadeRelease>, problems: &mut Vec<ReleaseProblem>) -> Vec<Link> {
+    let clash = |one: &Link, other: &Link| one.name == other.name || one.url == other.url;
+    let mut links: Vec<Link> = Vec::new();
+    for want in &wish.links {
+        let is_file = wish.assets.iter().any(|asset| asset.name == want.name);
+        let is_twice = links.iter().any(|link| clash(link, want));
+        let theirs = |have: &Link| clash(have, want) && !put_by_us(have, known);
+        let is_taken = !there.iter().any(|have| is_equal(want, have)) && there.iter().any(theirs);
+        let (message, hint) = match (is_file || is_twice, is_taken) {
+            _ if links.iter().any(|link| is_equal(link, want)) => continue,
+            (true, _) => ("two of this name or address cannot both be there", "rename one of them at the source."),
+            (_, true) => (
+                "a link of this name or address, which we did not put there, is there already",
+                "remove or rename that link at the destination; the next run adds ours.",
+            ),
+            _ => {
+                links.push(want.clone());
+                continue;
+            }
+        };
+        problems.push(ReleaseProblem {
+            tag: wish.fields.tag.clone(),
+            asset: Some(want.name.clone()),
+            failure: Failure::new(Reason::Held, message).with_hint(hint),
+        });
+    }
+    links
+}
+
+fn is_equal(want: &Link, have: &Link) -> bool {
+    want.name == have.name && want.url == have.url
+}
+
+fn put_by_us(link: &Link, known: Option<&MadeRelease>) -> bool {
+    known.is_some_and(|made| made.links.contains(&link.name))
 }
 
 impl Work {
@@ -210,6 +275,22 @@ impl Work {
         }
     }
 }
+
+impl Work {
+    /// What is to be remembered while it is being done: the files of ours that are yet to go are there still, and those of
+    /// `begun` may be.
+    pub fn partly_made(&self, release: &Release, begun: &[&Asset]) -> MadeRelease {
+        let old = |asset: &Asset| MadeAsset { name: asset.name.clone(), id: asset.id.clone(), source: String::new() };
+        let new =
+            |asset: &&Asset| MadeAsset { name: asset.name.clone(), id: BEGUN.to_owned(), source: identity(asset) };
+        let mut made = MadeRelease { complete: false, ..self.made(release) };
+        made.assets.extend(self.remove.iter().map(old).chain(begun.iter().map(new)));
+        made
+    }
+}
+
+/// The id of a file whose upload has begun: what came of it only the forge can tell.
+const BEGUN: &str = "";
 
 /// What is to be remembered of a file that is there.
 pub fn made_asset(asset: &Asset, there: &Asset) -> MadeAsset {
@@ -234,41 +315,59 @@ fn find_file<'a>(
 ) -> Found<'a> {
     let named: Vec<&Asset> = files.iter().filter(|file| same_name(want, file, rules)).collect();
     let record = |file: &Asset| known.and_then(|made| made.assets.iter().find(|asset| asset.id == file.id));
+    let begun = known.and_then(|made| made.assets.iter().find(|asset| asset.id == BEGUN && asset.name == want.name));
     let same = |file: &&&Asset| {
         let size = want.size.zip(file.size).is_none_or(|(want, have)| want == have);
         let digest = want.digest.zip(file.digest).map(|(want, have)| want == have);
-        let remembered = record(file).map(|asset| asset.source == identity(want));
-        // Bytes before memory, memory before the mark.
-        file.complete && size && digest.or(remembered).unwrap_or(trusted)
+        let remembered = record(file).or(begun).map(|asset| asset.source == identity(want));
+        // Bytes before memory, memory before the mark; the mark knows nothing of what came later than our memory.
+        file.complete && size && digest.or(remembered).unwrap_or(trusted && known.is_none())
     };
     if let Some(found) = named.iter().find(same) {
         return Found::Same(found);
     }
-    let foreign =
-        |file: &&&Asset| known.is_some_and(|made| made.complete) && record(file).is_none() && file.complete && !trusted;
-    match named.iter().any(|file| foreign(&file)) {
+    let foreign = |file: &&Asset| known.is_some() && record(file).is_none() && begun.is_none() && file.complete;
+    match named.iter().any(foreign) {
         true => Found::Taken,
         false => Found::Stale(named),
     }
 }
 
-fn same_name(want: &Asset, file: &Asset, rules: &Rules<'_>) -> bool {
+/// Whether a file that is there has the name of a wanted one, or what the forge makes of it.
+pub fn same_name(want: &Asset, file: &Asset, rules: &Rules<'_>) -> bool {
     file.name == want.name || file.stored_as == (rules.stored_name)(&want.name)
 }
 
 /// Notes with our part in them, and a person's text around it where there is such.
-fn compose(there: Option<&Release>, part: &str, inner: &str) -> String {
+fn compose(there: Option<&Release>, part: &str, inner: &str, rules: &Rules<'_>) -> String {
     let Some(release) = there else { return part.to_owned() };
     let notes = marker::normal(&release.notes);
-    match marker::find(&notes) {
+    match marker::find(&notes, rules.source, &release.tag) {
         Some(marked) => format!("{}{part}{}", marked.before, marked.after),
         None if notes.is_empty() || notes == marker::normal(inner) => part.to_owned(),
         None => format!("{notes}\n\n{part}"),
     }
 }
 
-fn differs(release: &Release, want: &ReleaseFields, features: &Features) -> bool {
-    release.title != want.title
+/// A title as every forge keeps it: Gitea cuts longer ones, and GitLab refuses them.
+fn title(text: &str) -> String {
+    let text = text.trim();
+    if text.len() <= LONGEST_TITLE {
+        return text.to_owned();
+    }
+    let mut end = LONGEST_TITLE - "…".len();
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    format!("{}…", text[..end].trim_end())
+}
+
+/// In bytes: `VARCHAR(255)` in Gitea and `validates :name, length: { maximum: 255 }` in GitLab.
+const LONGEST_TITLE: usize = 255;
+
+/// Whether a release has other fields than it is to have, blanks at the ends aside.
+pub fn differs(release: &Release, want: &ReleaseFields, features: &Features) -> bool {
+    release.title.trim() != want.title.trim()
         || marker::normal(&release.notes) != marker::normal(&want.notes)
         || features.drafts && release.draft != want.draft
         || features.prereleases && release.prerelease != want.prerelease

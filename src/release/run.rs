@@ -13,8 +13,8 @@ use tokio::sync::{OnceCell, Semaphore};
 use super::act::{Act, Done};
 use super::backup::Backup;
 use super::disk::DiskReleases;
-use super::plan::{Plan, plan};
-use super::state::{identity, short};
+use super::plan::{Plan, is_only_ours, plan};
+use super::state::identity;
 use super::transfer::Transfer;
 use super::wish::{Rules, select};
 use crate::config::Config;
@@ -23,6 +23,7 @@ use crate::discover::Inventory;
 use crate::failure::{Failure, Reason};
 use crate::forge::release::{ReleaseSource, open_release_source};
 use crate::forge::{Connection, PageCache};
+use crate::model::destination::{DestinationOutcome, PushVerdict};
 use crate::model::projection::{DISK, MadeRelease, ReleaseProblem, ReleaseVerdict, ReleasesOutcome};
 use crate::model::release::Release;
 use crate::model::{ForgeKind, MirrorKey, Outcome, Repo, Status, Verdict};
@@ -148,6 +149,7 @@ impl<'a> Projector<'a> {
         let Place::Path(path) = opened.settle(spot).await? else { return Ok(()) };
         for release in forge.releases(&path).await? {
             let ours = gone.iter().find(|made| made.id == release.id && made.tag == release.tag);
+            let ours = ours.filter(|made| is_only_ours(&release, Some(made), &source_name(repo)));
             if let (Some(made), Some(store)) = (ours, self.store) {
                 forge.delete(&path, &release).await?;
                 store.forget_release(&repo.key(), place.id, &made.tag).await?;
@@ -213,7 +215,9 @@ impl<'a> Projector<'a> {
     }
 
     /// Under `--watch`, what is quiet and was in step a short while ago.
-    fn rests(&self, turn: &Turn<'_>, look: Option<&ReleaseLook>) -> bool {
+    fn rests(&self, turn: &Turn<'_>, look: Option<&ReleaseLook>, settings: &str) -> bool {
+        // Who looked under other settings saw something else.
+        let look = look.filter(|look| look.rules.starts_with(settings));
         let quiet = turn.outcome.verdict == Verdict::Current && !self.config.full;
         self.config.watch && quiet && look.is_some_and(|look| look.in_step && self.tools.since(look.looked_at) < REST)
     }
@@ -223,7 +227,8 @@ impl<'a> Projector<'a> {
             return skipped(DISK, turn.outcome.failure.as_ref());
         }
         let look = self.looks.get(&(turn.repo.key(), DISK.to_owned()));
-        if self.rests(turn, look) {
+        let settings = crate::text::digest(&format!("{scope:?}"));
+        if self.rests(turn, look, &settings) {
             return ReleasesOutcome::new(DISK, ReleaseVerdict::Current);
         }
         let listing = match self.listing(turn).await {
@@ -232,7 +237,12 @@ impl<'a> Projector<'a> {
         };
         let backup = Backup::of(&self.tools.storage.path(&turn.outcome.mirror));
         let mut outcome = ReleasesOutcome::new(DISK, ReleaseVerdict::Current);
+        let mut stopped = None;
         for release in select(listing, scope).into_iter().filter(|release| self.only(&release.tag)) {
+            if self.tools.stop.is_cancelled() {
+                stopped = Some(Failure::new(Reason::Cancelled, "stopped on request"));
+                break;
+            }
             if let Err(failure) = self.save(turn, &backup, release, &mut outcome).await {
                 outcome.counts.incomplete += 1;
                 outcome.problems.push(ReleaseProblem { tag: release.tag.clone(), asset: None, failure });
@@ -246,7 +256,12 @@ impl<'a> Projector<'a> {
                 Err(failure) => outcome.failure = Some(failure),
             }
         }
-        self.conclude(turn, outcome, String::new()).await
+        if stopped.is_none() && self.tools.stop.is_cancelled() {
+            stopped = outcome.problems.iter().map(|problem| &problem.failure).find(is_stop).cloned();
+        }
+        outcome.problems.retain(|problem| !is_stop(&&problem.failure));
+        stop(stopped, &mut outcome);
+        self.conclude(turn, outcome, settings).await
     }
 
     /// Brings one release to the disk. A file that fails is a problem; the release is written down when all are here.
@@ -320,7 +335,8 @@ impl<'a> Projector<'a> {
             return outcome;
         };
         let look = self.looks.get(&(turn.repo.key(), id.to_owned()));
-        if self.rests(turn, look) {
+        let settings = crate::text::digest(&format!("{} {scope:?}", opened.digest()));
+        if self.rests(turn, look, &settings) {
             return ReleasesOutcome::new(id, ReleaseVerdict::Current);
         }
         let settled = match &place.spot {
@@ -338,15 +354,18 @@ impl<'a> Projector<'a> {
             Ok(listing) => listing,
             Err(failure) => return ReleasesOutcome::failed(id, failure),
         };
-        let wanted = digest(listing, scope, &format!("{} {path}", opened.digest()));
+        let wanted = format!("{settings}-{}", digest(listing, &path.to_string()));
         let due = |look: &ReleaseLook| self.config.full || self.tools.since(look.compared_at) >= self.config.full_every;
-        if look.is_some_and(|look| look.rules == wanted && look.in_step && !due(look)) {
+        // Where refs were pushed, tags came or the repository was made anew, and its releases went with the old one.
+        let pushed = |one: &&DestinationOutcome| one.destination == id && one.verdict == PushVerdict::Pushed;
+        let still = !turn.outcome.destinations.iter().any(|one| pushed(&one));
+        if still && look.is_some_and(|look| look.rules == wanted && look.in_step && !due(look)) {
             let mut outcome = ReleasesOutcome::new(id, ReleaseVerdict::Current);
             outcome.counts.in_sync = select(listing, scope).len();
             return outcome;
         }
         let features = forge.features();
-        let source = format!("{}/{}", turn.repo.folder, turn.repo.id);
+        let source = source_name(turn.repo);
         let stored_name = |name: &str| forge.stored_name(name);
         let only = |tag: &str| self.only(tag);
         let rules = Rules { scope, features: &features, source: &source, stored_name: &stored_name, only: &only };
@@ -431,6 +450,7 @@ impl<'a> Projector<'a> {
         outcome.counts.deleted += early.unwrap_or_default();
         let counts = &outcome.counts;
         outcome.verdict = match &outcome.failure {
+            Some(failure) if failure.reason == Reason::Cancelled => ReleaseVerdict::Skipped,
             Some(_) => ReleaseVerdict::Behind,
             None if !outcome.problems.is_empty() || counts.deferred > 0 => ReleaseVerdict::Behind,
             None if counts.changed() > 0 || counts.assets > 0 => ReleaseVerdict::Projected,
@@ -526,7 +546,7 @@ fn skipped(id: &str, why: Option<&Failure>) -> ReleasesOutcome {
 }
 
 /// A digest of everything that should be at a place.
-fn digest(listing: &[Release], scope: &ReleaseScope, place: &str) -> String {
+fn digest(listing: &[Release], place: &str) -> String {
     let files = |release: &Release| -> Vec<(String, String)> {
         release.assets.iter().map(|asset| (asset.name.clone(), identity(asset))).collect()
     };
@@ -537,7 +557,7 @@ fn digest(listing: &[Release], scope: &ReleaseScope, place: &str) -> String {
             (&one.tag, &one.title, &one.notes, flags, files(one), &one.links)
         })
         .collect();
-    short(&format!("{place} {scope:?} {all:?}"))
+    crate::text::digest(&format!("{place} {all:?}"))
 }
 
 /// Puts what a plan leaves alone, and why, into the outcome.
@@ -572,6 +592,24 @@ fn preview(plan: &Plan, mut outcome: ReleasesOutcome) -> ReleasesOutcome {
     outcome
 }
 
+/// What our mark names as the source: by name, and not by the forge's id, which a pipeline does not know.
+fn source_name(repo: &Repo) -> String {
+    format!("{}/{}", repo.folder, repo.path)
+}
+
+fn is_stop(failure: &&Failure) -> bool {
+    failure.reason == Reason::Cancelled
+}
+
+/// Our own stopping is no problem of any release; the others are told beside it.
+fn stop(stopped: Option<Failure>, outcome: &mut ReleasesOutcome) {
+    if outcome.problems.is_empty() && outcome.failure.is_none() {
+        outcome.failure = stopped;
+    } else if stopped.is_some() {
+        outcome.notes.push("the run was stopped before everything was tried.".to_owned());
+    }
+}
+
 fn add(done: Done, outcome: &mut ReleasesOutcome) {
     let counts = &mut outcome.counts;
     counts.add(&done.counts);
@@ -579,4 +617,5 @@ fn add(done: Done, outcome: &mut ReleasesOutcome) {
     counts.deferred += done.deferred.len();
     tell_tags(&done.foreign, &done.deferred, outcome);
     outcome.problems.extend(done.problems);
+    stop(done.stopped, outcome);
 }

@@ -17,8 +17,6 @@ use crate::tools::Tools;
 
 /// The unit of the budget.
 const UNIT: u64 = 1 << 20;
-/// What is set aside for a file whose size its source does not tell.
-const UNKNOWN: u64 = 64 * UNIT;
 
 /// Brings files here.
 pub struct Transfer<'a> {
@@ -58,11 +56,10 @@ impl<'a> Transfer<'a> {
     /// `too_large` for a file over the budget, what the source says, `corrupt` when length or digest are not what the
     /// source said.
     pub async fn fetch(&self, source: &dyn ReleaseSource, asset: &Asset) -> Result<Fetched<'_>, Failure> {
-        let size = asset.size.unwrap_or(UNKNOWN.min(self.most));
+        // One whose size its source does not tell may be as large as that, and no larger.
+        let size = asset.size.unwrap_or(self.most);
         if size > self.most {
-            let message = format!("the file has {}, and no more may lie here at a time", crate::text::bytes(size));
-            let hint = "allow more with --asset-tmp-max, or leave the file out.";
-            return Err(Failure::new(Reason::TooLarge, message).with_hint(hint));
+            return Err(too_large(&format!("the file has {}", crate::text::bytes(size)), self.most));
         }
         let units = u32::try_from(size.div_ceil(UNIT).max(1)).unwrap_or(u32::MAX);
         let units = units.min(u32::try_from(self.most / UNIT).unwrap_or(u32::MAX).max(1));
@@ -70,7 +67,7 @@ impl<'a> Transfer<'a> {
         let permit = permit.map_err(|_| Failure::new(Reason::Cancelled, "no file is fetched any more"))?;
         let folder = self.tools.storage.temporary()?;
         let path = folder.path().join("asset");
-        let (size, digest) = self.into_file(source, asset, &path).await?;
+        let (size, digest) = self.bring(source, asset, &path, self.most).await?;
         Ok(Fetched { path, size, digest, _ours: Some((folder, permit)) })
     }
 
@@ -84,15 +81,27 @@ impl<'a> Transfer<'a> {
         asset: &Asset,
         path: &Path,
     ) -> Result<(u64, Sha256), Failure> {
+        self.bring(source, asset, path, u64::MAX).await
+    }
+
+    async fn bring(
+        &self,
+        source: &dyn ReleaseSource,
+        asset: &Asset,
+        path: &Path,
+        most: u64,
+    ) -> Result<(u64, Sha256), Failure> {
         let broken = |error| Failure::local(format!("cannot write {}", path.display()), &error);
-        let part = Part { file: File::create(path).map_err(broken)?, hasher: Hasher::new(), size: 0, etag: None };
+        let part = Part { file: File::create(path).map_err(broken)?, hasher: Hasher::new(), size: 0, etag: None, most };
         let part = tokio::sync::Mutex::new(part);
         let attempt = || async { part.lock().await.go_on(source, asset, path, &self.tools.stop).await };
         self.tools.retry(&asset.name, self.sink, attempt).await??;
         let part = part.into_inner();
         let digest = Sha256::new(part.hasher.finalize().into());
         let wrong = |what: String| {
-            Err(Failure::new(Reason::Corrupt, "the file is not what its source says it is").with_evidence(what))
+            let failure = Failure::new(Reason::Corrupt, "the file is not what its source says it is");
+            let hint = "the next run fetches it again; when it stays so, upload it anew at the source.";
+            Err(failure.with_evidence(what).with_hint(hint))
         };
         match (asset.size, asset.digest) {
             (Some(size), _) if size != part.size => wrong(format!("{} bytes came, {size} were told", part.size)),
@@ -102,12 +111,20 @@ impl<'a> Transfer<'a> {
     }
 }
 
+fn too_large(what: &str, most: u64) -> Failure {
+    let message = format!("{what}, and no more than {} may lie here at a time", crate::text::bytes(most));
+    let hint = "allow more with --asset-tmp-max, or leave the file out.";
+    Failure::new(Reason::TooLarge, message).with_hint(hint)
+}
+
 /// As much of a file as is here.
 struct Part {
     file: File,
     hasher: Hasher,
     size: u64,
     etag: Option<String>,
+    /// In bytes: what may lie here.
+    most: u64,
 }
 
 impl Part {
@@ -143,6 +160,9 @@ impl Part {
                 chunk = download.bytes.next() => chunk,
             };
             let Some(chunk) = chunk.transpose()? else { break };
+            if self.size + chunk.len() as u64 > self.most {
+                return Ok(Err(too_large("more of the file came than was told", self.most)));
+            }
             self.file.write_all(&chunk).map_err(broken)?;
             self.hasher.update(&chunk);
             self.size += chunk.len() as u64;

@@ -1,5 +1,7 @@
 //! Pure: which of a source's releases a destination is to have, and in what form it can have them.
 
+use std::collections::BTreeSet;
+
 use globset::{Glob, GlobSet, GlobSetBuilder};
 
 use super::{marker, state};
@@ -55,6 +57,10 @@ pub fn wishes(
         if release.prerelease && !rules.features.prereleases {
             notes.push(format!("{} is marked as a pre-release in its notes: the forge has no such mark.", release.tag));
         }
+        let same_tag = |other: &&Release| other.tag == release.tag && other.draft;
+        if release.draft && source.iter().filter(same_tag).count() > 1 {
+            notes.push(format!("{} has several drafts at the source: the newest is taken.", release.tag));
+        }
         wishes.push(wish(release, has_latest, rules, problems));
     }
     wishes
@@ -70,6 +76,7 @@ pub fn select<'a>(source: &'a [Release], scope: &ReleaseScope) -> Vec<&'a Releas
             && (scope.tags.is_empty() || tags.is_match(&release.tag))
     };
     let mut chosen: Vec<&Release> = source.iter().filter(wanted).collect();
+    one_per_tag(&mut chosen);
     // A listing is newest first; where times are equal or missing, that order tells.
     chosen.reverse();
     chosen.sort_by_key(|release| release.published_at.or(release.created_at));
@@ -77,6 +84,19 @@ pub fn select<'a>(source: &'a [Release], scope: &ReleaseScope) -> Vec<&'a Releas
         chosen.drain(..chosen.len().saturating_sub(max));
     }
     chosen
+}
+
+/// Leaves one release per tag, which is its identity: the published one, else the newest draft. Only drafts may be
+/// several, or be without a tag, and then have no identity yet.
+fn one_per_tag(newest_first: &mut Vec<&Release>) {
+    let published: BTreeSet<&str> =
+        newest_first.iter().filter(|release| !release.draft).map(|release| release.tag.as_str()).collect();
+    let mut seen = BTreeSet::new();
+    newest_first.retain(|release| {
+        let tag = release.tag.as_str();
+        let superseded = release.draft && published.contains(tag);
+        !tag.is_empty() && !superseded && seen.insert(tag)
+    });
 }
 
 fn wish(release: &Release, has_latest: bool, rules: &Rules<'_>, problems: &mut Vec<ReleaseProblem>) -> Wish {
@@ -88,6 +108,11 @@ fn wish(release: &Release, has_latest: bool, rules: &Rules<'_>, problems: &mut V
     for asset in &release.assets {
         match scope.assets {
             AssetMode::Off => left_out.push(asset.clone()),
+            AssetMode::Link if asset.url.scheme() == "file" => {
+                let failure = Failure::new(Reason::Held, "it lies on this machine only: there is nothing to link to");
+                problem(asset, failure.with_hint("set `assets: copy` for this destination."));
+                left_out.push(asset.clone());
+            }
             AssetMode::Link => links.push(Link {
                 id: String::new(),
                 name: asset.name.clone(),
@@ -136,8 +161,8 @@ fn unfit(asset: &Asset, before: &[Asset], rules: &Rules<'_>) -> Option<Failure> 
         let failure = Failure::new(Reason::SecretBlocked, "its name says that it is a private key: it is not copied");
         return Some(failure.with_hint("when it is meant to be public, set `private_keys: true` in `releases`."));
     }
-    let stored = stored_name(&asset.name).to_lowercase();
-    if let Some(other) = before.iter().find(|other| stored_name(&other.name).to_lowercase() == stored) {
+    let stored = stored_name(&asset.name);
+    if let Some(other) = before.iter().find(|other| stored_name(&other.name) == stored) {
         let message = format!("it would have the same name there as the release's file {}", other.name);
         return Some(Failure::new(Reason::Held, message).with_hint("rename one of them at the source."));
     }

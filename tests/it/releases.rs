@@ -6,9 +6,12 @@ mod directions;
 mod disk;
 mod faults;
 mod first;
+mod odd;
 mod secrets;
 
 use serde_json::{Value, json};
+
+pub(crate) use disk::source_of;
 
 use crate::destinations::Pair;
 use crate::net::mirror;

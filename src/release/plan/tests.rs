@@ -231,7 +231,10 @@ fn what_somebody_else_made_is_left_alone() {
     let plan = world.plan();
     assert_eq!((plan.foreign.as_slice(), plan.works.len(), plan.deletions.len()), (&["v1".to_owned()][..], 1, 0));
     // Another mirror's mark is not ours.
-    world.there[0].notes = marker::wrap("gitlab.com/7", "0", "x");
+    world.there[0].notes = marker::wrap("gitlab.com/7", "v1", "0", "x");
+    assert_eq!(world.plan().foreign, ["v1"]);
+    // Nor is what a person wrote beginning with a copy of another release's notes.
+    world.there[0].notes = marker::wrap(SOURCE, "v0", "0", "x");
     assert_eq!(world.plan().foreign, ["v1"]);
     // What the store remembers is ours only as long as it is the same release.
     world.there[0].notes = "x".into();
@@ -339,9 +342,10 @@ fn what_does_not_fit_is_told_before_anything_is_uploaded() {
             asset("big", "1", None),
             asset("id_rsa", "2", None),
             asset("id_rsa.pub", "3", None),
-            asset("a", "4", None),
+            asset("a b", "4", None),
             asset("empty", "6", None),
-            asset("A", "7", None),
+            asset("a.b", "7", None),
+            asset("A B", "8", None),
             asset("b", "5", None),
         ],
     )]);
@@ -357,11 +361,12 @@ fn what_does_not_fit_is_told_before_anything_is_uploaded() {
             ("big", Reason::TooLarge),
             ("id_rsa", Reason::SecretBlocked),
             ("empty", Reason::PushRejected),
-            ("A", Reason::Held),
+            ("a.b", Reason::Held),
+            ("A B", Reason::TooLarge),
             ("b", Reason::TooLarge)
         ]
     );
-    assert_eq!(names(&plan.works[0].upload), ["id_rsa.pub", "a"]);
+    assert_eq!(names(&plan.works[0].upload), ["id_rsa.pub", "a b"]);
     world.scope.private_keys = true;
     assert_eq!(names(&world.plan().works[0].upload), ["id_rsa", "id_rsa.pub"]);
 }
@@ -398,4 +403,151 @@ fn links_of_ours_come_and_go_and_a_persons_stay() {
     let work = world.only_work();
     assert_eq!(work.put_links.iter().map(|link| link.name.as_str()).collect::<Vec<_>>(), ["docs"]);
     assert_eq!(work.drop_links.iter().map(|link| link.name.as_str()).collect::<Vec<_>>(), ["more"]);
+}
+
+#[test]
+fn of_several_drafts_of_a_tag_one_is_meant() {
+    let draft = |tag: &str, day: i32| Release { draft: true, id: format!("{tag}-{day}"), ..release(tag, day, vec![]) };
+    // The newest first, as a forge lists them; a draft may have no tag yet.
+    let source = vec![draft("v2", 4), draft("v2", 3), draft("v1", 3), release("v1", 2, vec![]), draft("", 1)];
+    let mut world = World::new(source);
+    world.scope.drafts = true;
+    let plan = world.plan();
+    let chosen: Vec<_> = plan.works.iter().map(|work| (work.fields.title.as_str(), work.fields.draft)).collect();
+    assert_eq!(chosen, [("Title of v1", false), ("Title of v2", true)]);
+    assert!(plan.notes[0].contains("v2 has several drafts"), "{:?}", plan.notes);
+    // At the destination a person has one of the same tag, and one with a copy of our notes.
+    world.carry_out(true);
+    let notes = world.there[0].notes.clone();
+    world.there.insert(0, Release { id: "theirs".into(), draft: true, notes, ..release("v1", 1, vec![]) });
+    let plan = world.plan();
+    assert!(plan.is_empty() && plan.foreign.is_empty(), "{plan:#?}");
+}
+
+#[test]
+fn a_draft_of_ours_beside_a_persons_published_release_waits() {
+    let mut world = World::settled(vec![release("v1", 1, vec![asset("a", "1", Some(1))])]);
+    world.there[0].draft = true;
+    world.there[0].assets.clear();
+    world.there.push(Release { id: "theirs".into(), ..release("v1", 1, vec![]) });
+    let plan = world.plan();
+    assert!(plan.is_empty() && plan.foreign == ["v1"], "{plan:#?}");
+}
+
+#[test]
+fn blanks_around_a_title_and_a_title_that_is_too_long_ask_for_one_write() {
+    let long = "ü".repeat(200);
+    for (title, there) in [("  One ", "One".to_owned()), (&long, format!("{}…", "ü".repeat(126)))] {
+        let mut source = release("v1", 1, vec![]);
+        source.title = title.to_owned();
+        let mut world = World::settled(vec![source]);
+        assert_eq!(world.there[0].title, there);
+        world.there[0].title = format!("{there} ");
+        assert!(world.plan().is_empty(), "{:#?}", world.plan());
+    }
+}
+
+#[test]
+fn a_persons_file_beside_what_we_have_not_finished_is_theirs() {
+    let mut world = World::settled(vec![release("v1", 1, vec![asset("a", "1", None), asset("b", "2", None)])]);
+    // The run before could not bring `b`, and a person has helped out, with a file of the same size.
+    world.made[0].complete = false;
+    world.made[0].assets.retain(|asset| asset.name == "a");
+    world.there[0].assets[1].id = "by-hand".to_owned();
+    let plan = world.plan();
+    assert_eq!(plan.problems[0].failure.reason, Reason::Held, "{plan:#?}");
+    assert!(plan.works.iter().all(|work| work.remove.is_empty() && work.upload.is_empty()), "{plan:#?}");
+    // What we had begun is ours, whatever came of it.
+    let (old, new) = (asset("b", "1", None), world.source[0].assets[1].clone());
+    let release = world.there[0].clone();
+    for (begun, upload) in [(&old, vec!["b"]), (&new, vec![])] {
+        let work = Work { remove: vec![], kept: world.made[0].assets.clone(), ..fresh(&world.source) };
+        let work = Work { kept: work.kept.into_iter().filter(|file| file.name == "a").collect(), ..work };
+        world.made = vec![work.partly_made(&release, &[begun])];
+        let plan = world.plan();
+        assert!(plan.problems.is_empty(), "{plan:#?}");
+        let uploads: Vec<_> = plan.works.iter().flat_map(|work| names(&work.upload)).collect();
+        assert_eq!(uploads, upload);
+    }
+}
+
+/// The work of making the first release.
+fn fresh(source: &[Release]) -> Work {
+    World::new(source.to_vec()).plan().works.remove(0)
+}
+
+#[test]
+fn a_kill_in_the_middle_forgets_no_file_of_ours() {
+    let mut world = World::settled(vec![release("v1", 1, vec![asset("a", "1", None), asset("b", "2", None)])]);
+    world.source[0].assets = vec![asset("c", "3", None)];
+    let work = world.only_work();
+    assert_eq!(names(&work.remove), ["a", "b"]);
+    // Nothing was done but to write down that it began.
+    world.made = vec![work.partly_made(&world.there[0], &[&work.upload[0]])];
+    let again = world.only_work();
+    assert_eq!((names(&again.remove), names(&again.upload)), (vec!["a", "b"], vec!["c"]));
+}
+
+#[test]
+fn prune_leaves_what_the_scope_leaves_out_and_what_somebody_added_to() {
+    let all = ["v1", "v2", "v3", "v4"].map(|tag| release(tag, 1, vec![asset("a", tag, Some(1))])).to_vec();
+    let settled = || {
+        let mut world = World::settled(all.clone());
+        world.scope.prune = true;
+        world
+    };
+    let mut world = settled();
+    world.scope.tags = vec!["v4".to_owned()];
+    assert!(world.plan().deletions.is_empty(), "the source has them");
+    world.source[0].draft = true;
+    assert_eq!(world.plan().deletions.len(), 1, "what is a draft now was taken back");
+
+    let mut world = settled();
+    world.source.truncate(1);
+    world.there[0].notes.push_str("\n\nMind this.");
+    world.there[1].assets.push(asset("by-hand", "77", Some(7)));
+    let plan = world.plan();
+    assert_eq!(plan.deletions.iter().map(|one| one.tag.as_str()).collect::<Vec<_>>(), ["v2"], "{plan:#?}");
+    assert!(plan.notes.iter().all(|note| note.contains("somebody added to it")) && plan.notes.len() == 2);
+}
+
+#[test]
+fn a_persons_link_is_neither_changed_nor_removed() {
+    let link = |name: &str, url: &str| Link {
+        id: name.to_owned(),
+        name: name.to_owned(),
+        url: Url::parse(url).unwrap(),
+        kind: None,
+    };
+    let mut source = release("v1", 1, vec![asset("file", "1", Some(1))]);
+    source.links = vec![link("docs", "https://h/docs")];
+    let mut world = World::settled(vec![source]);
+    world.source[0].links =
+        vec![link("docs", "https://h/new"), link("wiki", "https://h/wiki"), link("x", "https://h/x")];
+    world.there[0].links.extend([link("wiki", "https://h/theirs"), link("theirs", "https://h/x")]);
+    let plan = world.plan();
+    let held: Vec<_> = plan.problems.iter().filter_map(|problem| problem.asset.as_deref()).collect();
+    assert_eq!(held, ["wiki", "x"], "{plan:#?}");
+    let work = &plan.works[0];
+    assert_eq!((work.put_links.len(), work.put_links[0].name.as_str(), work.drop_links.len()), (1, "docs", 0));
+
+    // Two that cannot both be there would be written in turns for ever.
+    let mut world = World::settled(vec![release("v1", 1, vec![asset("file", "1", Some(1))])]);
+    world.source[0].links =
+        vec![link("a", "https://h/1"), link("a", "https://h/2"), link("b", "https://h/1"), link("file", "https://h/3")];
+    let plan = world.plan();
+    assert_eq!((plan.works[0].put_links.len(), plan.problems.len()), (1, 3), "{plan:#?}");
+}
+
+#[test]
+fn a_file_on_this_machine_is_not_linked_to() {
+    let mut world = World::new(vec![release("v1", 1, vec![asset("a", "1", None)])]);
+    world.scope.assets = AssetMode::Link;
+    world.source[0].assets[0].url = Url::parse("file:///srv/backup/a").unwrap();
+    for links in [true, false] {
+        world.features.links = links;
+        let plan = world.plan();
+        assert!(!format!("{:?}", plan.works[0]).contains("/srv"), "{plan:#?}");
+        assert!(plan.problems[0].failure.message.contains("on this machine only"));
+    }
 }

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{assert_same, pair, told};
+use super::{assert_same, counts, pair, source_of, told};
 use crate::destinations::{KINDS, Pair, SOURCE_TOKEN, THERE_TOKEN, destination};
 use crate::net::{mirror, report};
 use crate::support::{Dialect, Forge, TestEnv};
@@ -73,7 +73,7 @@ async fn a_pipeline_pushes_the_releases_of_its_origin() {
         alpha.release("v1").title("One").asset("a", b"aaa");
         let mut to = destination("to", kind, &there);
         to["releases"] = "all".into();
-        env.file("holocron.yaml", json!({"destinations": [to]}).to_string());
+        env.file("holocron.yaml", json!({"destinations": [&to]}).to_string());
         // As a runner of GitHub does it.
         let push = || {
             let program = env.holocron(["push", "--json", "--source-url", &alpha.url()]);
@@ -86,6 +86,12 @@ async fn a_pipeline_pushes_the_releases_of_its_origin() {
         // The next pipeline remembers nothing, and needs not.
         there.reset_log();
         report(&push().run().await, 0);
+        assert!(there.writes().is_empty(), "{kind:?}");
+        // Nor does the nightly run take the pipeline's work for somebody else's.
+        let source = source_of(Dialect::Github, &from);
+        env.file("holocron.yaml", json!({"sources": [source], "destinations": [to]}).to_string());
+        let nightly = env.holocron(["--json"]).env("FROM", SOURCE_TOKEN).env("TO", THERE_TOKEN).run().await;
+        assert_eq!(counts(&report(&nightly, 0)), json!({"in_sync": 1}), "{kind:?}");
         assert!(there.writes().is_empty(), "{kind:?}");
     }
 }

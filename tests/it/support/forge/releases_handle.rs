@@ -164,8 +164,10 @@ impl ReleaseHandle {
         let now = model.tick();
         let base = forge.base.clone();
         let record = model.record_mut(*id).expect("this repository was removed from its forge");
-        record.releases = releases::open(record, &base, Dialect::Gitea);
+        // The others stay in the form that they have: their files keep their ids.
+        let opened = releases::open(record, &base, Dialect::Gitea).get(self.id).cloned();
         let release = record.releases.get_mut(self.id).expect("this release was removed");
+        release.clone_from(&opened.expect("it is there in every form"));
         release.updated = now;
         change(release);
         drop(model);
@@ -236,6 +238,15 @@ impl ReleaseHandle {
         let content_type = "application/octet-stream".to_owned();
         let asset = Asset { id, name, stored, content_type, blob, created: now, complete: true };
         self.change(|release| release.assets.push(asset))
+    }
+
+    /// The media type of the asset that was added last; only GitHub tells it.
+    pub fn content_type(&self, kind: &str) -> Self {
+        self.change(|release| {
+            if let Some(asset) = release.assets.last_mut() {
+                asset.content_type = kind.to_owned();
+            }
+        })
     }
 
     /// Adds the stub of an upload that broke off, as GitHub keeps it.
