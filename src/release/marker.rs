@@ -21,15 +21,18 @@ const STATE: &str = " state=";
 const CLOSE: &str = " -->";
 const END: &str = "<!-- holocron:end -->";
 
-/// Finds our part in the notes of the release of `tag` that was made from `source`.
+/// Finds our part in the notes of the release of `tag` that was made from `source`; without one, from any.
 ///
 /// The mark of another release is a person's text: who writes notes by hand often begins with a copy of older ones, and
 /// the mark cannot be seen in them. So is one that was damaged, which stands above the one that replaced it.
-pub fn find<'a>(notes: &'a str, source: &str, tag: &str) -> Option<Marked<'a>> {
-    let head = format!("{BEGIN}{}{TAG}{}{STATE}", encode(source), encode(tag));
-    notes.rmatch_indices(&head).find_map(|(begin, _)| {
-        let (line, rest) = notes[begin + head.len()..].split_once('\n')?;
-        let state = line.trim_end().strip_suffix(CLOSE)?;
+pub fn find<'a>(notes: &'a str, source: Option<&str>, tag: &str) -> Option<Marked<'a>> {
+    let (source, middle) = (source.map(encode), format!("{TAG}{}{STATE}", encode(tag)));
+    notes.rmatch_indices(BEGIN).find_map(|(begin, _)| {
+        let (line, rest) = notes[begin + BEGIN.len()..].split_once('\n')?;
+        let (from, state) = line.trim_end().strip_suffix(CLOSE)?.split_once(&middle)?;
+        if source.as_ref().is_some_and(|source| source != from) {
+            return None;
+        }
         let (inner, after) = rest.split_once(END)?;
         Some(Marked { before: &notes[..begin], after, state, inner: inner.strip_suffix('\n').unwrap_or(inner) })
     })
@@ -77,7 +80,7 @@ mod tests {
     fn what_a_person_adds_around_it_is_told_apart() {
         let part = wrap(SOURCE, "v 1", "0123456789abcdef", "# New\n\n- this\n");
         let notes = format!("Mind this!\n\n{part}\nSee also below.");
-        let found = find(&notes, SOURCE, "v 1").unwrap();
+        let found = find(&notes, Some(SOURCE), "v 1").unwrap();
         assert_eq!((found.before, found.after), ("Mind this!\n\n", "\nSee also below."));
         assert_eq!((found.state, found.inner), ("0123456789abcdef", "# New\n\n- this\n"));
         assert!(!part.lines().next().unwrap()[4..].trim_end_matches("-->").contains("--"), "{part}");
@@ -88,11 +91,16 @@ mod tests {
         for notes in
             ["", "text", "<!-- holocron:begin source=x", "<!-- holocron:begin source=x tag=v state=y -->\nno end"]
         {
-            assert_eq!(find(notes, "x", "v"), None, "{notes}");
+            assert_eq!(find(notes, Some("x"), "v"), None, "{notes}");
         }
         let part = wrap("x", "v1", "s", "inner");
-        assert!(find(&part, "x", "v1").is_some());
-        assert_eq!((find(&part, "x", "v2"), find(&part, "xx", "v1"), find(&part, "x", "v")), (None, None, None));
+        assert!(find(&part, Some("x"), "v1").is_some());
+        assert_eq!(
+            (find(&part, Some("x"), "v2"), find(&part, Some("xx"), "v1"), find(&part, Some("x"), "v")),
+            (None, None, None)
+        );
+        // The source may have another name since.
+        assert!(find(&part, None, "v1").is_some() && find(&part, None, "v").is_none());
     }
 
     #[test]
@@ -104,7 +112,7 @@ mod tests {
             (format!("{ours}\n{other}"), String::new(), other.as_str()),
             (format!("{damaged}by hand\n\n{ours}"), format!("{damaged}by hand\n\n"), ""),
         ] {
-            let found = find(&notes, "x", "v2").unwrap();
+            let found = find(&notes, Some("x"), "v2").unwrap();
             assert_eq!((found.before, found.inner, found.after.trim()), (before.as_str(), "ours", after), "{notes}");
         }
     }
@@ -121,7 +129,7 @@ mod tests {
         for notes in [format!("The line `{END}` ends it."), format!("{END} and more"), format!("`{BEGIN}x`")] {
             let inner = strip(&notes);
             let part = wrap("x", "v1", "s", &inner);
-            assert_eq!(find(&part, "x", "v1").unwrap().inner, inner, "{notes}");
+            assert_eq!(find(&part, Some("x"), "v1").unwrap().inner, inner, "{notes}");
         }
     }
 
@@ -129,7 +137,7 @@ mod tests {
         #[test]
         fn any_text_comes_back_as_it_was(source in "\\PC*", tag in "\\PC*", inner in "[^\r]*") {
             let part = wrap(&source, &tag, "00", &inner);
-            let found = find(&part, &source, &tag).unwrap();
+            let found = find(&part, Some(&source), &tag).unwrap();
             prop_assert_eq!((found.inner, found.before, found.after), (inner.as_str(), "", ""));
         }
     }

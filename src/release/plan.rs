@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::fmt;
 
-use super::marker;
+use super::marker::{self, Marked};
 use super::wish::{Rules, Wish, wishes};
 use crate::failure::{Failure, Reason};
 use crate::model::projection::{MadeAsset, MadeRelease, ReleaseProblem};
@@ -127,13 +127,23 @@ pub fn plan(
 
 /// Whether we made it: by the mark in its notes, or by what the store remembers.
 pub fn is_ours(release: &Release, known: Option<&MadeRelease>, rules: &Rules<'_>) -> bool {
-    marker::find(&release.notes, rules.source, &release.tag).is_some()
-        || known.is_some_and(|made| made.id == release.id && made.tag == release.tag)
+    marked(&release.notes, release, known, rules.source).is_some() || is_it(known, release)
+}
+
+/// Whether the store remembers this very release.
+fn is_it(known: Option<&MadeRelease>, release: &Release) -> bool {
+    known.is_some_and(|made| made.id == release.id && made.tag == release.tag)
+}
+
+/// Our part in the notes of a release. Of one that the store remembers, the source may have another name since.
+fn marked<'a>(notes: &'a str, release: &Release, known: Option<&MadeRelease>, source: &str) -> Option<Marked<'a>> {
+    let before = || is_it(known, release).then(|| marker::find(notes, None, &release.tag)).flatten();
+    marker::find(notes, Some(source), &release.tag).or_else(before)
 }
 
 /// Whether nobody has added a text, a file or a link to a release of ours, as far as that can be told.
 pub fn is_only_ours(release: &Release, known: Option<&MadeRelease>, source: &str) -> bool {
-    let Some(marked) = marker::find(&release.notes, source, &release.tag) else {
+    let Some(marked) = marked(&release.notes, release, known, source) else {
         // Somebody took our text away.
         return release.notes.trim().is_empty();
     };
@@ -162,10 +172,10 @@ fn work(
     let state = wish.state();
     let known = known.filter(|made| there.is_some_and(|release| release.id == made.id));
     let tag = &wish.fields.tag;
-    let marked = there.and_then(|release| marker::find(&release.notes, rules.source, tag));
+    let marked = there.and_then(|release| marked(&release.notes, release, known, rules.source));
     let trusted = marked.is_some_and(|marked| marked.state == state);
     let part = marker::wrap(rules.source, tag, &state, &wish.fields.notes);
-    let notes = compose(there, &part, &wish.fields.notes, rules);
+    let notes = compose(there, known, &part, &wish.fields.notes, rules);
     let fields = ReleaseFields { notes, title: title(&wish.fields.title), ..wish.fields.clone() };
     let mut work = Work {
         there: there.cloned(),
@@ -339,10 +349,10 @@ pub fn same_name(want: &Asset, file: &Asset, rules: &Rules<'_>) -> bool {
 }
 
 /// Notes with our part in them, and a person's text around it where there is such.
-fn compose(there: Option<&Release>, part: &str, inner: &str, rules: &Rules<'_>) -> String {
+fn compose(there: Option<&Release>, known: Option<&MadeRelease>, part: &str, inner: &str, rules: &Rules<'_>) -> String {
     let Some(release) = there else { return part.to_owned() };
     let notes = marker::normal(&release.notes);
-    match marker::find(&notes, rules.source, &release.tag) {
+    match marked(&notes, release, known, rules.source) {
         Some(marked) => format!("{}{part}{}", marked.before, marked.after),
         None if notes.is_empty() || notes == marker::normal(inner) => part.to_owned(),
         None => format!("{notes}\n\n{part}"),

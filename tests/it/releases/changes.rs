@@ -4,6 +4,7 @@ use serde_json::json;
 
 use super::{assert_same, counts, files, pair, told};
 use crate::destinations::{KINDS, Pair};
+use crate::net::mirror;
 use crate::support::{Dialect, Kind, ReleaseHandle, ReleaseSeen, Repo, Request, Service};
 
 /// A settled release `v1` with three files.
@@ -230,4 +231,21 @@ async fn files_that_a_forge_cannot_have_are_told_and_the_others_arrive() {
     pair.there.reset_log();
     pair.run(&["--full"], 3).await;
     assert!(pair.there.writes().is_empty());
+}
+
+#[tokio::test]
+async fn a_repository_that_was_transferred_keeps_one_part_in_its_notes() {
+    for kind in KINDS {
+        let (pair, alpha) = settled(kind).await;
+        let copy = pair.copy();
+        alpha.rename("other/alpha");
+        let report = pair.run(&["--full"], 0).await;
+        assert_eq!(mirror(&report, "other/alpha")["releases"][0]["verdict"], "projected", "{kind:?} {report:#}");
+        let notes = copy.seen_release("v1").notes;
+        assert_eq!(notes.matches("holocron:begin").count(), 1, "{notes}");
+        assert!(notes.contains("/other/alpha tag=v1"), "{notes}");
+        pair.there.reset_log();
+        pair.run(&["--full"], 0).await;
+        assert!(pair.there.writes().is_empty(), "{kind:?}");
+    }
 }
