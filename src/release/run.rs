@@ -10,29 +10,26 @@ use bstr::ByteSlice;
 use futures_util::{StreamExt, stream};
 use tokio::sync::{OnceCell, Semaphore};
 
-use super::act::{Act, Done};
-use super::backup::Backup;
 use super::disk::DiskReleases;
-use super::plan::{Plan, is_only_ours, plan};
-use super::state::identity;
+use super::plan::is_only_ours;
 use super::transfer::Transfer;
-use super::wish::{Rules, select};
 use crate::config::Config;
-use crate::config::releases::ReleaseScope;
 use crate::discover::Inventory;
 use crate::failure::{Failure, Reason};
 use crate::forge::release::{ReleaseSource, open_release_source};
 use crate::forge::{Connection, PageCache};
-use crate::model::destination::{DestinationOutcome, PushVerdict};
-use crate::model::projection::{DISK, MadeRelease, ReleaseProblem, ReleaseVerdict, ReleasesOutcome};
+use crate::model::projection::{DISK, MadeRelease, ReleaseVerdict, ReleasesOutcome};
 use crate::model::release::Release;
-use crate::model::{ForgeKind, MirrorKey, Outcome, Repo, Status, Verdict};
+use crate::model::{ForgeKind, MirrorKey, Outcome, Repo, Verdict};
 use crate::progress::{Event, Sink};
 use crate::push::fan::{Fan, ReleasePlace};
 use crate::push::open::Place;
 use crate::session::Session;
 use crate::store::{MirrorRecord, ReleaseLook, Store};
 use crate::tools::Tools;
+
+mod to_destination;
+mod to_disk;
 
 /// How long releases are left alone under `--watch` while their repository is quiet.
 const REST: Duration = Duration::from_secs(60 * 60);
@@ -222,197 +219,6 @@ impl<'a> Projector<'a> {
         self.config.watch && quiet && look.is_some_and(|look| look.in_step && self.tools.since(look.looked_at) < REST)
     }
 
-    async fn to_disk(&self, turn: &Turn<'_>, scope: &ReleaseScope) -> ReleasesOutcome {
-        if turn.outcome.verdict.status() != Status::Success {
-            return skipped(DISK, turn.outcome.failure.as_ref());
-        }
-        let look = self.looks.get(&(turn.repo.key(), DISK.to_owned()));
-        let settings = crate::text::digest(&format!("{scope:?}"));
-        if self.rests(turn, look, &settings) {
-            return ReleasesOutcome::new(DISK, ReleaseVerdict::Current);
-        }
-        let listing = match self.listing(turn).await {
-            Ok(listing) => listing,
-            Err(failure) => return ReleasesOutcome::failed(DISK, failure),
-        };
-        let backup = Backup::of(&self.tools.storage.path(&turn.outcome.mirror));
-        let mut outcome = ReleasesOutcome::new(DISK, ReleaseVerdict::Current);
-        let mut stopped = None;
-        for release in select(listing, scope).into_iter().filter(|release| self.only(&release.tag)) {
-            if self.tools.stop.is_cancelled() {
-                stopped = Some(Failure::new(Reason::Cancelled, "stopped on request"));
-                break;
-            }
-            if let Err(failure) = self.save(turn, &backup, release, &mut outcome).await {
-                outcome.counts.incomplete += 1;
-                outcome.problems.push(ReleaseProblem { tag: release.tag.clone(), asset: None, failure });
-            }
-        }
-        let listed: BTreeSet<&str> = listing.iter().map(|release| release.tag.as_str()).collect();
-        if !self.config.dry_run {
-            match backup.mark_deleted(&listed, self.tools.now()) {
-                Ok(0) => {}
-                Ok(marked) => outcome.notes.push(format!("{marked} deleted at the source, and kept.")),
-                Err(failure) => outcome.failure = Some(failure),
-            }
-        }
-        if stopped.is_none() && self.tools.stop.is_cancelled() {
-            stopped = outcome.problems.iter().map(|problem| &problem.failure).find(is_stop).cloned();
-        }
-        outcome.problems.retain(|problem| !is_stop(&&problem.failure));
-        stop(stopped, &mut outcome);
-        self.conclude(turn, outcome, settings).await
-    }
-
-    /// Brings one release to the disk. A file that fails is a problem; the release is written down when all are here.
-    async fn save(
-        &self,
-        turn: &Turn<'_>,
-        backup: &Backup,
-        release: &Release,
-        outcome: &mut ReleasesOutcome,
-    ) -> Result<(), Failure> {
-        let is_new = !backup.place(&release.tag).join("release.json").exists();
-        let Some(wanted) = backup.compare(release)? else {
-            outcome.counts.in_sync += 1;
-            return Ok(());
-        };
-        if self.config.dry_run {
-            let verb = if is_new { "save" } else { "update" };
-            outcome.notes.push(format!("would {verb} the release {} with {} new files.", release.tag, wanted.len()));
-            outcome.counts.updated += 1;
-            return Ok(());
-        }
-        let place = backup.prepare(&release.tag)?;
-        let (mut fetched, mut failed) = (Vec::new(), false);
-        for file in wanted {
-            let folder = self.tools.storage.temporary()?;
-            let path = folder.path().join("asset");
-            let got = self.transfer.into_file(turn.source.as_ref(), file.asset, &path).await;
-            let placed = got.and_then(|(size, digest)| {
-                let target = place.join(&file.file);
-                let moved = std::fs::File::open(&path).and_then(|data| data.sync_all());
-                moved
-                    .and_then(|()| std::fs::rename(&path, &target))
-                    .map_err(|error| Failure::local(format!("cannot write {}", target.display()), &error))?;
-                Ok((file.file, size, digest))
-            });
-            match placed {
-                Ok(one) => {
-                    outcome.counts.assets += 1;
-                    outcome.counts.bytes += one.1;
-                    fetched.push(one);
-                }
-                Err(failure) => {
-                    failed = true;
-                    let (tag, asset) = (release.tag.clone(), Some(file.asset.name.clone()));
-                    outcome.problems.push(ReleaseProblem { tag, asset, failure });
-                }
-            }
-        }
-        // What is here is written down, so that only the rest is fetched next time.
-        backup.save(release, &fetched, self.tools.now())?;
-        match (failed, is_new) {
-            (true, _) => outcome.counts.incomplete += 1,
-            (false, true) => outcome.counts.created += 1,
-            (false, false) => outcome.counts.updated += 1,
-        }
-        Ok(())
-    }
-
-    async fn to_destination(&self, turn: &Turn<'_>, place: &ReleasePlace<'_>) -> ReleasesOutcome {
-        let id = place.id;
-        if let Err(failure) = refs_are_there(turn, id) {
-            return skipped(id, failure.as_ref());
-        }
-        let opened = match &place.opened {
-            Ok(opened) => *opened,
-            Err(failure) => return ReleasesOutcome::failed(id, failure.clone()),
-        };
-        let (Some(scope), Some(forge)) = (&opened.config.releases, &opened.releases) else {
-            let mut outcome = ReleasesOutcome::new(id, ReleaseVerdict::Current);
-            outcome.notes.push(format!("unsupported: {} has no releases.", opened.config.kind));
-            return outcome;
-        };
-        let look = self.looks.get(&(turn.repo.key(), id.to_owned()));
-        let settings = crate::text::digest(&format!("{} {scope:?}", opened.digest()));
-        if self.rests(turn, look, &settings) {
-            return ReleasesOutcome::new(id, ReleaseVerdict::Current);
-        }
-        let settled = match &place.spot {
-            Ok(spot) => opened.settle(spot).await,
-            Err(failure) => Err(failure.clone()),
-        };
-        let path = match settled {
-            Ok(Place::Path(path)) => path,
-            Ok(Place::Url(url)) => {
-                return ReleasesOutcome::failed(id, Failure::new(Reason::Unknown, format!("{url} has no releases")));
-            }
-            Err(failure) => return ReleasesOutcome::failed(id, failure),
-        };
-        let listing = match self.listing(turn).await {
-            Ok(listing) => listing,
-            Err(failure) => return ReleasesOutcome::failed(id, failure),
-        };
-        let wanted = format!("{settings}-{}", digest(listing, &path.to_string()));
-        let due = |look: &ReleaseLook| self.config.full || self.tools.since(look.compared_at) >= self.config.full_every;
-        // Where refs were pushed, tags came or the repository was made anew, and its releases went with the old one.
-        let pushed = |one: &&DestinationOutcome| one.destination == id && one.verdict == PushVerdict::Pushed;
-        let still = !turn.outcome.destinations.iter().any(|one| pushed(&one));
-        if still && look.is_some_and(|look| look.rules == wanted && look.in_step && !due(look)) {
-            let mut outcome = ReleasesOutcome::new(id, ReleaseVerdict::Current);
-            outcome.counts.in_sync = select(listing, scope).len();
-            return outcome;
-        }
-        let features = forge.features();
-        let source = source_name(turn.repo);
-        let stored_name = |name: &str| forge.stored_name(name);
-        let only = |tag: &str| self.only(tag);
-        let rules = Rules { scope, features: &features, source: &source, stored_name: &stored_name, only: &only };
-        let ready = async {
-            let there = forge.releases(&path).await?;
-            let made = self.made(&turn.repo.key(), id).await?;
-            let mirror = self.tools.storage.path(&turn.outcome.mirror);
-            Ok::<_, Failure>((there, made, self.tags(&mirror).await?))
-        };
-        let (there, made, tags) = match ready.await {
-            Ok(ready) => ready,
-            Err(failure) => return ReleasesOutcome::failed(id, failure),
-        };
-        let plan = plan(listing, &there, &made, &tags, &rules);
-        let mut outcome = ReleasesOutcome::new(id, ReleaseVerdict::Current);
-        let held = self.guard(plan.deletions.len(), made.len().max(there.len()), turn.repo);
-        tell(&plan, &mut outcome);
-        if self.config.dry_run || !self.config.push {
-            return preview(&plan, outcome);
-        }
-        let plan = match held {
-            Some(failure) => {
-                outcome.failure = Some(failure);
-                Plan { deletions: Vec::new(), ..plan }
-            }
-            None => plan,
-        };
-        let backup = self.config.releases.is_some().then(|| Backup::of(&self.tools.storage.path(&turn.outcome.mirror)));
-        let key = turn.repo.key();
-        let act = Act {
-            destination: id,
-            forge: forge.as_ref(),
-            repo: &path,
-            key: &key,
-            source: turn.source.as_ref(),
-            listing,
-            tags: &tags,
-            rules: &rules,
-            transfer: &self.transfer,
-            backup: backup.as_ref(),
-            store: self.store,
-        };
-        let done = act.carry_out(plan).await;
-        add(done, &mut outcome);
-        self.conclude(turn, outcome, wanted).await
-    }
-
     async fn made(&self, key: &MirrorKey, destination: &str) -> Result<Vec<MadeRelease>, Failure> {
         let Some(store) = self.memory else { return Ok(Vec::new()) };
         let rows = store.made_releases(key, destination).await?;
@@ -527,78 +333,15 @@ fn open_source(
     open_release_source(kind, connection).map(Arc::from)
 }
 
-/// Whether the refs of this repository arrived; `Err` with the reason when they did not.
-fn refs_are_there(turn: &Turn<'_>, id: &str) -> Result<(), Option<Failure>> {
-    if turn.outcome.verdict.status() != Status::Success {
-        return Err(turn.outcome.failure.clone());
-    }
-    match turn.outcome.destinations.iter().find(|one| one.destination == id) {
-        Some(one) if !one.verdict.in_step() => Err(one.failure.clone()),
-        // Not spoken of: it was in step before, and nothing has changed.
-        _ => Ok(()),
-    }
-}
-
 fn skipped(id: &str, why: Option<&Failure>) -> ReleasesOutcome {
     let reason = why.map_or(Reason::Unknown, |failure| failure.reason);
     let failure = Failure::new(reason, "refs failed: no release was touched");
     ReleasesOutcome { failure: Some(failure), ..ReleasesOutcome::new(id, ReleaseVerdict::Skipped) }
 }
 
-/// A digest of everything that should be at a place.
-fn digest(listing: &[Release], place: &str) -> String {
-    let files = |release: &Release| -> Vec<(String, String)> {
-        release.assets.iter().map(|asset| (asset.name.clone(), identity(asset))).collect()
-    };
-    let all: Vec<_> = listing
-        .iter()
-        .map(|one| {
-            let flags = (one.draft, one.prerelease, one.latest, one.published_at);
-            (&one.tag, &one.title, &one.notes, flags, files(one), &one.links)
-        })
-        .collect();
-    crate::text::digest(&format!("{place} {all:?}"))
-}
-
-/// Puts what a plan leaves alone, and why, into the outcome.
-fn tell(plan: &Plan, outcome: &mut ReleasesOutcome) {
-    outcome.counts.in_sync = plan.in_sync.len();
-    outcome.counts.foreign = plan.foreign.len();
-    outcome.counts.deferred = plan.deferred.len();
-    outcome.problems.extend(plan.problems.iter().cloned());
-    outcome.notes.extend(plan.notes.iter().cloned());
-    tell_tags(&plan.foreign, &plan.deferred, outcome);
-}
-
-fn tell_tags(foreign: &[String], deferred: &[String], outcome: &mut ReleasesOutcome) {
-    let foreign = foreign.iter().map(|tag| format!("{tag} is somebody else's release there, and stays as it is."));
-    let deferred = deferred.iter().map(|tag| format!("{tag} is deferred: the tag is not there."));
-    outcome.notes.extend(foreign.chain(deferred));
-}
-
-/// What a dry run says.
-fn preview(plan: &Plan, mut outcome: ReleasesOutcome) -> ReleasesOutcome {
-    outcome.notes.extend(plan.works.iter().map(|work| format!("would {work}.")));
-    outcome.notes.extend(plan.deletions.iter().map(|release| format!("would delete the release {}.", release.tag)));
-    let created = plan.works.iter().filter(|work| work.there.is_none()).count();
-    outcome.counts.created = created;
-    outcome.counts.updated = plan.works.len() - created;
-    outcome.counts.deleted = plan.deletions.len();
-    outcome.verdict = match (outcome.problems.is_empty() && plan.deferred.is_empty(), plan.is_empty()) {
-        (false, _) => ReleaseVerdict::Behind,
-        (true, false) => ReleaseVerdict::Projected,
-        (true, true) => ReleaseVerdict::Current,
-    };
-    outcome
-}
-
 /// What our mark names as the source: by name, and not by the forge's id, which a pipeline does not know.
 fn source_name(repo: &Repo) -> String {
     format!("{}/{}", repo.folder, repo.path)
-}
-
-fn is_stop(failure: &&Failure) -> bool {
-    failure.reason == Reason::Cancelled
 }
 
 /// Our own stopping is no problem of any release; the others are told beside it.
@@ -608,14 +351,4 @@ fn stop(stopped: Option<Failure>, outcome: &mut ReleasesOutcome) {
     } else if stopped.is_some() {
         outcome.notes.push("the run was stopped before everything was tried.".to_owned());
     }
-}
-
-fn add(done: Done, outcome: &mut ReleasesOutcome) {
-    let counts = &mut outcome.counts;
-    counts.add(&done.counts);
-    counts.foreign += done.foreign.len();
-    counts.deferred += done.deferred.len();
-    tell_tags(&done.foreign, &done.deferred, outcome);
-    outcome.problems.extend(done.problems);
-    stop(done.stopped, outcome);
 }

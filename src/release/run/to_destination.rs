@@ -1,0 +1,181 @@
+//! The releases of one repository at one destination: plan, then act, or say what would be done.
+
+use super::{Projector, Turn, skipped, source_name, stop};
+use crate::failure::{Failure, Reason};
+use crate::model::Status;
+use crate::model::destination::{DestinationOutcome, PushVerdict};
+use crate::model::projection::{ReleaseVerdict, ReleasesOutcome};
+use crate::model::release::Release;
+use crate::push::fan::ReleasePlace;
+use crate::push::open::Place;
+use crate::release::act::{Act, Done};
+use crate::release::backup::Backup;
+use crate::release::plan::{Plan, plan};
+use crate::release::state::identity;
+use crate::release::wish::{Rules, select};
+use crate::store::ReleaseLook;
+
+impl Projector<'_> {
+    /// Brings one destination in step with the source's listing.
+    pub(super) async fn to_destination(&self, turn: &Turn<'_>, place: &ReleasePlace<'_>) -> ReleasesOutcome {
+        let id = place.id;
+        if let Err(failure) = refs_are_there(turn, id) {
+            return skipped(id, failure.as_ref());
+        }
+        let opened = match &place.opened {
+            Ok(opened) => *opened,
+            Err(failure) => return ReleasesOutcome::failed(id, failure.clone()),
+        };
+        let (Some(scope), Some(forge)) = (&opened.config.releases, &opened.releases) else {
+            let mut outcome = ReleasesOutcome::new(id, ReleaseVerdict::Current);
+            outcome.notes.push(format!("unsupported: {} has no releases.", opened.config.kind));
+            return outcome;
+        };
+        let look = self.looks.get(&(turn.repo.key(), id.to_owned()));
+        let settings = crate::text::digest(&format!("{} {scope:?}", opened.digest()));
+        if self.rests(turn, look, &settings) {
+            return ReleasesOutcome::new(id, ReleaseVerdict::Current);
+        }
+        let settled = match &place.spot {
+            Ok(spot) => opened.settle(spot).await,
+            Err(failure) => Err(failure.clone()),
+        };
+        let path = match settled {
+            Ok(Place::Path(path)) => path,
+            Ok(Place::Url(url)) => {
+                return ReleasesOutcome::failed(id, Failure::new(Reason::Unknown, format!("{url} has no releases")));
+            }
+            Err(failure) => return ReleasesOutcome::failed(id, failure),
+        };
+        let listing = match self.listing(turn).await {
+            Ok(listing) => listing,
+            Err(failure) => return ReleasesOutcome::failed(id, failure),
+        };
+        let wanted = format!("{settings}-{}", digest(listing, &path.to_string()));
+        let due = |look: &ReleaseLook| self.config.full || self.tools.since(look.compared_at) >= self.config.full_every;
+        // Where refs were pushed, tags came or the repository was made anew, and its releases went with the old one.
+        let pushed = |one: &&DestinationOutcome| one.destination == id && one.verdict == PushVerdict::Pushed;
+        let still = !turn.outcome.destinations.iter().any(|one| pushed(&one));
+        if still && look.is_some_and(|look| look.rules == wanted && look.in_step && !due(look)) {
+            let mut outcome = ReleasesOutcome::new(id, ReleaseVerdict::Current);
+            outcome.counts.in_sync = select(listing, scope).len();
+            return outcome;
+        }
+        let features = forge.features();
+        let source = source_name(turn.repo);
+        let stored_name = |name: &str| forge.stored_name(name);
+        let only = |tag: &str| self.only(tag);
+        let rules = Rules { scope, features: &features, source: &source, stored_name: &stored_name, only: &only };
+        let ready = async {
+            let there = forge.releases(&path).await?;
+            let made = self.made(&turn.repo.key(), id).await?;
+            let mirror = self.tools.storage.path(&turn.outcome.mirror);
+            Ok::<_, Failure>((there, made, self.tags(&mirror).await?))
+        };
+        let (there, made, tags) = match ready.await {
+            Ok(ready) => ready,
+            Err(failure) => return ReleasesOutcome::failed(id, failure),
+        };
+        let plan = plan(listing, &there, &made, &tags, &rules);
+        let mut outcome = ReleasesOutcome::new(id, ReleaseVerdict::Current);
+        let held = self.guard(plan.deletions.len(), made.len().max(there.len()), turn.repo);
+        tell(&plan, &mut outcome);
+        if self.config.dry_run || !self.config.push {
+            return preview(&plan, outcome);
+        }
+        let plan = match held {
+            Some(failure) => {
+                outcome.failure = Some(failure);
+                Plan { deletions: Vec::new(), ..plan }
+            }
+            None => plan,
+        };
+        let backup = self.config.releases.is_some().then(|| Backup::of(&self.tools.storage.path(&turn.outcome.mirror)));
+        let key = turn.repo.key();
+        let act = Act {
+            destination: id,
+            forge: forge.as_ref(),
+            repo: &path,
+            key: &key,
+            source: turn.source.as_ref(),
+            listing,
+            tags: &tags,
+            rules: &rules,
+            transfer: &self.transfer,
+            backup: backup.as_ref(),
+            store: self.store,
+        };
+        let done = act.carry_out(plan).await;
+        add(done, &mut outcome);
+        self.conclude(turn, outcome, wanted).await
+    }
+}
+
+/// Whether the refs of this repository arrived; `Err` with the reason when they did not.
+fn refs_are_there(turn: &Turn<'_>, id: &str) -> Result<(), Option<Failure>> {
+    if turn.outcome.verdict.status() != Status::Success {
+        return Err(turn.outcome.failure.clone());
+    }
+    match turn.outcome.destinations.iter().find(|one| one.destination == id) {
+        Some(one) if !one.verdict.in_step() => Err(one.failure.clone()),
+        // Not spoken of: it was in step before, and nothing has changed.
+        _ => Ok(()),
+    }
+}
+
+/// A digest of everything that should be at a place.
+fn digest(listing: &[Release], place: &str) -> String {
+    let files = |release: &Release| -> Vec<(String, String)> {
+        release.assets.iter().map(|asset| (asset.name.clone(), identity(asset))).collect()
+    };
+    let all: Vec<_> = listing
+        .iter()
+        .map(|one| {
+            let flags = (one.draft, one.prerelease, one.latest, one.published_at);
+            (&one.tag, &one.title, &one.notes, flags, files(one), &one.links)
+        })
+        .collect();
+    crate::text::digest(&format!("{place} {all:?}"))
+}
+
+/// Puts what a plan leaves alone, and why, into the outcome.
+fn tell(plan: &Plan, outcome: &mut ReleasesOutcome) {
+    outcome.counts.in_sync = plan.in_sync.len();
+    outcome.counts.foreign = plan.foreign.len();
+    outcome.counts.deferred = plan.deferred.len();
+    outcome.problems.extend(plan.problems.iter().cloned());
+    outcome.notes.extend(plan.notes.iter().cloned());
+    tell_tags(&plan.foreign, &plan.deferred, outcome);
+}
+
+fn tell_tags(foreign: &[String], deferred: &[String], outcome: &mut ReleasesOutcome) {
+    let foreign = foreign.iter().map(|tag| format!("{tag} is somebody else's release there, and stays as it is."));
+    let deferred = deferred.iter().map(|tag| format!("{tag} is deferred: the tag is not there."));
+    outcome.notes.extend(foreign.chain(deferred));
+}
+
+/// What a dry run says.
+fn preview(plan: &Plan, mut outcome: ReleasesOutcome) -> ReleasesOutcome {
+    outcome.notes.extend(plan.works.iter().map(|work| format!("would {work}.")));
+    outcome.notes.extend(plan.deletions.iter().map(|release| format!("would delete the release {}.", release.tag)));
+    let created = plan.works.iter().filter(|work| work.there.is_none()).count();
+    outcome.counts.created = created;
+    outcome.counts.updated = plan.works.len() - created;
+    outcome.counts.deleted = plan.deletions.len();
+    outcome.verdict = match (outcome.problems.is_empty() && plan.deferred.is_empty(), plan.is_empty()) {
+        (false, _) => ReleaseVerdict::Behind,
+        (true, false) => ReleaseVerdict::Projected,
+        (true, true) => ReleaseVerdict::Current,
+    };
+    outcome
+}
+
+fn add(done: Done, outcome: &mut ReleasesOutcome) {
+    let counts = &mut outcome.counts;
+    counts.add(&done.counts);
+    counts.foreign += done.foreign.len();
+    counts.deferred += done.deferred.len();
+    tell_tags(&done.foreign, &done.deferred, outcome);
+    outcome.problems.extend(done.problems);
+    stop(done.stopped, outcome);
+}
