@@ -306,6 +306,8 @@ pub(super) static VAGUE: &[Rule] = &[
     // --- not git's protocol ---
     // git 2.47, a web page: `fatal: http://h/x.git/info/refs not valid: is this a git repository?`
     row("info/refs not valid: ", ServerError),
+    // git 2.47, of a fetch: what should be refs are none, so it takes the server for one of plain files, and finds none there.
+    row("error: Unable to find * under http", ServerError),
     // --- connections cut in the middle; the line with the cause first ---
     row("error: RPC failed; curl ", NetworkFailed),
     // git 2.47: `fatal: protocol error: bad line length character: Welc`, a shell start file that prints. Below the row
