@@ -303,6 +303,7 @@ fn tools(config: &Config, environment: Arc<dyn Environment>, signals: &Signals) 
         idle: config.timeout,
         total: config.time_limit,
         stop: signals.stopping().clone(),
+        transport: config.transport,
     })?;
     Ok(Tools {
         git,

@@ -32,12 +32,14 @@ pub mod tools;
 pub mod url;
 pub mod watch;
 
+mod client;
 mod commands;
 
 use std::sync::Arc;
 
 use config::Config;
 use error::Error;
+use plan::Task;
 use progress::{Event, Sink};
 use push::fan::Fan;
 use release::run::Projector;
@@ -65,6 +67,7 @@ pub async fn project(config: &Config, tools: &Tools, session: &Session, sink: &A
     let projector = Projector::new(config, tools, sink, &inventory, &fan, session, memory.releases);
     projector.project(&inventory.repos, &mut report.outcomes).await;
     report.duration = tools.since(report.started);
+    report.looks = tools.git.take_looks();
     session.record(config, &report, &memory.pages, tools.now()).await;
     Ok(report)
 }
@@ -86,7 +89,9 @@ pub async fn mirror(config: &Config, tools: &Tools, session: &Session, sink: &Ar
     inventory.behind = fan.behind(inventory.repos.iter());
     let plan = plan::plan(config, &tools.storage, &inventory, &memory.records, tools.now());
     sink.tell(&Event::Planned { mirrors: plan.mirrors(), to_do: plan.tasks.len() });
-    if !plan.tasks.is_empty() {
+    // A mirror that is there and unchanged needs no git at all.
+    let needs_git = |task: &Task| !tools.git.may_do_without(&task.repo.url) || !tools.storage.has_mirror(&task.place);
+    if plan.tasks.iter().any(needs_git) {
         tools.git.check_version().await?;
     }
     report.source_failures = std::mem::take(&mut inventory.failures);
@@ -103,6 +108,7 @@ pub async fn mirror(config: &Config, tools: &Tools, session: &Session, sink: &Ar
         projector.project(&inventory.repos, &mut report.outcomes).await;
     }
     report.duration = tools.since(report.started);
+    report.looks = tools.git.take_looks();
     session.record(config, &report, &memory.pages, tools.now()).await;
     Ok(report)
 }

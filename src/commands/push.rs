@@ -190,6 +190,7 @@ fn config(loaded: &PushLoaded, storage: PathBuf) -> Config {
         keep: Keep::default(),
         timeout: loaded.timeout,
         time_limit: loaded.time_limit,
+        transport: loaded.transport,
         output: loaded.output.clone(),
         hidden: loaded.hidden.clone(),
     }

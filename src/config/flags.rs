@@ -7,6 +7,7 @@ use clap::{Args, ValueHint};
 use super::releases::Releases;
 use super::values::{Hours, Minutes, Seconds, Size};
 use super::{ColorChoice, Keep};
+use crate::git::GitTransport;
 
 /// What can be typed for the main job; `None`, empty and `false` mean "not typed".
 #[derive(Debug, Clone, Default, PartialEq, Args)]
@@ -126,6 +127,11 @@ pub struct MirrorArgs {
     /// Believe the mass deletion in repositories whose `namespace/name` matches; others stay held (repeatable)
     #[arg(long, value_name = "REPO", help_heading = "How")]
     pub accept_deletions: Vec<String>,
+
+    /// Who looks at the refs of repositories over HTTP: auto is Holocron itself where it can, git is always git
+    /// [default: auto]
+    #[arg(long, value_name = "WHO", help_heading = "How")]
+    pub transport: Option<GitTransport>,
 
     /// The configuration file [default: ./holocron.yaml, else ~/.config/holocron/holocron.yaml, else none]
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, help_heading = "How")]

@@ -43,6 +43,7 @@ use self::destination::{DestinationConfig, RunFrom};
 use self::environment::EnvironmentLayer;
 use self::file::ConfigFile;
 use self::layers::Layers;
+use crate::git::GitTransport;
 use crate::model::{ForgeKind, Visibility};
 use crate::secret::SecretSource;
 use crate::url::RemoteUrl;
@@ -189,6 +190,8 @@ pub struct Config {
     pub timeout: Duration,
     /// How long one git command may take in all; `None` is for ever.
     pub time_limit: Option<Duration>,
+    /// Who looks at the refs of repositories over HTTP.
+    pub transport: GitTransport,
     pub output: Output,
     /// Variables that hold tokens of sources and destinations, whether or not this run uses them.
     pub hidden: Vec<String>,

@@ -14,6 +14,7 @@ use super::problem::{ConfigError, Problem};
 use super::values::Seconds;
 use super::{Cliff, ColorChoice, Output, Purpose, absolute, open, run_from, server, settings, sources};
 use crate::forge::web_origin;
+use crate::git::GitTransport;
 use crate::model::ForgeKind;
 use crate::secret::SecretSource;
 use crate::url::{Origin, RemoteUrl};
@@ -58,6 +59,11 @@ pub struct PushArgs {
     #[arg(long, value_name = "SEC", help_heading = "How")]
     pub timeout: Option<Seconds>,
 
+    /// Who looks at the refs of repositories over HTTP: auto is Holocron itself where it can, git is always git
+    /// [default: auto]
+    #[arg(long, value_name = "WHO", help_heading = "How")]
+    pub transport: Option<GitTransport>,
+
     /// The configuration file [default: ./holocron.yaml, else ~/.config/holocron/holocron.yaml, else none]
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, help_heading = "How")]
     pub config: Option<PathBuf>,
@@ -92,6 +98,7 @@ impl From<PushArgs> for MirrorArgs {
             storage: args.storage,
             dry_run: args.dry_run,
             timeout: args.timeout,
+            transport: args.transport,
             config: args.config,
             json: args.json,
             report: args.report,
@@ -129,6 +136,7 @@ pub struct PushLoaded {
     pub timeout: Duration,
     /// How long one git command may take in all; `None` is for ever.
     pub time_limit: Option<Duration>,
+    pub transport: GitTransport,
     pub output: Output,
     /// Variables that hold tokens of sources and destinations, whether or not this run uses them.
     pub hidden: Vec<String>,
@@ -242,6 +250,7 @@ pub fn load_push(args: &PushArgs, env: &dyn Environment) -> Result<PushLoaded, C
         cliff: config.cliff,
         timeout: config.timeout,
         time_limit: config.time_limit,
+        transport: config.transport,
         output: config.output,
         hidden: config.hidden,
         file: file.map(|file| file.path),

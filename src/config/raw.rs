@@ -10,6 +10,7 @@ use super::destination::{DestinationVisibility, Divergence, KnownHosts, Otherwis
 use super::releases::Releases;
 use super::values::{Hours, Minutes, Seconds, Size};
 use super::{ColorChoice, Keep, Transport};
+use crate::git::GitTransport;
 use crate::model::destination::DestinationKind;
 use crate::model::{ForgeKind, Visibility};
 
@@ -44,6 +45,8 @@ pub(crate) struct RawConfig {
     pub timeout: Option<Seconds>,
     /// How long one git command may take in all; a bare number counts seconds.
     pub time_limit: Option<Seconds>,
+    /// Who looks at the refs of repositories over HTTP.
+    pub transport: Option<GitTransport>,
     /// Write the JSON report to this file, relative to this file.
     pub report: Option<PathBuf>,
     /// When to use colour.

@@ -11,6 +11,7 @@ use super::raw::RawConfig;
 use super::releases::Releases;
 use super::values::Size;
 use super::{Cliff, ColorChoice, Config, Keep, Output, SourceConfig, server};
+use crate::git::GitTransport;
 use crate::model::destination::DestinationKind;
 
 const STORAGE: &str = "mirror-data";
@@ -49,6 +50,8 @@ pub(crate) fn resolve(
     let timeout = [flags.timeout, env.timeout, file.timeout].map(|span| span.map(|span| span.0));
     let timeout = layers.pick("timeout", timeout, TIMEOUT);
     let time_limit = layers.pick("time_limit", [None, None, file.time_limit.map(|span| Some(span.0))], None);
+    let transport = [flags.transport, env.transport, file.transport];
+    let transport = layers.pick("transport", transport, GitTransport::default());
     let keep = layers.pick("keep", [flags.keep, env.keep, file.keep], Keep::default());
 
     let standard = Cliff::default();
@@ -93,6 +96,7 @@ pub(crate) fn resolve(
         keep,
         timeout,
         time_limit,
+        transport,
         output: output(layers, file),
     };
     check(layers, &config);

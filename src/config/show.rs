@@ -79,6 +79,7 @@ pub fn show(loaded: &Loaded, env: &dyn Environment) -> String {
     top.value("asset_tmp_max", config.asset_tmp_max);
     top.value("timeout", span_text(config.timeout));
     top.value("time_limit", config.time_limit.map_or("null".to_owned(), span_text));
+    top.value("transport", word(config.transport));
     top.value("report", config.output.report.as_deref().map_or("null".to_owned(), path));
     top.value("color", color(config.output.color));
     top.value("accept_deletions", list(&config.accept_deletions));

@@ -305,7 +305,8 @@ fn the_values_at_the_top_of_the_example_are_the_defaults_it_says_they_are() {
     let standard = plain(&["--backup-only"], &[("GITHUB_TOKEN", "x")]).unwrap().config;
     let values = |config: &Config| {
         let spans = [config.interval, config.window, config.full_every, config.timeout];
-        (config.concurrency, config.per_host, spans, config.keep, config.checkout, config.cliff, config.output.color)
+        let own = (config.checkout, config.cliff, config.transport, config.output.color);
+        (config.concurrency, config.per_host, spans, config.keep, own)
     };
     assert_eq!(values(&given), values(&standard));
 }

@@ -14,7 +14,8 @@ use tokio_util::sync::CancellationToken;
 use url::Url;
 
 use super::cache::{PageCache, fingerprint};
-use super::{Connection, OnRetry, client, limits, status};
+use super::{Connection, OnRetry, limits, status};
+use crate::client;
 use crate::failure::{Failure, Reason};
 use crate::retry::Policy;
 use crate::secret::Secret;

@@ -18,7 +18,6 @@ use crate::secret::Secret;
 use crate::url::Origin;
 
 mod cache;
-mod client;
 pub mod destination;
 mod dirs;
 mod gather;

@@ -5,6 +5,8 @@
 
 pub mod askpass;
 pub mod classify;
+mod disk;
+mod look;
 mod origin;
 mod process;
 pub mod progress;
@@ -14,6 +16,7 @@ mod ssh;
 mod stage;
 mod verbs;
 mod version;
+mod wire;
 mod worktree;
 
 use std::ffi::{OsStr, OsString};
@@ -29,11 +32,13 @@ use crate::failure::{Failure, Reason};
 use crate::secret::Credential;
 use crate::url::RemoteUrl;
 
+pub use look::Looks;
 pub use origin::CheckoutOrigin;
 pub use push::{PushEdit, Pushed, RefResult};
 pub use ssh::{HostKeys, Ssh};
 pub use verbs::{Depth, Progress, RefEdit};
 pub use version::{OLDEST, Version};
+pub use wire::GitTransport;
 pub use worktree::{PathChange, WorkTree};
 
 /// Variables of git's that a user sets on purpose and that change nothing we rely on; all other `GIT_*` are dropped:
@@ -97,6 +102,7 @@ pub struct Settings {
     /// How long one command may take in all.
     pub total: Option<Duration>,
     pub stop: CancellationToken,
+    pub transport: GitTransport,
 }
 
 /// The system git. Cheap to clone; holds no state but the directory of its askpass sockets.
@@ -109,6 +115,11 @@ pub struct Git {
     counter: Arc<askpass::Counter>,
     /// `core.sshCommand`, asked for at most once.
     ssh_setting: Arc<OnceCell<OsString>>,
+    /// Its version, asked for at most once.
+    version: Arc<OnceCell<Version>>,
+    /// Looks at refs without git; `None` when git is to do everything.
+    wire: Option<Arc<wire::Wire>>,
+    looks: Arc<look::Counts>,
 }
 
 /// One git command in the making: what it is for, its arguments, and whom it talks to.
@@ -138,7 +149,17 @@ impl Git {
         let environment = Arc::new(environment);
         let limits = process::Limits { idle: settings.idle, total: settings.total, stop: settings.stop };
         let counter = Arc::new(askpass::Counter::open()?);
-        Ok(Git { program, environment, askpass: settings.askpass, limits, counter, ssh_setting: Arc::default() })
+        Ok(Git {
+            program,
+            environment,
+            askpass: settings.askpass,
+            limits,
+            counter,
+            ssh_setting: Arc::default(),
+            version: Arc::default(),
+            wire: (settings.transport == GitTransport::Auto).then(Arc::default),
+            looks: Arc::default(),
+        })
     }
 
     /// The same git, which is not shown these variables.
@@ -217,6 +238,8 @@ impl Git {
     async fn run(&self, mut call: Call<'_>, on_line: impl FnMut(&str)) -> Result<process::Finished, Failure> {
         let mut handover = None;
         if let Some(remote) = call.remote {
+            // Older ones do not know how they are told where not to go.
+            Box::pin(self.check_version()).await?;
             handover = self.reach(&mut call.command, remote)?;
             if let Some(open) = self.reach_by_ssh(&mut call.command, remote)? {
                 handover = Some(open);

@@ -36,6 +36,11 @@ impl Oid {
         Oid { bytes: [0; 32], length: 20 }
     }
 
+    /// The bytes, as packs have them.
+    pub(super) fn bytes(&self) -> &[u8] {
+        &self.bytes[..usize::from(self.length)]
+    }
+
     /// The first twelve digits, for people.
     pub fn short(self) -> String {
         self.to_string().chars().take(12).collect()
@@ -88,21 +93,34 @@ impl Advertisement {
                 continue;
             }
             let oid = Oid::parse(left).ok_or_else(|| line.to_str_lossy().into_owned())?;
-            // Git would take a name without `refs/` for a file of its own in the mirror: `shallow`, `config`.
-            if name != b"HEAD" && !name.starts_with(b"refs/") {
-                return Err(line.to_str_lossy().into_owned());
-            }
-            if name == b"HEAD" {
-                found.head_oid = Some(oid);
-            } else if let Some(tag) = name.strip_suffix(b"^{}") {
-                found.peeled.insert(tag.into(), oid);
-            } else if !name.starts_with(OWN.as_bytes()) {
-                found.refs.insert(name.into(), oid);
-            }
+            found.take(oid, name.as_bstr()).map_err(|_| line.to_str_lossy().into_owned())?;
         }
         Ok(found)
     }
+
+    /// Takes one line of the list: HEAD, a peeled tag (`refs/tags/v1^{}`) or any other ref.
+    ///
+    /// # Errors
+    /// A name that no ref has.
+    pub(super) fn take(&mut self, oid: Oid, name: &BStr) -> Result<(), NoRef> {
+        // Git would take a name without `refs/` for a file of its own in the mirror: `shallow`, `config`.
+        if name != "HEAD" && !name.starts_with(b"refs/") {
+            return Err(NoRef);
+        }
+        if name == "HEAD" {
+            self.head_oid = Some(oid);
+        } else if let Some(tag) = name.strip_suffix(b"^{}") {
+            self.peeled.insert(tag.into(), oid);
+        } else if !name.starts_with(OWN.as_bytes()) {
+            self.refs.insert(name.into(), oid);
+        }
+        Ok(())
+    }
 }
+
+/// A name that is not HEAD and does not begin with `refs/`.
+#[derive(Debug)]
+pub(super) struct NoRef;
 
 /// A mirror's refs: the source's, and those that we keep beside them.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

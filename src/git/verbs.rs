@@ -7,7 +7,7 @@ use std::path::Path;
 
 use bstr::{BStr, BString, ByteSlice};
 
-use super::refs::{Advertisement, LocalRefs, Oid};
+use super::refs::Oid;
 use super::{Call, Git, Remote, classify, failure_of, progress};
 use crate::failure::{Failure, Reason};
 
@@ -78,53 +78,10 @@ fn packed(dir: &Path) -> u64 {
 }
 
 impl Git {
-    fn call<'a>(&self, what: &'a str, dir: Option<&Path>, arguments: &[&OsStr]) -> Call<'a> {
+    pub(super) fn call<'a>(&self, what: &'a str, dir: Option<&Path>, arguments: &[&OsStr]) -> Call<'a> {
         let mut command = self.command(dir);
         command.args(arguments);
         Call { what, command, remote: None, input: Vec::new() }
-    }
-
-    /// Asks `remote` for its refs and HEAD (`ls-remote --symref`).
-    ///
-    /// An answer without any ref is not an error here: only the caller knows whether it can be true.
-    ///
-    /// # Errors
-    /// What git says; `server_error` when the answer is no list of refs.
-    pub async fn ls_remote(&self, remote: &Remote) -> Result<Advertisement, Failure> {
-        let url = remote.url.to_string();
-        let arguments = ["ls-remote", "--symref", "--", &url].map(OsStr::new);
-        let call = Call { remote: Some(remote), ..self.call("cannot read the refs of the source", None, &arguments) };
-        let finished = self.succeed(call, |_| ()).await?;
-        Advertisement::parse(&finished.stdout).map_err(|line| {
-            Failure::new(Reason::ServerError, "the source's list of refs cannot be read").with_evidence(line)
-        })
-    }
-
-    /// Reads the refs of the repository `dir` and opens the object of each.
-    ///
-    /// # Errors
-    /// `corrupt` when a ref is broken or its object is missing (git 2.39 only warns of broken refs).
-    pub async fn local_refs(&self, dir: &Path) -> Result<LocalRefs, Failure> {
-        let format = "--format=%(objectname) %(objecttype) %(refname)";
-        let call = self.call("cannot read the mirror's refs", Some(dir), &["for-each-ref", format].map(OsStr::new));
-        let finished = self.succeed(call, |_| ()).await?;
-        if let Some(line) = finished.stderr.lines().find(|line| line.contains("ignoring broken ref")) {
-            return Err(Failure::new(Reason::Corrupt, "the mirror has a broken ref").with_evidence(line));
-        }
-        LocalRefs::parse(&finished.stdout)
-            .map_err(|line| Failure::new(Reason::Corrupt, "the mirror's refs cannot be read").with_evidence(line))
-    }
-
-    /// Reads the refs of the damaged repository `dir` without looking at any object; broken refs are left out.
-    ///
-    /// # Errors
-    /// What git says.
-    pub async fn listed_refs(&self, dir: &Path) -> Result<LocalRefs, Failure> {
-        let format = "--format=%(objectname) ? %(refname)";
-        let call = self.call("cannot list the mirror's refs", Some(dir), &["for-each-ref", format].map(OsStr::new));
-        let finished = self.succeed(call, |_| ()).await?;
-        LocalRefs::parse(&finished.stdout)
-            .map_err(|line| Failure::new(Reason::Corrupt, "the mirror's refs cannot be listed").with_evidence(line))
     }
 
     /// Clones all refs of `remote` into the new bare repository `into`; returns the bytes received.
@@ -386,6 +343,7 @@ mod tests {
             idle: Duration::from_secs(60),
             total: None,
             stop: CancellationToken::new(),
+            transport: crate::git::GitTransport::Git,
         };
         let git = Git::find(settings).unwrap();
         let new = Oid::parse("1234567890123456789012345678901234567890".as_bytes()).unwrap();

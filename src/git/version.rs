@@ -30,11 +30,15 @@ impl Version {
 }
 
 impl Git {
-    /// Asks git for its version.
+    /// Asks git for its version, once.
     ///
     /// # Errors
     /// `local_failed` when it does not run, says something else, or is older than [`OLDEST`].
     pub async fn check_version(&self) -> Result<Version, Failure> {
+        self.version.get_or_try_init(|| self.ask_version()).await.copied()
+    }
+
+    async fn ask_version(&self) -> Result<Version, Failure> {
         let mut command = self.command(None);
         command.arg("version");
         let call = Call { what: "cannot ask git for its version", command, remote: None, input: Vec::new() };

@@ -81,6 +81,7 @@ impl World {
             cliff: Cliff::default(),
             keep: Keep::default(),
             timeout: Duration::from_secs(300),
+            transport: crate::git::GitTransport::default(),
             time_limit: None,
             output: Output::default(),
         };

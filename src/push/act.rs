@@ -156,7 +156,7 @@ impl Push<'_> {
             .map(|update| update.name.clone())
             .collect();
         let mut peeled = RefMap::new();
-        if rules.divergence == Divergence::Keep {
+        if rules.divergence == Divergence::Keep && !changes.is_empty() {
             peeled = git.ls_remote(&Remote::plain(RemoteUrl::file(job.mirror))).await?.peeled;
         }
         let ancestry = Ancestry { forward, known, peeled };

@@ -11,6 +11,7 @@ use self::destination::{Destination, DestinationTotals};
 use self::releases::{ReleaseTotals, Releases};
 use super::{Report, SCHEMA_VERSION};
 use crate::failure::{Failure, Reason};
+use crate::git::Looks;
 use crate::model::{Outcome, RefCounts, Status, Verdict};
 use crate::secret::redact;
 use crate::text::is_unprintable;
@@ -68,6 +69,8 @@ struct Totals {
     refused: usize,
     refs: RefCounts,
     bytes_received: u64,
+    /// How often remotes were asked for their refs.
+    looks: Looks,
     destinations: DestinationTotals,
     releases: ReleaseTotals,
 }
@@ -172,6 +175,7 @@ impl Totals {
             mirrors: report.outcomes.len(),
             source_failures: report.source_failures.len(),
             refused: report.refused.len(),
+            looks: report.looks,
             ..Totals::default()
         };
         for outcome in &report.outcomes {

@@ -17,6 +17,7 @@ use jiff::Timestamp;
 
 use crate::error::Error;
 use crate::failure::{Failure, Reason};
+use crate::git::Looks;
 use crate::model::destination::{DestinationOutcome, PushVerdict};
 use crate::model::projection::ReleasesOutcome;
 use crate::model::{Outcome, Status};
@@ -40,6 +41,8 @@ pub struct Report {
     /// The storage root.
     pub storage: PathBuf,
     pub outcomes: Vec<Outcome>,
+    /// How often remotes were asked for their refs.
+    pub looks: Looks,
     /// Sources that could not be listed: nothing behind them was touched.
     pub source_failures: Vec<SourceFailure>,
     /// Parts of listings that were refused for themselves.
@@ -104,6 +107,7 @@ impl Report {
             dry_run: false,
             version: env!("CARGO_PKG_VERSION"),
             storage: storage.into(),
+            looks: Looks::default(),
             outcomes: Vec::new(),
             source_failures: Vec::new(),
             refused: Vec::new(),

@@ -161,6 +161,7 @@ async fn every_flag_can_be_set_by_its_variable() {
         ("REPORT", "report.json"),
         ("STORAGE", "elsewhere"),
         ("TIMEOUT", "9"),
+        ("TRANSPORT", "git"),
         ("WAIT", "Yes"),
         ("WATCH", "1"),
         ("WINDOW", "5"),

@@ -285,6 +285,8 @@ async fn kept_refs_that_are_damaged_themselves_are_told_and_do_not_hold_the_rest
 async fn the_users_own_broken_git_configuration_is_not_taken_for_damage() {
     let patient = Patient::new().await;
     patient.env.global_git_config("[core\n\tthis is no configuration\n");
+    // So that git has something to do.
+    patient.alpha.commit("main", "more");
     let before = contents(&patient.mirror);
     let run = patient.run().await;
     assert!(matches!(run.code, 1 | 3), "{run}");
@@ -361,6 +363,11 @@ async fn a_git_that_was_killed_proves_no_damage() {
                 let length = bytes.len();
                 bytes[12..length - 20].fill(0x55);
             });
+        }
+        if verb == "for-each-ref" {
+            // What a configuration includes is for git to read.
+            let config = fs::read_to_string(patient.file("config")).unwrap();
+            fs::write(patient.file("config"), config + "[include]\n").unwrap();
         }
         patient.alpha.commit("main", "more").commit("dev", "more").force("dev");
         kill_git_at(&patient.env, verb);

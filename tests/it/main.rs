@@ -24,3 +24,4 @@ mod releases;
 mod reports;
 mod support;
 mod watching;
+mod wire;

@@ -14,9 +14,10 @@ use url::Url;
 
 use super::files::{Files, silent};
 use super::{Api, MOST_REDIRECTS, redirected};
+use crate::client;
 use crate::failure::{Failure, Reason};
 use crate::forge::release::Download;
-use crate::forge::{client, limits, status};
+use crate::forge::{limits, status};
 use crate::url::Origin;
 
 /// A file to fetch.

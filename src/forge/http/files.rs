@@ -19,8 +19,9 @@ use tokio::sync::watch;
 use url::Url;
 
 use super::{Answer, Api, MOST_REDIRECTS, Refusal, redirected};
+use crate::client;
 use crate::failure::{Failure, Reason};
-use crate::forge::{Connection, client};
+use crate::forge::Connection;
 use crate::retry::Schedule;
 use crate::url::Origin;
 

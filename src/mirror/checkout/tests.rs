@@ -33,6 +33,7 @@ fn find(config: &Path, path: &OsStr) -> Git {
         idle: Duration::from_secs(60),
         total: None,
         stop: CancellationToken::new(),
+        transport: crate::git::GitTransport::Git,
     })
     .unwrap()
 }

@@ -53,6 +53,10 @@ fn the_document_has_its_version_and_every_mirror_sorted_by_name() {
           "total": 7
         },
         "bytes_received": 512,
+        "looks": {
+          "direct": 0,
+          "git": 0
+        },
         "destinations": {
           "pushed": 0,
           "current": 0,

@@ -4,7 +4,12 @@ use serde_json::json;
 
 use super::Day;
 use crate::net::{assert_failed, github, mirror, on_disk, report, status, verdicts};
-use crate::support::{Fault, Forge, Repo, Service, TestEnv};
+use crate::support::{Fault, Forge, Repo, Service, TestEnv, by_git};
+
+/// Git takes a connection that ends within the headers for an answer without refs; our own client does not.
+fn breaks_for_us(fault: &Fault) -> bool {
+    !by_git() && format!("{fault:?}").contains("Cut(")
+}
 
 fn empty_answers() -> [Fault; 4] {
     [Fault::empty_body(), Fault::html_line(), Fault::zero_refs(), Fault::cut_in_headers()]
@@ -24,10 +29,15 @@ fn one_for_each(forge: &Forge, faults: impl IntoIterator<Item = Fault>) -> Vec<R
 async fn an_answer_without_refs_holds_the_mirror_and_deletes_nothing() {
     let day = Day::new().await;
     for (number, fault) in empty_answers().into_iter().enumerate() {
-        let shown = format!("{fault:?}");
+        let (shown, breaks) = (format!("{fault:?}"), breaks_for_us(&fault));
         day.forge.heal();
         day.forge.fault(fault.on_git("acme/alpha"));
         let told = report(&github(&day.env, &day.forge, []).run().await, 3);
+        if breaks {
+            assert_failed(&told, "acme/alpha", "network_failed");
+            assert_eq!(on_disk(&day.env), day.before, "{shown}");
+            continue;
+        }
         let held = mirror(&told, "acme/alpha");
         assert_eq!((&held["verdict"], &held["failure"]["reason"]), (&json!("held"), &json!("held")), "{shown}");
         assert!(held["failure"]["hint"].as_str().unwrap().contains("--accept-deletions acme/alpha"), "{held:#}");
@@ -51,9 +61,10 @@ async fn an_empty_answer_to_a_first_clone_is_a_failure_where_the_forge_knows_of_
         env.holocron(["--backup-only", "--json"]).gitea(&forge),
     ] {
         let told = report(&run.run().await, 3);
-        for repo in &repos {
-            let why = assert_failed(&told, &repo.full_name(), "server_error");
-            assert!(why["message"].as_str().unwrap().contains("has content"), "{why:#}");
+        for (repo, fault) in repos.iter().zip(empty_answers()) {
+            let reason = if breaks_for_us(&fault) { "network_failed" } else { "server_error" };
+            let why = assert_failed(&told, &repo.full_name(), reason);
+            assert!(breaks_for_us(&fault) || why["message"].as_str().unwrap().contains("has content"), "{why:#}");
         }
         assert_eq!(on_disk(&env).len(), 0);
     }

@@ -11,6 +11,14 @@ use super::repo::{self, Repo};
 use super::run::Program;
 use super::script;
 
+/// The whole suite under either transport: `HOLOCRON_TEST_TRANSPORT=git cargo test --test it`.
+const TRANSPORT: &str = "HOLOCRON_TEST_TRANSPORT";
+
+/// Whether every look at refs is git's in this run of the suite.
+pub fn by_git() -> bool {
+    std::env::var_os(TRANSPORT).is_some_and(|value| value == "git")
+}
+
 /// The directories of one test, removed with it. Nothing of the developer's own settings reaches a program run here.
 pub struct TestEnv {
     root: TempDir,
@@ -76,7 +84,7 @@ impl TestEnv {
         path.push(":");
         path.push(std::env::var_os("PATH").expect("PATH is set"));
         let home = self.home();
-        vec![
+        let mut variables = vec![
             ("PATH", path),
             ("HOME", home.clone().into()),
             ("XDG_CONFIG_HOME", home.join(".config").into()),
@@ -86,7 +94,9 @@ impl TestEnv {
             ("TMPDIR", self.tmp().into()),
             ("GIT_CONFIG_NOSYSTEM", "1".into()),
             ("RUST_BACKTRACE", "1".into()),
-        ]
+        ];
+        variables.extend(std::env::var_os(TRANSPORT).map(|value| ("HOLOCRON_TRANSPORT", value)));
+        variables
     }
 
     /// Writes the user's global git config (`~/.gitconfig`), to be hostile with it.

@@ -50,7 +50,7 @@ mod script;
 mod ssh;
 
 pub use bare::BareDestination;
-pub use env::TestEnv;
+pub use env::{TestEnv, by_git};
 pub use fake_git::{Call, RecordingGit, old_git};
 pub use forge::{
     Access, AssetSeen, Dialect, Fault, Forge, Kind, Protection, ReleaseHandle, ReleaseSeen, Request, Role, Sent,

@@ -1,5 +1,6 @@
 //! What a forge was asked: every request is written down when it comes in.
 
+use std::net::SocketAddr;
 use std::sync::Mutex;
 
 use axum::http::{HeaderMap, Method};
@@ -70,6 +71,8 @@ pub struct Request {
     /// Without the question mark; empty when there is none.
     pub query: String,
     pub headers: HeaderMap,
+    /// The connection it came by, as the client's end of it.
+    pub peer: Option<SocketAddr>,
     pub kind: Kind,
     /// The status of the answer; `None` while there is none (a hanging one stays so).
     pub status: Option<u16>,
@@ -88,7 +91,7 @@ impl Request {
             None => git_kind(&method, path, query, body),
         };
         let (path, query) = (path.to_owned(), query.to_owned());
-        Request { method, path, query, headers, kind, status: None, asset: None, sent: None }
+        Request { method, path, query, headers, peer: None, kind, status: None, asset: None, sent: None }
     }
 
     /// Whether it goes to one of the APIs and asks for a change.

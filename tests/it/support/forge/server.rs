@@ -39,6 +39,7 @@ pub(super) async fn handle(
     let (start, body) = cgi::peek(body.into_data_stream()).await;
     let query = head.uri.query().unwrap_or_default();
     let mut request = Request::new(head.method, head.uri.path(), query, head.headers, &start);
+    request.peer = Some(peer);
     if storage {
         request.kind = Kind::Storage;
     }

@@ -1,4 +1,4 @@
-//! Makes the HTTP client of one source (certificates, proxy, timeouts), and names what can go wrong below HTTP.
+//! Makes HTTP clients (certificates, proxy, timeouts), and names what can go wrong below HTTP. APIs and git share it.
 
 use std::error::Error as _;
 use std::path::Path;
@@ -13,7 +13,7 @@ use crate::failure::{Failure, Reason};
 const USER_AGENT: &str = concat!("holocron/", env!("CARGO_PKG_VERSION"));
 
 /// A client for the API at `base`.
-pub(super) fn build(
+pub(crate) fn build(
     base: &Url,
     ca_file: Option<&Path>,
     proxy: Option<&Url>,
@@ -25,7 +25,7 @@ pub(super) fn build(
 
 /// A client for the files behind the API at `base`: it gives the bytes as they are stored, and has no timeout but that of
 /// connecting. Whoever moves a file watches over its progress: a long upload hears nothing until its end.
-pub(super) fn build_for_files(
+pub(crate) fn build_for_files(
     base: &Url,
     ca_file: Option<&Path>,
     proxy: Option<&Url>,
@@ -35,18 +35,45 @@ pub(super) fn build_for_files(
     builder.build().map_err(|error| unusable("HTTP client", &error))
 }
 
+/// How long a connection to a git server is kept for the next question: less than servers keep it (Apache's 5 s are the
+/// shortest that is usual), so that none is used in the moment of its end.
+const KEPT_OPEN: Duration = Duration::from_secs(4);
+
+/// A client for git's protocol, which knows no proxy but this one and trusts no CA but those of the file, when there is
+/// one. `timeout` is the longest silence.
+pub(crate) fn build_for_git(
+    ca_file: Option<&Path>,
+    proxy: Option<&Url>,
+    timeout: Duration,
+    user_agent: &str,
+) -> Result<Client, Failure> {
+    let mut builder = common(timeout).read_timeout(timeout).user_agent(user_agent);
+    builder = builder.pool_idle_timeout(KEPT_OPEN).no_proxy();
+    if let Some(path) = ca_file {
+        builder = builder.tls_certs_only(certificates(path)?);
+    }
+    if let Some(proxy) = proxy {
+        builder = builder.proxy(Proxy::all(proxy.as_str()).map_err(|error| unusable("proxy", &error))?);
+    }
+    builder.build().map_err(|error| unusable("HTTP client", &error))
+}
+
+/// What all clients share.
+fn common(timeout: Duration) -> ClientBuilder {
+    Client::builder()
+        .connect_timeout(timeout)
+        // A redirect could carry the token to another host: whoever sends the request looks at each one itself.
+        .redirect(redirect::Policy::none())
+        .referer(false)
+}
+
 fn builder(
     base: &Url,
     ca_file: Option<&Path>,
     proxy: Option<&Url>,
     timeout: Duration,
 ) -> Result<ClientBuilder, Failure> {
-    let mut builder = Client::builder()
-        .user_agent(USER_AGENT)
-        .connect_timeout(timeout)
-        // A redirect could carry the token to another host: `Api` looks at each one itself.
-        .redirect(redirect::Policy::none())
-        .referer(false);
+    let mut builder = common(timeout).user_agent(USER_AGENT);
     if let Some(path) = ca_file {
         builder = builder.tls_certs_merge(certificates(path)?);
     }
@@ -86,7 +113,7 @@ fn unusable(what: &str, error: &reqwest::Error) -> Failure {
 }
 
 /// The failure of a request that got no answer, or not the whole of it.
-pub(super) fn failure(what: &str, error: reqwest::Error, timeout: Duration) -> Failure {
+pub(crate) fn failure(what: &str, error: reqwest::Error, timeout: Duration) -> Failure {
     // The message names the request already; reqwest would name it again.
     let error = error.without_url();
     let words = chain(&error);

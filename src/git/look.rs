@@ -1,0 +1,107 @@
+//! Looks at the refs of a remote and of a mirror: without git where that comes to the same, and counted.
+
+use std::ffi::OsStr;
+use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use schemars::JsonSchema;
+use serde::Serialize;
+
+use super::refs::{Advertisement, LocalRefs};
+use super::{Call, Git, Remote, disk};
+use crate::failure::{Failure, Reason};
+use crate::url::RemoteUrl;
+
+/// How often remotes were asked for their refs.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct Looks {
+    /// Over our own connections, whatever the answer.
+    pub direct: usize,
+    /// By a git process.
+    pub git: usize,
+}
+
+/// Counts [`Looks`].
+#[derive(Debug, Default)]
+pub(super) struct Counts {
+    direct: AtomicUsize,
+    git: AtomicUsize,
+}
+
+impl Counts {
+    fn take(&self) -> Looks {
+        let take = |count: &AtomicUsize| count.swap(0, Ordering::Relaxed);
+        Looks { direct: take(&self.direct), git: take(&self.git) }
+    }
+}
+
+impl Git {
+    /// How often remotes were asked for their refs since this was called last.
+    pub fn take_looks(&self) -> Looks {
+        self.looks.take()
+    }
+
+    /// Asks `remote` for its refs and HEAD, as `ls-remote --symref` tells them; without git where that comes to the same.
+    ///
+    /// An answer without any ref is not an error here: only the caller knows whether it can be true.
+    ///
+    /// # Errors
+    /// What git says, or would say; `server_error` when the answer is no list of refs.
+    pub async fn ls_remote(&self, remote: &Remote) -> Result<Advertisement, Failure> {
+        // In a box: HTTP is a large thing to wait for.
+        let direct = Box::pin(self.ls_refs(remote)).await;
+        if let Some(answer) = direct.transpose() {
+            self.looks.direct.fetch_add(1, Ordering::Relaxed);
+            return answer;
+        }
+        self.looks.git.fetch_add(1, Ordering::Relaxed);
+        let url = remote.url.to_string();
+        let arguments = ["ls-remote", "--symref", "--", &url].map(OsStr::new);
+        let call = Call { remote: Some(remote), ..self.call("cannot read the refs of the source", None, &arguments) };
+        let finished = self.succeed(call, |_| ()).await?;
+        Advertisement::parse(&finished.stdout).map_err(|line| {
+            Failure::new(Reason::ServerError, "the source's list of refs cannot be read").with_evidence(line)
+        })
+    }
+
+    /// Reads the refs of the repository `dir` and opens the object of each; without git where that comes to the same.
+    ///
+    /// # Errors
+    /// `corrupt` when a ref is broken or its object is missing (git 2.39 only warns of broken refs).
+    pub async fn local_refs(&self, dir: &Path) -> Result<LocalRefs, Failure> {
+        if self.wire.is_some() {
+            let place = dir.to_owned();
+            // Apart: a disk may be slow, and nobody else should wait for it.
+            let read = tokio::task::spawn_blocking(move || disk::local_refs(&place));
+            if let Ok(Some(found)) = read.await {
+                return Ok(found);
+            }
+            tracing::debug!(dir = %dir.display(), "refs left to git");
+        }
+        let format = "--format=%(objectname) %(objecttype) %(refname)";
+        let call = self.call("cannot read the mirror's refs", Some(dir), &["for-each-ref", format].map(OsStr::new));
+        let finished = self.succeed(call, |_| ()).await?;
+        if let Some(line) = finished.stderr.lines().find(|line| line.contains("ignoring broken ref")) {
+            return Err(Failure::new(Reason::Corrupt, "the mirror has a broken ref").with_evidence(line));
+        }
+        LocalRefs::parse(&finished.stdout)
+            .map_err(|line| Failure::new(Reason::Corrupt, "the mirror's refs cannot be read").with_evidence(line))
+    }
+
+    /// Whether a look at the refs of the repository at `url` may cost no git; where it does, git's version is checked then.
+    pub fn may_do_without(&self, url: &RemoteUrl) -> bool {
+        self.wire.is_some() && url.is_http()
+    }
+
+    /// Reads the refs of the damaged repository `dir` without looking at any object; broken refs are left out.
+    ///
+    /// # Errors
+    /// What git says.
+    pub async fn listed_refs(&self, dir: &Path) -> Result<LocalRefs, Failure> {
+        let format = "--format=%(objectname) ? %(refname)";
+        let call = self.call("cannot list the mirror's refs", Some(dir), &["for-each-ref", format].map(OsStr::new));
+        let finished = self.succeed(call, |_| ()).await?;
+        LocalRefs::parse(&finished.stdout)
+            .map_err(|line| Failure::new(Reason::Corrupt, "the mirror's refs cannot be listed").with_evidence(line))
+    }
+}

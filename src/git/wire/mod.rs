@@ -1,0 +1,147 @@
+//! Git's smart HTTP protocol over our own client: to look at refs costs no process, no new connection, and one request.
+//!
+//! Beside the git door, never instead of it: whatever is not understood exactly ([`Unhandled`]) is git's to answer, and
+//! whatever is must come out as git would tell it. `obstacle.rs` says what is left to git from the first, `exchange.rs`
+//! speaks HTTP, `listing.rs` and `packet.rs` are pure.
+
+mod exchange;
+mod listing;
+mod obstacle;
+mod packet;
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use reqwest::Client;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use tokio::sync::OnceCell;
+use tokio::time::timeout;
+
+use self::exchange::{Exchange, Stop, WHAT};
+use self::listing::Abilities;
+use super::refs::Advertisement;
+use super::{Git, Remote};
+use crate::client;
+use crate::failure::{Failure, Reason};
+use crate::url::Origin;
+
+/// Who we say we are. Forges and the guards before them let a `git/` pass that they stop as a browser or robot otherwise.
+const AGENT: &str = concat!("git/holocron-", env!("CARGO_PKG_VERSION"));
+
+/// Who looks at refs.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum GitTransport {
+    /// Holocron itself, over connections that it keeps, where it can do so as git would; git elsewhere.
+    #[default]
+    Auto,
+    /// Git, always.
+    Git,
+}
+
+/// Why something is left to git; no failure, and told to nobody but the debug log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Unhandled(String);
+
+/// What a client is made for. A CA file that changes under `--watch` makes another.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+struct Place {
+    ca_file: Option<(PathBuf, Option<SystemTime>)>,
+    proxy: Option<url::Url>,
+}
+
+impl Place {
+    fn of(remote: &Remote) -> Self {
+        let changed = |path: &Path| std::fs::metadata(path).and_then(|data| data.modified()).ok();
+        let ca_file = remote.ca_file.as_ref().map(|path| (path.clone(), changed(path)));
+        Place { ca_file, proxy: remote.proxy.clone() }
+    }
+}
+
+/// The open connections, and what the user's settings say against using them.
+#[derive(Debug, Default)]
+pub(super) struct Wire {
+    clients: Mutex<HashMap<Place, Client>>,
+    /// What the servers that speak protocol version 2 can do, as one of their repositories told.
+    servers: Mutex<HashMap<Origin, Abilities>>,
+    /// Asked for at most once.
+    settings: OnceCell<Option<Unhandled>>,
+}
+
+impl Wire {
+    /// The client for `remote`, made when it is needed first.
+    fn client(&self, remote: &Remote, idle: Duration) -> Result<Client, Failure> {
+        let place = Place::of(remote);
+        let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(client) = clients.get(&place) {
+            return Ok(client.clone());
+        }
+        let client = client::build_for_git(remote.ca_file.as_deref(), remote.proxy.as_ref(), idle, AGENT)?;
+        clients.insert(place, client.clone());
+        Ok(client)
+    }
+
+    fn abilities(&self, remote: &Remote) -> Option<Abilities> {
+        self.servers.lock().unwrap_or_else(PoisonError::into_inner).get(remote.url.origin()?).cloned()
+    }
+
+    fn learn(&self, remote: &Remote, abilities: Abilities) {
+        if let Some(origin) = remote.url.origin() {
+            self.servers.lock().unwrap_or_else(PoisonError::into_inner).insert(origin.clone(), abilities);
+        }
+    }
+}
+
+impl Git {
+    /// Asks `remote` for its refs and HEAD without git; `None` when that is for git to do.
+    ///
+    /// # Errors
+    /// As git would fail: the same reasons, `timed_out` and `cancelled` included.
+    pub(super) async fn ls_refs(&self, remote: &Remote) -> Result<Option<Advertisement>, Failure> {
+        let Some(wire) = &self.wire else { return Ok(None) };
+        let asked = match self.obstacle(wire, remote).await {
+            Some(obstacle) => Err(Stop::Unhandled(obstacle)),
+            None => self.ask(wire, remote).await,
+        };
+        match asked {
+            Ok(refs) => Ok(Some(refs)),
+            Err(Stop::Failed(failure)) => Err(failure),
+            Err(Stop::Unhandled(Unhandled(why))) => {
+                tracing::debug!(url = %remote.url, why = crate::secret::redact(&why), "left to git");
+                Ok(None)
+            }
+        }
+    }
+
+    async fn ask(&self, wire: &Wire, remote: &Remote) -> Result<Advertisement, Stop> {
+        tracing::debug!(url = %remote.url, "list refs");
+        let limits = &self.limits;
+        // A CA file that cannot be read: git has words for it.
+        let client = wire.client(remote, limits.idle).map_err(|failure| Unhandled(failure.to_string()))?;
+        let exchange = Exchange { client: &client, remote, idle: limits.idle };
+        let asking = exchange.refs(wire.abilities(remote));
+        let limited = async {
+            match limits.total {
+                None => asking.await,
+                Some(total) => timeout(total, asking).await.unwrap_or_else(|_| {
+                    let text = format!("{WHAT}: not done after {} s", total.as_secs());
+                    Err(Failure::new(Reason::TimedOut, text).into())
+                }),
+            }
+        };
+        let (refs, abilities) = tokio::select! {
+            biased;
+            () = limits.stop.cancelled() => {
+                Err(Failure::new(Reason::Cancelled, format!("{WHAT}: stopped on request")).into())
+            }
+            asked = limited => asked,
+        }?;
+        if let Some(abilities) = abilities {
+            wire.learn(remote, abilities);
+        }
+        Ok(refs)
+    }
+}
