@@ -92,7 +92,7 @@ fn checked(name: &[u8]) -> Option<BString> {
     let is_bad =
         |part: &[u8]| part.is_empty() || part.starts_with(b".") || part.ends_with(b".") || part.ends_with(b".lock");
     let fine = name.starts_with(b"refs/")
-        && !name.iter().any(|byte| is_odd(byte))
+        && !name.iter().any(is_odd)
         && !name.split_str("/").any(is_bad)
         && !name.contains_str("..")
         && !name.contains_str("@{");

@@ -53,14 +53,6 @@ struct Place {
     proxy: Option<url::Url>,
 }
 
-impl Place {
-    fn of(remote: &Remote) -> Self {
-        let changed = |path: &Path| std::fs::metadata(path).and_then(|data| data.modified()).ok();
-        let ca_file = remote.ca_file.as_ref().map(|path| (path.clone(), changed(path)));
-        Place { ca_file, proxy: remote.proxy.clone() }
-    }
-}
-
 /// The open connections, and what the user's settings say against using them.
 #[derive(Debug, Default)]
 pub(super) struct Wire {
@@ -72,14 +64,14 @@ pub(super) struct Wire {
 }
 
 impl Wire {
-    /// The client for `remote`, made when it is needed first.
-    fn client(&self, remote: &Remote, idle: Duration) -> Result<Client, Failure> {
-        let place = Place::of(remote);
+    /// The client for a place, made when it is needed first.
+    fn client(&self, place: Place, idle: Duration) -> Result<Client, Failure> {
         let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(client) = clients.get(&place) {
             return Ok(client.clone());
         }
-        let client = client::build_for_git(remote.ca_file.as_deref(), remote.proxy.as_ref(), idle, AGENT)?;
+        let ca_file = place.ca_file.as_ref().map(|(path, _)| path.as_path());
+        let client = client::build_for_git(ca_file, place.proxy.as_ref(), idle, AGENT)?;
         clients.insert(place, client.clone());
         Ok(client)
     }
@@ -116,11 +108,19 @@ impl Git {
         }
     }
 
+    /// How `remote` is reached. As with git, the variable wins over the configuration.
+    fn place(&self, remote: &Remote) -> Place {
+        let ca_file = self.variable(obstacle::CA_FILE).map(PathBuf::from).or_else(|| remote.ca_file.clone());
+        let changed = |path: &Path| std::fs::metadata(path).and_then(|data| data.modified()).ok();
+        let ca_file = ca_file.map(|path| (path.clone(), changed(&path)));
+        Place { ca_file, proxy: remote.proxy.clone() }
+    }
+
     async fn ask(&self, wire: &Wire, remote: &Remote) -> Result<Advertisement, Stop> {
         tracing::debug!(url = %remote.url, "list refs");
         let limits = &self.limits;
         // A CA file that cannot be read: git has words for it.
-        let client = wire.client(remote, limits.idle).map_err(|failure| Unhandled(failure.to_string()))?;
+        let client = wire.client(self.place(remote), limits.idle).map_err(|failure| Unhandled(failure.to_string()))?;
         let exchange = Exchange { client: &client, remote, idle: limits.idle };
         let asking = exchange.refs(wire.abilities(remote));
         let limited = async {

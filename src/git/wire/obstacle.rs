@@ -7,8 +7,11 @@ use super::{Unhandled, Wire};
 use crate::failure::Failure;
 use crate::git::{Git, Remote};
 
-/// Variables that git and curl obey, by their beginnings.
+/// Variables that git obeys and we do not, by their beginnings.
 const VARIABLES: &[&str] = &["GIT_SSL_", "GIT_PROXY_", "GIT_HTTP_"];
+
+/// The one among them that we do obey: the CAs that servers' certificates must come from.
+pub(super) const CA_FILE: &str = "GIT_SSL_CAINFO";
 
 /// Variables that name a proxy; curl knows them in small letters, some in capitals.
 const PROXIES: &[&str] = &["http_proxy", "https_proxy", "all_proxy"];
@@ -36,7 +39,11 @@ impl Git {
         Some(match () {
             () if !remote.url.is_http() => "it is not reached over HTTP",
             () if remote.url.to_string().contains(['?', '#']) => "its URL has more than a path",
-            () if self.environment.iter().any(|(name, _)| begins(name, VARIABLES)) => {
+            () if self
+                .environment
+                .iter()
+                .any(|(name, value)| begins(name, VARIABLES) && (name != CA_FILE || value.is_empty())) =>
+            {
                 "the environment has settings for git's HTTP"
             }
             () if proxy.is_none() && PROXIES.iter().any(|name| either(name)) => "the environment names a proxy",

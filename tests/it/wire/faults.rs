@@ -84,7 +84,7 @@ async fn an_answer_that_is_none_comes_to_the_same_as_with_git() {
         Fault::html_line().with_git_type(),
         Fault::zero_refs(),
         answer(&[]),
-        answer(&[first.clone()]),
+        answer(std::slice::from_ref(&first)),
         answer(&[first.clone(), "00".into()]),
         answer(&[first.clone(), "0040123".into()]),
         answer(&[first.clone(), "zzzz".into()]),

@@ -69,3 +69,21 @@ async fn the_cas_of_a_file_are_the_only_ones_and_a_file_without_any_is_gits_to_c
         assert_eq!(ours.unwrap_err(), gits.unwrap_err(), "{}", ca_file.display());
     }
 }
+
+#[tokio::test]
+async fn the_cas_that_a_variable_names_are_the_only_ones_whatever_the_configuration_says() {
+    let (forge, other) = (Forge::start_tls().await, Forge::start_tls().await);
+    let alpha = forge.repo("acme/alpha").branch("main");
+    let with = |ca_file| Remote { ca_file: Some(ca_file), ..remote(&alpha) };
+    let named = |forge: &Forge| recorded(&[("GIT_SSL_CAINFO", forge.ca_file().to_str().unwrap())]);
+    let (both, calls) = named(&forge);
+    for remote in [remote(&alpha), with(other.ca_file())] {
+        assert_eq!(Both::same(both.ask(&remote).await).refs.len(), 1);
+    }
+    assert_eq!(super::looks(&calls), 2, "ours went by itself");
+    let (both, _) = named(&other);
+    for remote in [remote(&alpha), with(forge.ca_file())] {
+        let [ours, gits] = both.ask(&remote).await;
+        assert_eq!(ours.unwrap_err(), gits.unwrap_err());
+    }
+}

@@ -47,6 +47,8 @@ async fn a_variable_or_file_that_curl_obeys_is_left_to_git() {
     let alpha = forge.repo("acme/alpha").branch("main");
     for variables in [
         [("GIT_SSL_CAINFO", "/etc/none.pem")],
+        [("GIT_SSL_CAINFO", "")],
+        [("GIT_SSL_CAPATH", "/etc/ssl/certs")],
         [("GIT_HTTP_USER_AGENT", "git/x")],
         // The loopback is excepted, so that git gets there.
         [("https_proxy", "http://127.0.0.1:1")],
