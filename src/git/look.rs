@@ -6,11 +6,15 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use schemars::JsonSchema;
 use serde::Serialize;
+use tokio::sync::Semaphore;
 
 use super::refs::{Advertisement, LocalRefs};
 use super::{Call, Git, Remote, disk};
 use crate::failure::{Failure, Reason};
 use crate::url::RemoteUrl;
+
+/// Mirrors whose files are read at the same time: each has its packs open, and a process may often open 1024 files.
+static READERS: Semaphore = Semaphore::const_new(4);
 
 /// How often remotes were asked for their refs.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, JsonSchema)]
@@ -71,11 +75,13 @@ impl Git {
     pub async fn local_refs(&self, dir: &Path) -> Result<LocalRefs, Failure> {
         if self.wire.is_some() {
             let place = dir.to_owned();
+            let turn = READERS.acquire().await;
             // Apart: a disk may be slow, and nobody else should wait for it.
             let read = tokio::task::spawn_blocking(move || disk::local_refs(&place));
             if let Ok(Some(found)) = read.await {
                 return Ok(found);
             }
+            drop(turn);
             tracing::debug!(dir = %dir.display(), "refs left to git");
         }
         let format = "--format=%(objectname) %(objecttype) %(refname)";

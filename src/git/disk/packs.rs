@@ -15,6 +15,8 @@ pub(super) enum Kind {
     Other,
 }
 
+/// With more packs than this git looks: each is two open files.
+const MOST: usize = 64;
 /// No delta is built upon more others than this (`pack.depth` is at most 4095).
 const DEEPEST: usize = 4096;
 /// From here on a stretch of an index is read in one go.
@@ -41,6 +43,9 @@ impl Packs {
             let path = entry.ok()?.path();
             let is_index = path.extension().is_some_and(|extension| extension == "idx");
             if is_index && path.file_name()?.to_str()?.starts_with("pack-") {
+                if packs.len() == MOST {
+                    return None;
+                }
                 packs.push(Pack::open(&path)?);
             }
         }

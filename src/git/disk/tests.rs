@@ -122,6 +122,20 @@ fn refs_that_are_packed_meanwhile_are_not_missed() {
 }
 
 #[test]
+fn with_many_packs_git_looks() {
+    let (_folder, dir) = mirror();
+    let first = pack(&dir);
+    for number in 2..=65 {
+        assert!(local_refs(&dir).is_some(), "{number}");
+        for ending in ["pack", "idx"] {
+            let copy = dir.join(format!("objects/pack/pack-{number:040}.{ending}"));
+            fs::copy(first.with_extension(ending), copy).unwrap();
+        }
+    }
+    assert_eq!(local_refs(&dir), None);
+}
+
+#[test]
 fn a_configuration_is_plain_only_as_far_as_it_is_understood() {
     let usual = "[core]\n\trepositoryformatversion = 0\n\tfilemode = true\n\tbare = true\n[remote \"origin\"]\n\turl = https://h/include/extensions.git\n\tmirror = true\n";
     assert!(is_plain_config(usual));
