@@ -51,7 +51,7 @@ async fn a_repository_that_is_not_there_or_not_shown_is_told_apart_from_others()
     let forge = Forge::start().await;
     let both = acquainted(&forge).await;
     let gone = forge.repo("acme/gone").branch("main");
-    let place = remote(&gone);
+    let place = with_token(&gone, &forge);
     gone.remove();
     assert_eq!(agreed_on(&both, &place).await, Err(Reason::RemoteNotFound));
     let private = forge.repo("acme/private").private().branch("main");
