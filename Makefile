@@ -1,11 +1,12 @@
 # `make check` is all of CI: what it accepts can be merged.
 # The tests need git, ssh and sshd (Debian: git openssh-client openssh-server).
 
-.PHONY: help check fmt lint test docs build install
+.PHONY: help check fmt lint test docs bench build install
 
 help:
 	@echo 'make check    formatting, lints, tests and documentation: all of CI'
 	@echo 'make test     the tests alone'
+	@echo 'make bench    whole runs beside a loop of git; takes minutes'
 	@echo 'make build    the program, as target/release/holocron'
 	@echo 'make install  the program, into ~/.cargo/bin'
 
@@ -23,6 +24,9 @@ test:
 
 docs:
 	RUSTDOCFLAGS='-D warnings' cargo doc --locked --no-deps
+
+bench:
+	scripts/bench
 
 build:
 	cargo build --locked --release

@@ -1,5 +1,5 @@
 //! The pure parts that grow with the number of refs: `cargo bench`. They are compared with themselves over time; what a
-//! whole run costs is measured by `scripts/bench-small`.
+//! whole run costs is measured by `scripts/bench`.
 
 use std::fmt::Write as _;
 

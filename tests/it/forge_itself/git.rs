@@ -259,3 +259,12 @@ async fn a_forge_is_a_proxy_for_itself() {
     assert_eq!(listed.assert_code(0).stdout, format!("{}\tHEAD\n", alpha.tip("main")));
     assert_eq!(forge.requests()[0].header("host"), Some("forge.invalid"));
 }
+
+#[tokio::test]
+async fn the_bytes_on_the_wire_are_counted() {
+    let (env, forge) = (TestEnv::new(), Forge::start().await);
+    let alpha = forge.repo("acme/alpha").branch("main").commit_file("main", "large", &noise(300_000));
+    assert_eq!(forge.bytes(), 0);
+    env.git(["clone", "-q", "--mirror", &alpha.url(), "alpha.git"]).run().await.assert_code(0);
+    assert!((300_000..320_000).contains(&forge.bytes()), "{}", forge.bytes());
+}

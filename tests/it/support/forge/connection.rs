@@ -7,6 +7,7 @@ use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::{Context, Poll, ready};
 
@@ -129,7 +130,11 @@ impl Connections {
 
 /// Next to the network: resets on close when told to.
 #[derive(Clone)]
-pub(super) struct SocketAcceptor(pub(super) Connections);
+pub(super) struct SocketAcceptor {
+    pub(super) connections: Connections,
+    /// All bytes, both ways, as they go over the wire.
+    pub(super) bytes: Arc<AtomicU64>,
+}
 
 impl<S: Send + 'static> Accept<TcpStream, S> for SocketAcceptor {
     type Stream = Socket;
@@ -140,7 +145,8 @@ impl<S: Send + 'static> Accept<TcpStream, S> for SocketAcceptor {
         let accepted = tcp.peer_addr().map(|peer| {
             // A small answer must not wait for the acknowledgement of the one before it.
             let _ = tcp.set_nodelay(true);
-            (Socket { connection: self.0.of(peer), connections: self.0.clone(), peer, tcp }, service)
+            let (connection, connections) = (self.connections.of(peer), self.connections.clone());
+            (Socket { connection, connections, peer, tcp, bytes: self.bytes.clone() }, service)
         });
         std::future::ready(accepted)
     }
@@ -152,6 +158,7 @@ pub(super) struct Socket {
     peer: SocketAddr,
     connection: Arc<Connection>,
     connections: Connections,
+    bytes: Arc<AtomicU64>,
 }
 
 impl Drop for Socket {
@@ -165,13 +172,18 @@ impl Drop for Socket {
 
 impl AsyncRead for Socket {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.tcp).poll_read(cx, buf)
+        let before = buf.filled().len();
+        let polled = Pin::new(&mut self.tcp).poll_read(cx, buf);
+        self.bytes.fetch_add((buf.filled().len() - before) as u64, Ordering::Relaxed);
+        polled
     }
 }
 
 impl AsyncWrite for Socket {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.tcp).poll_write(cx, buf)
+        let written = ready!(Pin::new(&mut self.tcp).poll_write(cx, buf))?;
+        self.bytes.fetch_add(written as u64, Ordering::Relaxed);
+        Poll::Ready(Ok(written))
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

@@ -85,6 +85,7 @@ pub(super) struct Shared {
     faults: Mutex<Vec<Fault>>,
     log: Log,
     files: AtomicU64,
+    bytes: Arc<AtomicU64>,
     interludes: Mutex<Vec<Interlude>>,
 }
 
@@ -139,6 +140,7 @@ impl Forge {
             faults: Mutex::default(),
             log: Log::default(),
             files: AtomicU64::default(),
+            bytes: Arc::default(),
             interludes: Mutex::default(),
         });
         let open = |listener, storage| {
@@ -251,6 +253,11 @@ impl Forge {
         self.requests().into_iter().filter(fits).collect()
     }
 
+    /// How many bytes went over the wire since the start, both ways.
+    pub fn bytes(&self) -> u64 {
+        self.shared.bytes.load(Ordering::Relaxed)
+    }
+
     /// Forgets the requests so far.
     pub fn reset_log(&self) {
         self.shared.log.clear();
@@ -294,13 +301,13 @@ fn listen(
     door: Door,
     tls: Option<RustlsAcceptor>,
 ) -> (JoinHandle<()>, axum_server::Handle<SocketAddr>) {
-    let connections = door.connections.clone();
+    let (connections, bytes) = (door.connections.clone(), door.forge.bytes.clone());
     let app = Router::new().fallback(server::handle).with_state(door);
     let app = app.into_make_service_with_connect_info::<SocketAddr>();
     let stop = axum_server::Handle::new();
     let server = axum_server::from_tcp(listener).expect("the runtime takes sockets").handle(stop.clone());
     // HTTP/1.1 only: a connection that is cut must take exactly one response with it.
-    let socket = SocketAcceptor(connections.clone());
+    let socket = SocketAcceptor { connections: connections.clone(), bytes };
     let server = match tls {
         Some(tls) => {
             let server = server.acceptor(CutAcceptor { inner: tls.acceptor(socket), connections }).http1_only();
