@@ -133,6 +133,11 @@ impl Counter {
         Ok(Counter { folder, next: AtomicU64::new(0) })
     }
 
+    /// A directory of this run, which only its user can read.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
     /// Opens a socket that answers for `credential` until the result is dropped.
     pub fn serve_login(&self, credential: &Credential) -> Result<Handover, Failure> {
         self.serve(Answers::Login(credential.clone()))

@@ -14,6 +14,7 @@ mod push;
 pub mod refs;
 mod ssh;
 mod stage;
+mod trust;
 mod verbs;
 mod version;
 mod wire;
@@ -120,6 +121,7 @@ pub struct Git {
     /// Looks at refs without git; `None` when git is to do everything.
     wire: Option<Arc<wire::Wire>>,
     looks: Arc<look::Counts>,
+    trust: Arc<trust::Trust>,
 }
 
 /// One git command in the making: what it is for, its arguments, and whom it talks to.
@@ -159,6 +161,7 @@ impl Git {
             version: Arc::default(),
             wire: (settings.transport == GitTransport::Auto).then(Arc::default),
             looks: Arc::default(),
+            trust: Arc::default(),
         })
     }
 
@@ -236,11 +239,13 @@ impl Git {
 
     /// Runs a call to its end; `on_line` sees every line of stderr.
     async fn run(&self, mut call: Call<'_>, on_line: impl FnMut(&str)) -> Result<process::Finished, Failure> {
-        let mut handover = None;
+        let (mut handover, mut cheaper) = (None, None);
         if let Some(remote) = call.remote {
             // Older ones do not know how they are told where not to go.
             Box::pin(self.check_version()).await?;
             handover = self.reach(&mut call.command, remote)?;
+            cheaper = Box::pin(self.cheaper_trust(remote)).await;
+            cheaper.iter().for_each(|cheaper| cheaper.tell(&mut call.command));
             if let Some(open) = self.reach_by_ssh(&mut call.command, remote)? {
                 handover = Some(open);
             }
@@ -252,7 +257,12 @@ impl Git {
         tracing::debug!(command = ?Shown(&call.command), "git");
         let finished = process::run(call.command, call.input, &self.limits, on_line).await;
         drop(handover);
-        finished.map_err(|failure| Failure { message: format!("{}: {}", call.what, failure.message), ..failure })
+        let mut finished = finished
+            .map_err(|failure| Failure { message: format!("{}: {}", call.what, failure.message), ..failure })?;
+        if let Some(cheaper) = cheaper {
+            finished.stderr = cheaper.translate(&finished.stderr);
+        }
+        Ok(finished)
     }
 
     /// As [`Git::run`], and anything but success is a failure with its reason.

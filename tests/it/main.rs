@@ -23,5 +23,6 @@ mod push_command;
 mod releases;
 mod reports;
 mod support;
+mod trust;
 mod watching;
 mod wire;

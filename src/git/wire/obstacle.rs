@@ -58,7 +58,7 @@ impl Git {
     }
 
     /// What the user's and the system's configuration say; without the files that could, no git is asked.
-    async fn settings_obstacle(&self) -> Option<Unhandled> {
+    pub(in crate::git) async fn settings_obstacle(&self) -> Option<Unhandled> {
         match self.files() {
             Some(files) if files.iter().all(|file| says_nothing(file)) => return None,
             _ => {}
