@@ -11,15 +11,18 @@ use std::sync::Arc;
 use jiff::{SignedDuration, Timestamp};
 
 use crate::cli::{self, Cli, Command, ConfigAction, ReleaseAction, StatusArgs};
+use crate::config::limits::Limits;
 use crate::config::releases::ReleaseFilter;
 use crate::config::{
     self, ColorChoice, Config, Environment, Loaded, MirrorArgs, Output, ProcessEnvironment, Purpose, SetBy,
 };
 use crate::error::{Error, exit};
 use crate::failure::Reason;
-use crate::git::{Git, Settings, askpass};
+use crate::git::{Git, Resources, Settings, askpass};
+use crate::hosts::Hosts;
 use crate::model::{MirrorKey, RepoPath};
-use crate::progress::{self, Screen, Sink, Style};
+use crate::priority;
+use crate::progress::{self, Event, Screen, Sink, Style};
 use crate::push::open::Choice;
 use crate::release::run::is_wanted;
 use crate::report::status::{self, DestinationStatus, StatusRow};
@@ -218,7 +221,15 @@ fn mirror(args: MirrorArgs, change: impl FnOnce(&mut Config) -> Result<(), Error
     if let Err(error) = progress::log::start(style, &screen, |name| env.var(name)) {
         screen.line(&format!("the log cannot be set up: {error}"));
     }
+    stand_back(&config.limits, sink.as_ref());
     runtime()?.block_on(work(args, (config, lasting), Arc::new(env), Arc::from(sink), screen))
+}
+
+/// Takes the priorities of the configuration; the runtime's threads, which come later, inherit them.
+fn stand_back(limits: &Limits, sink: &dyn Sink) {
+    for warning in priority::stand_back(limits.nice, limits.ionice) {
+        sink.tell(&Event::Warning { text: &warning });
+    }
 }
 
 async fn work(
@@ -302,6 +313,7 @@ fn tools(config: &Config, environment: Arc<dyn Environment>, signals: &Signals) 
         askpass,
         idle: config.timeout,
         total: config.time_limit,
+        resources: Resources::new(config.limits.memory, config.concurrency),
         stop: signals.stopping().clone(),
         transport: config.transport,
     })?;
@@ -310,6 +322,7 @@ fn tools(config: &Config, environment: Arc<dyn Environment>, signals: &Signals) 
         storage: Storage::at(&config.storage),
         policy: Policy::default(),
         stop: signals.stopping().clone(),
+        hosts: Arc::new(Hosts::new(config.per_host, config.limits.requests_per_second)),
         environment,
         clock: Timestamp::now,
     })

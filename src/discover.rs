@@ -187,6 +187,7 @@ fn open(
     let (sink, name) = (sink.clone(), source.id.clone());
     let connection = Connection {
         source_id: source.id.clone(),
+        gate: tools.hosts.api(&api_url),
         api_url,
         token,
         owners: source.owners.clone(),

@@ -151,7 +151,7 @@ pub fn plan(
             plan.settled.push(Settled { outcome, record: None });
         }
     }
-    plan.tasks.sort_by_key(|task| std::cmp::Reverse(task.repo.size_kib.unwrap_or(0)));
+    plan.tasks.sort_by_key(|task| std::cmp::Reverse(planner.size_kib(&task.repo)));
     plan
 }
 
@@ -281,6 +281,12 @@ impl Planner<'_> {
                 plan.settled.push(settle(Outcome { refs, ..Outcome::new(&repo, Verdict::Current) }));
             }
         }
+    }
+
+    /// How large a repository is: what its listing says, else what its mirror takes here.
+    fn size_kib(&self, repo: &Repo) -> u64 {
+        let here = || self.records.get(&repo.key()).and_then(|record| record.size_bytes).map(|bytes| bytes >> 10);
+        repo.size_kib.or_else(here).unwrap_or(0)
     }
 
     fn backing_off<'r>(&self, record: &'r MirrorRecord) -> Option<&'r MirrorRecord> {

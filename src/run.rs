@@ -5,13 +5,14 @@ use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::time::{Duration, SystemTime};
 
-use futures_util::{StreamExt, stream};
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
 use jiff::Timestamp;
-use tokio::sync::Semaphore;
 
 use crate::config::Config;
 use crate::discover::{Access, Inventory};
 use crate::failure::{Failure, Reason};
+use crate::hosts::Pass;
 use crate::mirror::checkout::{self, Checkout};
 use crate::mirror::decide::Rules;
 use crate::mirror::{self, Job, adopt};
@@ -21,6 +22,7 @@ use crate::plan::{Eviction, Move, Plan, Settled, Task, Why};
 use crate::progress::{Event, Sink};
 use crate::push::fan::{Fan, Turn};
 use crate::release::run::Projector;
+use crate::schedule::Schedule;
 use crate::session::Session;
 use crate::store::{Backoff, MirrorRecord, Store, after};
 use crate::tools::Tools;
@@ -40,7 +42,6 @@ pub struct Runner<'a> {
     pub store: Option<&'a Store>,
     /// Since when we are alone in the storage.
     pub alone_since: SystemTime,
-    hosts: HashMap<String, Semaphore>,
     /// Sources whose credential was refused once: it is not tried again in this run.
     refused: Mutex<BTreeSet<String>>,
 }
@@ -56,12 +57,10 @@ impl<'a> Runner<'a> {
         session: &'a Session,
         fan: &'a Fan,
     ) -> Self {
-        let folders: BTreeSet<&String> = inventory.repos.iter().map(|repo| &repo.folder).collect();
-        let hosts = folders.into_iter().map(|folder| (folder.clone(), Semaphore::new(config.per_host))).collect();
         let records = records.iter().map(|record| (&record.key, record)).collect();
         let refused = Mutex::default();
         let (store, alone_since) = (session.store(), session.alone_since());
-        Runner { config, tools, sink, inventory, records, fan, projector: None, store, alone_since, hosts, refused }
+        Runner { config, tools, sink, inventory, records, fan, projector: None, store, alone_since, refused }
     }
 
     /// Carries out the whole plan and returns every mirror's outcome.
@@ -70,31 +69,26 @@ impl<'a> Runner<'a> {
         let notes: HashMap<MirrorKey, &str> =
             plan.moves.iter().map(|step| (step.repo.key(), step.note.as_str())).collect();
         let mut outcomes = self.settle(plan.settled, &rearranged, &notes).await;
-        let worked = stream::iter(plan.tasks)
-            .map(|task| {
-                let (rearranged, notes) = (&rearranged, &notes);
-                async move {
-                    let key = task.repo.key();
-                    let started = self.tools.now();
-                    let mut outcome = match rearranged.in_the_way(&key, &task.place) {
-                        Some(failure) => Outcome::failed(&task.repo, failure.clone()),
-                        None => self.work(&task).await,
-                    };
-                    if let Some(note) = notes.get(&key) {
-                        outcome.notes.insert(0, (*note).to_owned());
-                    }
-                    if rearranged.stuck.contains_key(&key) {
-                        outcome.mirror = self.lies(&key, rearranged).unwrap_or(outcome.mirror);
-                    }
-                    self.remember(&task.repo, &mut outcome, started).await;
-                    self.sink.tell(&Event::Finished { outcome: &outcome });
-                    outcome
+        let worked = self.in_turn(plan.tasks, |task, pass| {
+            let (rearranged, notes) = (&rearranged, &notes);
+            async move {
+                let key = task.repo.key();
+                let started = self.tools.now();
+                let mut outcome = match rearranged.in_the_way(&key, &task.place) {
+                    Some(failure) => Outcome::failed(&task.repo, failure.clone()),
+                    None => self.work(&task, &pass).await,
+                };
+                if let Some(note) = notes.get(&key) {
+                    outcome.notes.insert(0, (*note).to_owned());
                 }
-            })
-            .buffer_unordered(self.config.concurrency)
-            .collect::<Vec<_>>()
-            .await;
-        outcomes.extend(worked);
+                if rearranged.stuck.contains_key(&key) {
+                    outcome.mirror = self.lies(&key, rearranged).unwrap_or(outcome.mirror);
+                }
+                self.remember(&task.repo, &mut outcome, started).await;
+                outcome
+            }
+        });
+        outcomes.extend(worked.await);
         outcomes
     }
 
@@ -102,20 +96,39 @@ impl<'a> Runner<'a> {
     pub async fn preview(&self, plan: Plan) -> Vec<Outcome> {
         let mut outcomes: Vec<Outcome> = plan.settled.into_iter().map(|settled| settled.outcome).collect();
         let moves: HashMap<MirrorKey, &Move> = plan.moves.iter().map(|step| (step.repo.key(), step)).collect();
-        let looked = stream::iter(plan.tasks)
-            .map(|task| {
-                let step = moves.get(&task.repo.key()).copied();
-                async move {
-                    let outcome = self.look(&task, step).await;
-                    self.sink.tell(&Event::Finished { outcome: &outcome });
-                    outcome
-                }
-            })
-            .buffer_unordered(self.config.concurrency)
-            .collect::<Vec<_>>()
-            .await;
-        outcomes.extend(looked);
+        let looked = self.in_turn(plan.tasks, |task, pass| {
+            let step = moves.get(&task.repo.key()).copied();
+            async move { self.look(&task, &pass, step).await }
+        });
+        outcomes.extend(looked.await);
         outcomes
+    }
+
+    /// Does `work` for every task, each when its turn comes, and tells what came of it.
+    async fn in_turn<W>(&self, tasks: Vec<Task>, work: impl Fn(Task, Pass) -> W) -> Vec<Outcome>
+    where
+        W: Future<Output = Outcome>,
+    {
+        let tasks = tasks.into_iter().map(|task| (task.repo.folder.clone(), task));
+        let mut schedule = Schedule::new(tasks, self.config.concurrency);
+        let mut working = FuturesUnordered::new();
+        let mut outcomes = Vec::new();
+        loop {
+            while let Some(turn) = schedule.next(|host| self.tools.hosts.git(host).try_enter()) {
+                let share = self.tools.git.share();
+                let work = work(turn.task, turn.pass);
+                working.push(async move {
+                    let outcome = work.await;
+                    drop(share);
+                    (outcome, turn.end)
+                });
+            }
+            // With nothing at work every host has room for one: nothing waits any more.
+            let Some((outcome, end)) = working.next().await else { return outcomes };
+            schedule.done(end);
+            self.sink.tell(&Event::Finished { outcome: &outcome });
+            outcomes.push(outcome);
+        }
     }
 
     async fn settle(
@@ -244,7 +257,7 @@ impl<'a> Runner<'a> {
         self.inventory.access.get(&repo.source).cloned().unwrap_or_default()
     }
 
-    fn job<'t>(&self, task: &'t Task, access: &Access) -> Job<'t> {
+    fn job<'t>(&self, task: &'t Task, access: &Access, pass: &'t Pass) -> Job<'t> {
         let rules = Rules {
             cliff: self.config.cliff,
             keep: self.config.keep,
@@ -261,21 +274,17 @@ impl<'a> Runner<'a> {
             found: record.is_none_or(|record| record.last_success.is_none()),
             recorded: record.map_or(0, |record| usize::try_from(record.refs).unwrap_or(usize::MAX)),
             alone_since: self.alone_since,
+            pass,
         }
     }
 
-    async fn work(&self, task: &Task) -> Outcome {
+    async fn work(&self, task: &Task, pass: &Pass) -> Outcome {
         let repo = &task.repo;
         let access = self.access(repo);
-        let _permit = match self.hosts.get(&repo.folder) {
-            // A semaphore that nobody closes always gives a permit in the end.
-            Some(host) => host.acquire().await.ok(),
-            None => None,
-        };
         if self.tools.stop.is_cancelled() {
             return Outcome::failed(repo, Failure::new(Reason::Cancelled, "not tried: the run was stopped"));
         }
-        let job = self.job(task, &access);
+        let job = self.job(task, &access, pass);
         let has_credential = job.remote.credential().is_some();
         if has_credential && self.is_refused(&repo.source) {
             let message = "not tried: the source's credential was refused before";
@@ -300,6 +309,9 @@ impl<'a> Runner<'a> {
             }
             None if self.config.checkout => self.check_out(&mut outcome).await,
             _ => {}
+        }
+        if outcome.verdict.status() == Status::Success {
+            pass.eased();
         }
         self.push(task, &mut outcome).await;
         outcome
@@ -343,9 +355,9 @@ impl<'a> Runner<'a> {
         }
     }
 
-    async fn look(&self, task: &Task, step: Option<&Move>) -> Outcome {
+    async fn look(&self, task: &Task, pass: &Pass, step: Option<&Move>) -> Outcome {
         let access = self.access(&task.repo);
-        let mut job = self.job(task, &access);
+        let mut job = self.job(task, &access, pass);
         let mut notes = Vec::new();
         if let Some(step) = step {
             job.place.clone_from(&step.from);

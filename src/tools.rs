@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 use crate::config::Environment;
 use crate::failure::{Failure, Reason};
 use crate::git::Git;
+use crate::hosts::Hosts;
 use crate::progress::{Event, Sink};
 use crate::retry::Policy;
 use crate::storage::Storage;
@@ -21,6 +22,8 @@ pub struct Tools {
     pub storage: Storage,
     pub policy: Policy,
     pub stop: CancellationToken,
+    /// How much is asked of each host at a time.
+    pub hosts: Arc<Hosts>,
     /// Where tokens are looked up.
     pub environment: Arc<dyn Environment>,
     pub clock: fn() -> Timestamp,

@@ -37,6 +37,7 @@ pub(super) fn push(args: &PushArgs) -> Result<u8, Error> {
     if let Err(error) = progress::log::start(style, &screen, |name| env.var(name)) {
         screen.line(&format!("the log cannot be set up: {error}"));
     }
+    super::stand_back(&loaded.limits, sink.as_ref());
     super::runtime()?.block_on(work(loaded, Arc::new(env), Arc::from(sink), screen))
 }
 
@@ -171,6 +172,7 @@ fn config(loaded: &PushLoaded, storage: PathBuf) -> Config {
         storage,
         concurrency: 1,
         per_host: 1,
+        limits: loaded.limits.clone(),
         watch: false,
         interval: Duration::from_secs(60),
         window: Duration::ZERO,

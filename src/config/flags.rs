@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueHint};
 
+use super::limits::IoNice;
 use super::releases::Releases;
 use super::values::{Hours, Minutes, Seconds, Size};
 use super::{ColorChoice, Keep};
@@ -112,9 +113,27 @@ pub struct MirrorArgs {
     #[arg(long, value_name = "N", help_heading = "How")]
     pub concurrency: Option<u32>,
 
-    /// Mirrors of one host worked on at the same time [default: as many as --concurrency]
+    /// Mirrors of one host worked on, and requests to its API, at the same time; it halves by itself while the host asks
+    /// for less [default: as many as --concurrency]
     #[arg(long, value_name = "N", help_heading = "How")]
     pub per_host: Option<u32>,
+
+    /// Requests to the API of one host in a second, such as 10 or 0.5 [default: no limit]
+    #[arg(long, value_name = "N", help_heading = "How")]
+    pub requests_per_second: Option<f64>,
+
+    /// How much memory all gits at work may take together, such as 512MiB, as far as git can be told [default: git's own
+    /// limits]
+    #[arg(long, value_name = "SIZE", help_heading = "How")]
+    pub memory: Option<Size>,
+
+    /// The CPU priority of Holocron and its gits, 0 to 19; the higher, the more it stands back [default: as started]
+    #[arg(long, value_name = "N", help_heading = "How")]
+    pub nice: Option<u8>,
+
+    /// The disk priority of Holocron and its gits, on Linux [default: as started]
+    #[arg(long, value_name = "CLASS", help_heading = "How")]
+    pub ionice: Option<IoNice>,
 
     /// How long git or a server may be silent, in seconds or as `5m` [default: 300]
     #[arg(long, value_name = "SEC", help_heading = "How")]

@@ -11,6 +11,7 @@ mod file;
 mod flags;
 mod interpolate;
 mod layers;
+pub mod limits;
 mod problem;
 mod push;
 mod raw;
@@ -156,8 +157,9 @@ pub struct Config {
     pub storage: PathBuf,
     /// Mirrors worked on at the same time.
     pub concurrency: usize,
-    /// Mirrors of one host worked on at the same time.
+    /// Mirrors of one host worked on, and requests to its API under way, at the same time; less when the host asks for less.
     pub per_host: usize,
+    pub limits: limits::Limits,
     /// Keep running, cycle after cycle.
     pub watch: bool,
     /// The rest between two cycles (`--watch`), up to a tenth of jitter not counted.

@@ -10,6 +10,7 @@ use super::destinations::{self, Choice};
 use super::environment::{Environment, EnvironmentLayer, read_flags};
 use super::flags::MirrorArgs;
 use super::layers::Layers;
+use super::limits::Limits;
 use super::problem::{ConfigError, Problem};
 use super::values::Seconds;
 use super::{Cliff, ColorChoice, Output, Purpose, absolute, open, run_from, server, settings, sources};
@@ -132,6 +133,7 @@ pub struct PushLoaded {
     /// The mass deletion in this repository was seen and is meant.
     pub accept_deletions: bool,
     pub cliff: Cliff,
+    pub limits: Limits,
     /// How long git or a server may stay silent.
     pub timeout: Duration,
     /// How long one git command may take in all; `None` is for ever.
@@ -248,6 +250,7 @@ pub fn load_push(args: &PushArgs, env: &dyn Environment) -> Result<PushLoaded, C
         dry_run: config.dry_run,
         accept_deletions: args.accept_deletions,
         cliff: config.cliff,
+        limits: config.limits,
         timeout: config.timeout,
         time_limit: config.time_limit,
         transport: config.transport,

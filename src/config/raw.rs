@@ -7,6 +7,7 @@ use schemars::generate::SchemaSettings;
 use serde::Deserialize;
 
 use super::destination::{DestinationVisibility, Divergence, KnownHosts, Otherwise, ProtectedBranches, RefScope};
+use super::limits::IoNice;
 use super::releases::Releases;
 use super::values::{Hours, Minutes, Seconds, Size};
 use super::{ColorChoice, Keep, Transport};
@@ -24,9 +25,20 @@ pub(crate) struct RawConfig {
     /// Mirrors worked on at the same time, 1 to 1000.
     #[schemars(range(min = 1, max = 1000))]
     pub concurrency: Option<u32>,
-    /// Mirrors of one host worked on at the same time, 1 to 1000.
+    /// Mirrors of one host worked on, and requests to its API, at the same time, 1 to 1000.
     #[schemars(range(min = 1, max = 1000))]
     pub per_host: Option<u32>,
+    /// How much memory all gits at work may take together, such as `512MiB`.
+    pub memory: Option<Size>,
+    /// Requests to the API of one host in a second, such as 10 or 0.5.
+    pub requests_per_second: Option<f64>,
+    /// The CPU priority of Holocron and its gits, 0 to 19; the higher, the more it stands back.
+    #[schemars(range(min = 0, max = 19))]
+    pub nice: Option<u8>,
+    /// The disk priority of Holocron and its gits (Linux).
+    pub ionice: Option<IoNice>,
+    /// How long the upkeep of mirrors after a run may take; a bare number counts seconds, 0 is none.
+    pub maintenance: Option<Seconds>,
     /// The rest between two cycles; a bare number counts seconds.
     pub interval: Option<Seconds>,
     /// How long after a push its repository is looked at again; a bare number counts minutes.

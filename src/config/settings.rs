@@ -10,7 +10,7 @@ use super::layers::{Layers, SetBy};
 use super::raw::RawConfig;
 use super::releases::Releases;
 use super::values::Size;
-use super::{Cliff, ColorChoice, Config, Keep, Output, SourceConfig, server};
+use super::{Cliff, ColorChoice, Config, Keep, Output, SourceConfig, limits, server};
 use crate::git::GitTransport;
 use crate::model::destination::DestinationKind;
 
@@ -41,6 +41,7 @@ pub(crate) fn resolve(
     let storage = layers.path("storage", [flags.storage.as_deref(), env.storage.as_deref(), file.storage.as_deref()]);
     let concurrency = layers.pick("concurrency", [flags.concurrency, env.concurrency, file.concurrency], CONCURRENCY);
     let per_host = layers.pick("per_host", [flags.per_host, env.per_host, file.per_host], concurrency);
+    let limits = limits::resolve(layers, file);
     let interval = [flags.interval, env.interval, file.interval].map(|span| span.map(|span| span.0));
     let interval = layers.pick("interval", interval, INTERVAL);
     let window = [flags.window, env.window, file.window].map(|span| span.map(|span| span.0));
@@ -82,6 +83,7 @@ pub(crate) fn resolve(
         storage: storage.unwrap_or_else(|| layers.env.directory().join(STORAGE)),
         concurrency: concurrency as usize,
         per_host: per_host as usize,
+        limits,
         watch: layers.switch("watch", flags.watch, None),
         interval,
         window,

@@ -17,6 +17,7 @@ use super::cache::{PageCache, fingerprint};
 use super::{Connection, OnRetry, limits, status};
 use crate::client;
 use crate::failure::{Failure, Reason};
+use crate::hosts::Gate;
 use crate::retry::Policy;
 use crate::secret::Secret;
 use crate::url::Origin;
@@ -51,6 +52,7 @@ pub(super) struct Api {
     auth: Option<(HeaderName, HeaderValue)>,
     timeout: Duration,
     policy: Policy,
+    gate: Arc<Gate>,
     cancel: CancellationToken,
     on_retry: OnRetry,
     /// When the server will answer again, after it said that the limit is used up.
@@ -174,6 +176,7 @@ impl Api {
             auth: token.map(|token| header(auth, token)).transpose()?,
             timeout: connection.timeout,
             policy: connection.policy,
+            gate: connection.gate.clone(),
             cancel: connection.cancel.clone(),
             on_retry: connection.on_retry.clone(),
             closed_until: Mutex::new(None),
@@ -271,10 +274,17 @@ impl Api {
         let (mut url, mut said_by) = (ask.url.clone(), "a link");
         for _ in 0..=MOST_REDIRECTS {
             self.check_origin(&url, said_by)?;
+            let pass = self.cancellable(self.gate.enter()).await?;
             let response = self.cancellable(self.request(ask, &url)).await?.map_err(|e| self.broken(&what, e))?;
             let status = response.status();
             if !status.is_redirection() || status == StatusCode::NOT_MODIFIED {
-                return self.answer(what, response, ask.etag.is_some()).await;
+                let answer = self.answer(what, response, ask.etag.is_some()).await;
+                match &answer {
+                    // GitHub says so with 403, too.
+                    Err(refusal) if refusal.failure.reason == Reason::RateLimited => pass.pressed(),
+                    _ => pass.answered(status.as_u16()),
+                }
+                return answer;
             }
             (url, said_by) = (redirected(&what, &ask.method, &url, &response)?, "a redirect");
         }

@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 use url::Url;
 
 use crate::failure::{Failure, Reason};
+use crate::hosts::Gate;
 use crate::model::{ForgeKind, Repo};
 use crate::retry::Policy;
 use crate::secret::Secret;
@@ -92,6 +93,8 @@ pub struct Connection {
     /// How long connecting may take, and how long the server may stay silent.
     pub timeout: Duration,
     pub policy: Policy,
+    /// Where its requests pass.
+    pub gate: Arc<Gate>,
     /// Give git the ssh URLs instead of the HTTPS ones.
     pub transport_ssh: bool,
     pub cache: Arc<PageCache>,

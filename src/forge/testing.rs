@@ -14,6 +14,7 @@ use url::Url;
 
 use super::{Connection, Listing, PageCache, Source, open};
 use crate::failure::Failure;
+use crate::hosts::Hosts;
 use crate::model::ForgeKind;
 use crate::retry::Policy;
 use crate::secret::Secret;
@@ -184,6 +185,7 @@ pub fn connection(url: &Url) -> Connection {
             longest_wait: Duration::ZERO,
             patience: Duration::from_secs(60),
         },
+        gate: Hosts::new(8, None).api(url),
         transport_ssh: false,
         cache: Arc::new(PageCache::default()),
         cancel: CancellationToken::new(),

@@ -12,6 +12,7 @@ mod process;
 pub mod progress;
 mod push;
 pub mod refs;
+mod resources;
 mod ssh;
 mod stage;
 mod trust;
@@ -36,6 +37,7 @@ use crate::url::RemoteUrl;
 pub use look::Looks;
 pub use origin::CheckoutOrigin;
 pub use push::{PushEdit, Pushed, RefResult};
+pub use resources::{Resources, Share};
 pub use ssh::{HostKeys, Ssh};
 pub use verbs::{Depth, Progress, RefEdit};
 pub use version::{OLDEST, Version};
@@ -102,6 +104,7 @@ pub struct Settings {
     pub idle: Duration,
     /// How long one command may take in all.
     pub total: Option<Duration>,
+    pub resources: Resources,
     pub stop: CancellationToken,
     pub transport: GitTransport,
 }
@@ -113,6 +116,7 @@ pub struct Git {
     environment: Arc<Vec<(OsString, OsString)>>,
     askpass: PathBuf,
     limits: process::Limits,
+    resources: Resources,
     counter: Arc<askpass::Counter>,
     /// `core.sshCommand`, asked for at most once.
     ssh_setting: Arc<OnceCell<OsString>>,
@@ -156,6 +160,7 @@ impl Git {
             environment,
             askpass: settings.askpass,
             limits,
+            resources: settings.resources,
             counter,
             ssh_setting: Arc::default(),
             version: Arc::default(),
@@ -163,6 +168,11 @@ impl Git {
             looks: Arc::default(),
             trust: Arc::default(),
         })
+    }
+
+    /// Counts a job at work for as long as what is returned lives: the machine is divided among them.
+    pub fn share(&self) -> Share {
+        self.resources.share()
     }
 
     /// The same git, which is not shown these variables.
@@ -222,6 +232,9 @@ impl Git {
             "http.lowSpeedLimit=1",
         ] {
             git.args(["-c", setting]);
+        }
+        for (key, value) in self.resources.settings() {
+            git.arg("-c").arg(format!("{key}={value}"));
         }
         git.arg("-c").arg(format!("http.lowSpeedTime={}", self.limits.idle.as_secs().max(1)));
         match dir {

@@ -331,7 +331,7 @@ mod tests {
     use tokio_util::sync::CancellationToken;
 
     use super::*;
-    use crate::git::Settings;
+    use crate::git::{Resources, Settings};
 
     #[tokio::test]
     async fn nothing_but_refs_is_moved() {
@@ -342,6 +342,7 @@ mod tests {
             askpass: "/nonexistent".into(),
             idle: Duration::from_secs(60),
             total: None,
+            resources: Resources::default(),
             stop: CancellationToken::new(),
             transport: crate::git::GitTransport::Git,
         };

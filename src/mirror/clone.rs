@@ -105,7 +105,8 @@ fn refs(count: usize) -> String {
 }
 
 async fn fresh(job: &Job<'_>, tools: &Tools, sink: &dyn Sink) -> Result<Fresh, Failure> {
-    tools.retry(&job.repo.path.to_string(), sink, || once(job, tools, sink)).await
+    let attempt = || async { once(job, tools, sink).await.inspect_err(|failure| job.pass.heard(failure)) };
+    tools.retry(&job.repo.path.to_string(), sink, attempt).await
 }
 
 async fn once(job: &Job<'_>, tools: &Tools, sink: &dyn Sink) -> Result<Fresh, Failure> {

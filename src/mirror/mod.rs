@@ -17,6 +17,7 @@ use std::time::{Duration, Instant, SystemTime};
 use crate::failure::{Failure, Reason};
 use crate::git::Remote;
 use crate::git::refs::LocalRefs;
+use crate::hosts::Pass;
 use crate::model::{Outcome, RefCounts, Repo, Verdict};
 use crate::progress::{Event, Sink};
 use crate::tools::Tools;
@@ -39,6 +40,8 @@ pub struct Job<'a> {
     pub found: bool,
     /// Since when we are alone in the storage.
     pub alone_since: SystemTime,
+    /// Its room at the source's host, which is told when the host asks for less.
+    pub pass: &'a Pass,
 }
 
 /// No git of ours works in a mirror when its turn comes, and nobody else's holds a lock for so long: what is older was

@@ -41,7 +41,7 @@ pub(super) async fn update(
                     Some(local) => local,
                     None => tools.git.local_refs(dir).await?,
                 };
-                once(job, tools, sink, dir, local).await
+                once(job, tools, sink, dir, local).await.inspect_err(|failure| job.pass.heard(failure))
             }
         })
         .await

@@ -1,6 +1,7 @@
 use std::time::Duration;
 
 use super::*;
+use crate::config::limits::Limits;
 use crate::config::{Cliff, Keep, Output};
 use crate::model::{RepoPath, Visibility};
 use crate::store::{Backoff, after};
@@ -69,6 +70,7 @@ impl World {
             storage: "/nonexistent".into(),
             concurrency: 5,
             per_host: 5,
+            limits: Limits::default(),
             watch: false,
             interval: Duration::from_secs(60),
             window: Duration::from_secs(3600),

@@ -81,6 +81,7 @@ impl Opened {
             let (sink, name) = (sink.clone(), config.id.clone());
             Some(Connection {
                 source_id: config.id.clone(),
+                gate: tools.hosts.api(config.api_url.as_ref()?),
                 api_url: config.api_url.clone()?,
                 token: token.clone(),
                 owners: Vec::new(),

@@ -318,6 +318,7 @@ fn open_source(
     let (sink, name) = (sink.clone(), id.to_owned());
     let connection = Connection {
         source_id: id.to_owned(),
+        gate: tools.hosts.api(&api_url),
         api_url,
         token,
         owners: Vec::new(),

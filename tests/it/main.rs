@@ -22,6 +22,7 @@ mod on_disk;
 mod push_command;
 mod releases;
 mod reports;
+mod scheduling;
 mod support;
 mod trust;
 mod watching;

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use holocron::failure::{Failure, Reason};
 use holocron::git::refs::Advertisement;
-use holocron::git::{Git, GitTransport, Remote, Settings};
+use holocron::git::{Git, GitTransport, Remote, Resources, Settings};
 use holocron::secret::{Credential, Secret};
 use holocron::url::RemoteUrl;
 use tokio_util::sync::CancellationToken;
@@ -80,6 +80,7 @@ fn door(env: &TestEnv, transport: GitTransport, variables: &[(&str, &str)], idle
         askpass: env!("CARGO_BIN_EXE_holocron").into(),
         idle,
         total: None,
+        resources: Resources::default(),
         stop: CancellationToken::new(),
         transport,
     })

@@ -80,12 +80,15 @@ impl Files {
             if trusted {
                 request = api.signed(request);
             }
+            // The bytes themselves, which follow, are not what a forge counts.
+            let pass = if trusted { Some(api.cancellable(api.gate.enter()).await?) } else { None };
             tracing::debug!(host = url.host_str(), trusted, "fetching a file: {what}");
             let response = match api.cancellable(tokio::time::timeout(api.timeout, request.send())).await? {
                 Ok(response) => response.map_err(|error| api.broken(&what, error))?,
                 Err(_) => return Err(silent(&what, api.timeout)),
             };
             let status = response.status();
+            pass.iter().for_each(|pass| pass.answered(status.as_u16()));
             if status.is_redirection() && response.headers().contains_key(LOCATION) {
                 let to = redirected(&what, &Method::GET, &url, &response)?;
                 check_login(&what, &to, api.has_token())?;

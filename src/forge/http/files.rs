@@ -114,6 +114,7 @@ impl Files {
             .header(CONTENT_TYPE, sending.content_type)
             .header(CONTENT_LENGTH, sending.length)
             .body(sending.body);
+        let pass = api.cancellable(api.gate.enter()).await?;
         tracing::debug!(method = %parcel.method, %url, size = parcel.size, "sending a file to the forge");
         let response = async {
             tokio::select! {
@@ -121,7 +122,10 @@ impl Files {
                 waited = stalled(sending.progress, api.timeout) => Err(silent(what, waited)),
             }
         };
-        api.cancellable(response).await?.map_err(|failure| sending.trouble.get().cloned().unwrap_or(failure))
+        let response = api.cancellable(response).await?;
+        let response = response.map_err(|failure| sending.trouble.get().cloned().unwrap_or(failure))?;
+        pass.answered(response.status().as_u16());
+        Ok(response)
     }
 }
 

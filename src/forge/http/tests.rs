@@ -290,3 +290,41 @@ async fn a_refusal_keeps_its_status_and_all_its_words() {
     assert!(!api.attempt(&ask()).await.unwrap_err().is_missing(), "a proxy's page");
     assert!(api.attempt(&ask()).await.unwrap_err().is_missing());
 }
+
+#[tokio::test]
+async fn a_server_that_asks_for_less_is_asked_for_less_at_a_time() {
+    let limited = || Reply::new(403, r#"{"message":"You have exceeded a secondary rate limit."}"#);
+    for (refusal, asks_for_less) in [
+        (Reply::new(429, "slow down"), true),
+        (limited().with("retry-after", "0"), true),
+        (Reply::new(503, "overloaded"), true),
+        (Reply::new(500, "broken"), false),
+    ] {
+        let server = in_turn(vec![refusal.with("retry-after", "0"), Reply::new(200, "1")]).await;
+        let connection = connection(&server.url);
+        assert_eq!(connection.gate.limit(), 8);
+        get(&connection, "x").await.unwrap();
+        assert_eq!(connection.gate.limit(), if asks_for_less { 4 } else { 8 });
+    }
+}
+
+#[tokio::test]
+async fn a_request_waits_while_the_host_has_no_room_for_it() {
+    let server = Server::start(|_| Reply::new(200, "1")).await;
+    let (gated, open) = (connection(&server.url), connection(&server.url));
+    let mut held: Vec<_> = (0..8).map(|_| gated.gate.try_enter().unwrap()).collect();
+    let mut waiting = std::pin::pin!(get(&gated, "gated"));
+    let others = async {
+        for _ in 0..3 {
+            get(&open, "open").await.unwrap();
+        }
+    };
+    tokio::select! {
+        biased;
+        _ = &mut waiting => panic!("there was no room"),
+        () = others => {}
+    }
+    assert!(server.asked().iter().all(|asked| asked.path() == "/open"));
+    held.pop();
+    waiting.await.unwrap();
+}

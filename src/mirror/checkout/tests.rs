@@ -9,7 +9,7 @@ use rstest::rstest;
 use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
 
-use crate::git::Settings;
+use crate::git::{Resources, Settings};
 
 const PLACE: &str = "h/ns/alpha";
 
@@ -32,6 +32,7 @@ fn find(config: &Path, path: &OsStr) -> Git {
         askpass: "/nonexistent".into(),
         idle: Duration::from_secs(60),
         total: None,
+        resources: Resources::default(),
         stop: CancellationToken::new(),
         transport: crate::git::GitTransport::Git,
     })
