@@ -161,6 +161,7 @@ fn status_row(record: MirrorRecord, storage: &Storage, config: &Config, now: Tim
         last_attempt: record.last_attempt,
         verdict: Some(record.verdict),
         size_bytes: record.size_bytes,
+        packs: record.packs,
         refs: record.last_success.map(|_| record.refs),
         kept_refs: usize::try_from(record.kept_refs).unwrap_or(usize::MAX),
         failure: record.failure,

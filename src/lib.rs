@@ -42,6 +42,7 @@ use std::sync::Arc;
 
 use config::Config;
 use error::Error;
+use mirror::upkeep;
 use plan::Task;
 use progress::{Event, Sink};
 use push::fan::Fan;
@@ -109,6 +110,11 @@ pub async fn mirror(config: &Config, tools: &Tools, session: &Session, sink: &Ar
     session.lend_lock(false)?;
     if let Some(projector) = projector {
         projector.project(&inventory.repos, &mut report.outcomes).await;
+    }
+    if !config.dry_run {
+        session.lend_lock(true)?;
+        upkeep::keep_up(config.upkeep_budget(), tools, session.store(), &mut report.outcomes).await;
+        session.lend_lock(false)?;
     }
     report.duration = tools.since(report.started);
     report.looks = tools.git.take_looks();

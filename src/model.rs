@@ -326,6 +326,17 @@ impl RefCounts {
     }
 }
 
+/// What a mirror takes on disk.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct OnDisk {
+    /// Of all files.
+    pub bytes: u64,
+    /// `None` when they were not counted.
+    pub packs: Option<u64>,
+    /// Refs that are files of their own; they are not remembered from run to run.
+    pub loose_refs: u64,
+}
+
 /// The result of one mirror in one run.
 #[derive(Debug, Clone)]
 pub struct Outcome {
@@ -342,8 +353,8 @@ pub struct Outcome {
     pub refs: RefCounts,
     /// Bytes received from the source, from git's own progress.
     pub received: u64,
-    /// Bytes that the mirror takes on disk, when they were counted.
-    pub size: Option<u64>,
+    /// What the mirror takes on disk, when it was counted.
+    pub disk: Option<OnDisk>,
     /// Old tips that the mirror keeps, when they were counted.
     pub kept: Option<usize>,
     pub failure: Option<Failure>,
@@ -368,7 +379,7 @@ impl Outcome {
             duration: Duration::ZERO,
             refs: RefCounts::default(),
             received: 0,
-            size: None,
+            disk: None,
             kept: None,
             failure: None,
             notes: Vec::new(),

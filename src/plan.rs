@@ -278,7 +278,8 @@ impl Planner<'_> {
             None => {
                 let total = record.map_or(0, |record| usize::try_from(record.refs).unwrap_or(usize::MAX));
                 let refs = RefCounts { total, ..RefCounts::default() };
-                plan.settled.push(settle(Outcome { refs, ..Outcome::new(&repo, Verdict::Current) }));
+                let disk = record.and_then(MirrorRecord::disk);
+                plan.settled.push(settle(Outcome { refs, disk, ..Outcome::new(&repo, Verdict::Current) }));
             }
         }
     }
@@ -369,7 +370,7 @@ fn of_record(record: &MirrorRecord, verdict: Verdict) -> Outcome {
         duration: std::time::Duration::ZERO,
         refs: RefCounts::default(),
         received: 0,
-        size: record.size_bytes,
+        disk: record.disk(),
         kept: None,
         failure: None,
         notes: Vec::new(),

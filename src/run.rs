@@ -313,6 +313,10 @@ impl<'a> Runner<'a> {
         if outcome.verdict.status() == Status::Success {
             pass.eased();
         }
+        if outcome.disk.is_none() {
+            // Not counted anew when nothing was changed.
+            outcome.disk = self.records.get(&repo.key()).and_then(|record| record.disk());
+        }
         self.push(task, &mut outcome).await;
         outcome
     }

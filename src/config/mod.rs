@@ -199,6 +199,15 @@ pub struct Config {
     pub hidden: Vec<String>,
 }
 
+impl Config {
+    /// How long the upkeep of mirrors may take at the end of a run: under `--watch` never longer than the rest between two
+    /// cycles, so that the next one does not wait for it much.
+    pub fn upkeep_budget(&self) -> Duration {
+        let most = self.limits.maintenance;
+        if self.watch { most.min(self.interval) } else { most }
+    }
+}
+
 /// One place to read repositories from.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SourceConfig {

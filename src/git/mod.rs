@@ -39,6 +39,7 @@ pub use origin::CheckoutOrigin;
 pub use push::{PushEdit, Pushed, RefResult};
 pub use resources::{Resources, Share};
 pub use ssh::{HostKeys, Ssh};
+pub(crate) use verbs::BULK;
 pub use verbs::{Depth, Progress, RefEdit};
 pub use version::{OLDEST, Version};
 pub use wire::GitTransport;
@@ -182,6 +183,12 @@ impl Git {
         Git { environment: Arc::new(kept), ..self }
     }
 
+    /// The same git, whose commands get no longer than `limit`, whether they say something or not.
+    pub fn within(&self, limit: Duration) -> Git {
+        let limits = process::Limits { idle: limit, total: Some(limit), ..self.limits.clone() };
+        Git { limits, ..self.clone() }
+    }
+
     fn variable(&self, name: &str) -> Option<&OsStr> {
         self.environment.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_os_str())
     }
@@ -223,6 +230,10 @@ impl Git {
             "fetch.writeCommitGraph=false",
             // One pack, whose end can be checked, instead of loose objects; and only index-pack says what it received.
             "fetch.unpackLimit=1",
+            // A ref is on the disk before it takes the place of the one before, so that a power cut leaves one of the two
+            // (git 2.36; older ones do not know the key). Packs and their indexes are so in every git.
+            "core.fsync=loose-object,reference",
+            "core.fsyncMethod=fsync",
             "submodule.recurse=false",
             "fetch.recurseSubmodules=false",
             "clone.defaultRemoteName=origin",

@@ -133,7 +133,7 @@ pub fn clear_litter(dir: &Path, since: SystemTime) -> Result<Vec<PathBuf>, Failu
             }
             let name = entry.file_name().to_string_lossy().into_owned();
             let is_lock = name.ends_with(".lock");
-            if !is_lock && !name.starts_with("tmp_pack_") && !name.starts_with("tmp_idx_") {
+            if !is_lock && !is_unfinished(&name) && !is_left_hold(&path, &name) {
                 continue;
             }
             let age = entry.metadata().and_then(|data| data.modified()).map_err(broken)?;
@@ -146,6 +146,19 @@ pub fn clear_litter(dir: &Path, since: SystemTime) -> Result<Vec<PathBuf>, Failu
         }
     }
     Ok(removed)
+}
+
+/// What git writes before it has its name: packs and their indexes (index-pack, pack-objects, repack), and `packed-refs`,
+/// which nobody can write any more as long as that lies there (git 2.47: `packed-refs.new: File exists`).
+fn is_unfinished(name: &str) -> bool {
+    ["tmp_pack_", "tmp_idx_", "tmp_rev_", ".tmp-"].iter().any(|start| name.starts_with(start))
+        || name == "packed-refs.new"
+}
+
+/// Whether it is the mark by which a fetch keeps its new pack from being repacked until the refs are moved: left behind, the
+/// pack would stay out of every roll-up. A person's own mark says something else.
+fn is_left_hold(path: &Path, name: &str) -> bool {
+    name.ends_with(".keep") && fs::read(path).is_ok_and(|text| text.starts_with(b"fetch-pack "))
 }
 
 #[cfg(test)]

@@ -3,13 +3,15 @@
 //! [`decide`] is pure and shared with the dry run; everything else here acts.
 
 pub mod adopt;
+mod census;
 pub mod checkout;
 mod clone;
 pub mod decide;
+mod durable;
 mod health;
 mod salvage;
 mod update;
-mod upkeep;
+pub mod upkeep;
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime};
@@ -67,7 +69,7 @@ const SHALLOW: &str = "its source is a shallow clone: older history is missing t
 
 /// Brings one mirror up to date; whatever happens is told by the outcome.
 pub async fn bring_up(job: &Job<'_>, tools: &Tools, sink: &dyn Sink) -> Outcome {
-    let started = Instant::now();
+    let (started, began) = (Instant::now(), SystemTime::now());
     sink.tell(&Event::Started { path: &job.repo.path });
     let mut notes = Vec::new();
     let result = if tools.storage.has_mirror(&job.place) {
@@ -95,14 +97,13 @@ pub async fn bring_up(job: &Job<'_>, tools: &Tools, sink: &dyn Sink) -> Outcome 
         }
         Err(failure) => Outcome::failed(job.repo, tools.storage.explain(failure)),
     };
-    if outcome.verdict == Verdict::Updated
-        && let Err(failure) = upkeep::roll_up(&tools.git, &tools.storage.path(&job.place)).await
-    {
-        // The mirror is as it should be, only in many pieces; the next update tries again.
-        outcome.notes.push(format!("its many packs could not be rolled up: {failure}."));
-    }
-    if matches!(outcome.verdict, Verdict::Cloned | Verdict::Updated) {
-        outcome.size = size_of(&tools.storage.path(&job.place));
+    if matches!(outcome.verdict, Verdict::Cloned | Verdict::Updated | Verdict::Held) {
+        let dir = tools.storage.path(&job.place);
+        outcome.disk = census::take(&dir);
+        // A success that a power cut would undo is none.
+        if let Err(failure) = durable::seal(&dir, tools.storage.root(), began).await {
+            outcome = Outcome::failed(job.repo, tools.storage.explain(failure));
+        }
     }
     outcome.mirror.clone_from(&job.place);
     outcome.notes.splice(0..0, notes);
@@ -234,24 +235,6 @@ pub async fn preview(
 fn names(paths: &[PathBuf], dir: &Path) -> String {
     let shown: Vec<_> = paths.iter().map(|path| path.strip_prefix(dir).unwrap_or(path).display().to_string()).collect();
     shown.join(", ")
-}
-
-/// The bytes of all files under `dir`; `None` when it cannot be read.
-fn size_of(dir: &Path) -> Option<u64> {
-    let mut total = 0;
-    let mut folders = vec![dir.to_owned()];
-    while let Some(folder) = folders.pop() {
-        for entry in std::fs::read_dir(folder).ok()? {
-            let entry = entry.ok()?;
-            let data = entry.metadata().ok()?;
-            if data.is_dir() {
-                folders.push(entry.path());
-            } else {
-                total += data.len();
-            }
-        }
-    }
-    Some(total)
 }
 
 #[cfg(test)]

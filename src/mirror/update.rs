@@ -14,13 +14,11 @@ use super::decide::{Shelf, decide, transactions, without_loss};
 use super::{Done, Job, health};
 use crate::failure::{Failure, Reason};
 use crate::git::refs::{Advertisement, Change, LocalRefs, Oid, RefUpdate, is_branch};
-use crate::git::{Depth, Git, RefEdit};
+use crate::git::{BULK, Depth, Git, RefEdit};
 use crate::model::{RefCounts, Repo, Verdict};
 use crate::progress::{Event, Sink};
 use crate::tools::Tools;
 
-/// From this many new refs on they are packed into one file at once.
-const PACK_FROM: usize = 200;
 /// Up to this many moved refs are compared one by one; more in one go, which is a little less exact.
 const COMPARE_SINGLY: usize = 64;
 
@@ -88,7 +86,7 @@ async fn once(job: &Job<'_>, tools: &Tools, sink: &dyn Sink, dir: &Path, local: 
     git.move_refs(dir, &make_room).await?;
     git.move_refs(dir, &take).await.map_err(moved_on)?;
     let mut counts = count(&decision.take, &decision.delete, &forced);
-    if counts.created + make_room.len() >= PACK_FROM {
+    if take.len() + make_room.len() >= BULK {
         git.pack_refs(dir).await?;
     }
     if let Some(head) = &head {

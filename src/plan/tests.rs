@@ -578,6 +578,12 @@ fn the_largest_come_first_and_those_of_unknown_size_last() {
     let sized = |id: &str, size| Repo { size_kib: size, ..repo(id, &format!("acme/r{id}")) };
     let world = World::new().listed(sized("1", None)).listed(sized("2", Some(10))).listed(sized("3", Some(5000)));
     assert_eq!(names(&world.plan()), ["acme/r3", "acme/r2", "acme/r1"]);
+    // What no listing tells, the mirror that is here already does.
+    let untold = sized("1", None);
+    let record = MirrorRecord { size_bytes: Some(1 << 20), degraded: true, ..looked_at(&untold, LOOKED) };
+    let world =
+        World::new().listed(sized("2", Some(10))).listed(sized("3", Some(5000))).listed(untold).mirrored(record);
+    assert_eq!(names(&world.plan()), ["acme/r3", "acme/r1", "acme/r2"]);
 }
 
 #[test]

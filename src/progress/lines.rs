@@ -217,7 +217,7 @@ pub(super) mod tests {
             duration: Duration::from_millis(400),
             refs: RefCounts::default(),
             received: 0,
-            size: None,
+            disk: None,
             kept: None,
             failure: None,
             notes: Vec::new(),

@@ -71,6 +71,8 @@ struct Totals {
     bytes_received: u64,
     /// How often remotes were asked for their refs.
     looks: Looks,
+    /// Of the mirrors whose size is known.
+    size_bytes: u64,
     destinations: DestinationTotals,
     releases: ReleaseTotals,
 }
@@ -91,6 +93,10 @@ struct Mirror {
     duration_seconds: f64,
     refs: RefCounts,
     bytes_received: u64,
+    /// What the mirror takes on disk; null when it was never counted.
+    size_bytes: Option<u64>,
+    /// Its packs; null when they were never counted.
+    packs: Option<u64>,
     failure: Option<FailureDocument>,
     notes: Vec<String>,
     /// In the order of the configuration.
@@ -197,6 +203,7 @@ impl Totals {
             totals.refs.deleted += outcome.refs.deleted;
             totals.refs.total += outcome.refs.total;
             totals.bytes_received += outcome.received;
+            totals.size_bytes += outcome.disk.map_or(0, |disk| disk.bytes);
             outcome.destinations.iter().for_each(|one| totals.destinations.add(one, report.is_behind(one)));
             outcome.releases.iter().for_each(|one| totals.releases.add(one, report.lacks_releases(one)));
         }
@@ -216,6 +223,8 @@ impl Mirror {
             duration_seconds: seconds(outcome.duration),
             refs: outcome.refs.clone(),
             bytes_received: outcome.received,
+            size_bytes: outcome.disk.map(|disk| disk.bytes),
+            packs: outcome.disk.and_then(|disk| disk.packs),
             failure: outcome.failure.as_ref().map(FailureDocument::from),
             notes: outcome.notes.iter().map(|note| redact(note)).collect(),
             destinations: outcome.destinations.iter().map(Destination::from).collect(),

@@ -36,6 +36,8 @@ pub struct StatusRow {
     pub verdict: Option<Verdict>,
     /// On disk.
     pub size_bytes: Option<u64>,
+    /// In how many packs its objects are.
+    pub packs: Option<u64>,
     /// Refs in the mirror, kept ones not counted.
     pub refs: Option<u64>,
     pub kept_refs: usize,
@@ -332,6 +334,7 @@ struct MirrorStatus {
     last_attempt: Option<Timestamp>,
     verdict: Option<Verdict>,
     size_bytes: Option<u64>,
+    packs: Option<u64>,
     refs: Option<u64>,
     kept_refs: usize,
     failure: Option<FailureDocument>,
@@ -378,6 +381,7 @@ pub fn json(rows: &[StatusRow], runs: &[Run], now: Timestamp) -> String {
         last_attempt: row.last_attempt,
         verdict: row.verdict,
         size_bytes: row.size_bytes,
+        packs: row.packs,
         refs: row.refs,
         kept_refs: row.kept_refs,
         failure: row.failure.as_ref().map(FailureDocument::from),

@@ -17,7 +17,7 @@ pub(in crate::report) fn report(outcomes: Vec<Outcome>) -> Report {
 }
 
 /// The outcome of `full` (`namespace/name`), after 400 ms.
-pub(in crate::report) fn outcome(full: &str, verdict: Verdict) -> Outcome {
+pub(crate) fn outcome(full: &str, verdict: Verdict) -> Outcome {
     let path = RepoPath::parse(full).unwrap();
     Outcome {
         mirror: path.mirror_path("h"),
@@ -29,7 +29,7 @@ pub(in crate::report) fn outcome(full: &str, verdict: Verdict) -> Outcome {
         duration: Duration::from_millis(400),
         refs: RefCounts::default(),
         received: 0,
-        size: None,
+        disk: None,
         kept: None,
         failure: None,
         notes: Vec::new(),

@@ -11,27 +11,30 @@ use super::Store;
 use super::error::StoreError;
 use super::record::MirrorRecord;
 use super::rows::{Columns, Rows, read_all, signed};
-use crate::model::{MirrorKey, RepoPath, Verdict};
+use crate::model::{MirrorKey, OnDisk, RepoPath, Verdict};
 use crate::secret::redact;
 
 pub(super) const ALL: &str = "
     SELECT folder, id, source, path, mirror, url, default_branch, pushed_at, verdict, degraded, failure,
            failures_in_a_row, retry_at, last_attempt, last_success, last_full, refs, size_bytes, kept_refs,
-           gone_since, empty
+           gone_since, empty, packs
     FROM mirrors ORDER BY folder, path, id";
 
 const PUT: &str = "
     INSERT INTO mirrors (folder, id, source, path, mirror, url, default_branch, pushed_at, verdict, degraded, failure,
            failures_in_a_row, retry_at, last_attempt, last_success, last_full, refs, size_bytes, kept_refs,
-           gone_since, empty)
-    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21)
+           gone_since, empty, packs)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22)
     ON CONFLICT (folder, id) DO UPDATE SET
         source = excluded.source, path = excluded.path, mirror = excluded.mirror, url = excluded.url,
         default_branch = excluded.default_branch, pushed_at = excluded.pushed_at, verdict = excluded.verdict,
         degraded = excluded.degraded, failure = excluded.failure, failures_in_a_row = excluded.failures_in_a_row,
         retry_at = excluded.retry_at, last_attempt = excluded.last_attempt, last_success = excluded.last_success,
         last_full = excluded.last_full, refs = excluded.refs, size_bytes = excluded.size_bytes,
-        kept_refs = excluded.kept_refs, gone_since = excluded.gone_since, empty = excluded.empty";
+        kept_refs = excluded.kept_refs, gone_since = excluded.gone_since, empty = excluded.empty,
+        packs = excluded.packs";
+
+const PUT_DISK: &str = "UPDATE mirrors SET size_bytes = $3, packs = $4 WHERE folder = $1 AND id = $2";
 
 impl Store {
     /// Reads all that is known of mirrors, ordered by folder and path.
@@ -54,6 +57,17 @@ impl Store {
     pub async fn record(&self, record: &MirrorRecord) -> Result<(), StoreError> {
         let mut connection = self.connection.lock().await;
         put(&mut connection, record).await.map_err(self.error("write"))
+    }
+
+    /// Records anew what a mirror takes on disk.
+    ///
+    /// # Errors
+    /// As [`Store::record`].
+    pub async fn record_disk(&self, key: &MirrorKey, disk: OnDisk) -> Result<(), StoreError> {
+        let mut connection = self.connection.lock().await;
+        let query = sqlx::query(PUT_DISK).bind(&key.folder).bind(&key.id);
+        let query = query.bind(signed(disk.bytes)).bind(disk.packs.map(signed));
+        query.execute(&mut *connection).await.map(drop).map_err(self.error("write"))
     }
 }
 
@@ -84,6 +98,7 @@ async fn put(connection: &mut SqliteConnection, record: &MirrorRecord) -> Result
         .bind(signed(record.kept_refs))
         .bind(record.gone_since.map(|time| time.to_string()))
         .bind(record.empty)
+        .bind(record.packs.map(signed))
         .execute(connection)
         .await?;
     Ok(())
@@ -108,6 +123,7 @@ fn read(row: &Columns<'_>) -> Result<MirrorRecord, String> {
         last_full: row.parsed("last_full")?,
         refs: row.number("refs")?,
         size_bytes: row.optional_number("size_bytes")?,
+        packs: row.optional_number("packs")?,
         kept_refs: row.number("kept_refs")?,
         gone_since: row.parsed("gone_since")?,
         empty: row.flag("empty")?,

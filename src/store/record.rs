@@ -6,7 +6,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use crate::failure::Failure;
-use crate::model::{MirrorKey, Outcome, Repo, RepoPath, Status, Verdict};
+use crate::model::{MirrorKey, OnDisk, Outcome, Repo, RepoPath, Status, Verdict};
 
 /// The last known state of one mirror.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,6 +38,7 @@ pub struct MirrorRecord {
     /// Refs in the mirror, kept refs not counted.
     pub refs: u64,
     pub size_bytes: Option<u64>,
+    pub packs: Option<u64>,
     pub kept_refs: u64,
     /// When the source repository was first found to be gone.
     pub gone_since: Option<Timestamp>,
@@ -86,10 +87,16 @@ impl MirrorRecord {
             last_full: None,
             refs: 0,
             size_bytes: None,
+            packs: None,
             kept_refs: 0,
             gone_since: None,
             empty: false,
         }
+    }
+
+    /// What its mirror took on disk when that was last counted.
+    pub fn disk(&self) -> Option<OnDisk> {
+        self.size_bytes.map(|bytes| OnDisk { bytes, packs: self.packs, loose_refs: 0 })
     }
 
     /// The same, when its refs were looked at no later than `time`.
@@ -153,7 +160,8 @@ pub fn after(
         verdict: outcome.verdict,
         failure: outcome.failure.clone(),
         last_attempt: Some(now),
-        size_bytes: outcome.size.or(known.size_bytes),
+        size_bytes: outcome.disk.map(|disk| disk.bytes).or(known.size_bytes),
+        packs: outcome.disk.and_then(|disk| disk.packs).or(known.packs),
         kept_refs: outcome.kept.map_or(known.kept_refs, |kept| kept as u64),
         ..known
     };

@@ -96,6 +96,7 @@ pub(super) const STEPS: &[&str] = &[
         PRIMARY KEY (folder, id, destination)
     ) WITHOUT ROWID;
 ",
+    "ALTER TABLE mirrors ADD COLUMN packs BIGINT;",
 ];
 
 /// The schema version that this program writes.

@@ -25,5 +25,6 @@ mod reports;
 mod scheduling;
 mod support;
 mod trust;
+mod upkeep;
 mod watching;
 mod wire;

@@ -250,4 +250,5 @@ async fn status_tells_what_the_store_knows() {
     assert_eq!((&mirror["kept_refs"], &mirror["refs"]), (&1.into(), &2.into()), "{json:#}");
     assert_eq!(mirror["failure"]["reason"], "remote_not_found");
     assert!(mirror["last_success"].is_string() && mirror["size_bytes"].as_u64() > Some(0), "{json:#}");
+    assert_eq!(mirror["packs"], 2, "one of the clone, one of the update\n{json:#}");
 }

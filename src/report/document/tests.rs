@@ -7,6 +7,7 @@ use serde_json::Value;
 use super::super::tests::{failed, failed_there, outcome, refused, report, there};
 use super::super::{RefusedPart, SourceFailure};
 use super::*;
+use crate::model::OnDisk;
 use crate::model::destination::{DestinationOutcome, PushCounts, PushVerdict};
 use crate::secret::Secret;
 
@@ -16,6 +17,7 @@ fn the_document_has_its_version_and_every_mirror_sorted_by_name() {
     let updated = Outcome {
         refs: RefCounts { created: 1, total: 7, ..RefCounts::default() },
         received: 512,
+        disk: Some(OnDisk { bytes: 4096, packs: Some(3), loose_refs: 0 }),
         notes: vec!["moved from ns/old".into()],
         ..outcome("ns/b", Verdict::Updated)
     };
@@ -57,6 +59,7 @@ fn the_document_has_its_version_and_every_mirror_sorted_by_name() {
           "direct": 0,
           "git": 0
         },
+        "size_bytes": 4096,
         "destinations": {
           "pushed": 0,
           "current": 0,
@@ -106,6 +109,8 @@ fn the_document_has_its_version_and_every_mirror_sorted_by_name() {
             "total": 0
           },
           "bytes_received": 0,
+          "size_bytes": null,
+          "packs": null,
           "failure": {
             "reason": "auth_failed",
             "message": "the server refused the token",
@@ -132,6 +137,8 @@ fn the_document_has_its_version_and_every_mirror_sorted_by_name() {
             "total": 7
           },
           "bytes_received": 512,
+          "size_bytes": 4096,
+          "packs": 3,
           "failure": null,
           "notes": [
             "moved from ns/old"

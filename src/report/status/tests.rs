@@ -20,6 +20,7 @@ fn row(name: &str) -> StatusRow {
         last_attempt: Some(time("2026-11-20T09:59:00Z")),
         verdict: Some(Verdict::Current),
         size_bytes: Some(12_900_000),
+        packs: Some(3),
         refs: Some(40),
         kept_refs: 0,
         failure: None,
@@ -182,6 +183,7 @@ fn json_has_absolute_times() {
           "last_attempt": "2026-11-20T09:59:00Z",
           "verdict": "failed",
           "size_bytes": 12900000,
+          "packs": 3,
           "refs": 40,
           "kept_refs": 0,
           "failure": {

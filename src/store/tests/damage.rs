@@ -191,7 +191,9 @@ async fn a_store_of_version_1_is_migrated_and_keeps_its_rows() {
     store.record(&full("1")).await.unwrap();
     store.save_pages(&[page("/1", "body")], now).await.unwrap();
     store.begin_run(now).await.unwrap();
-    execute(&store, "DROP TABLE destinations; DROP TABLE open_rules; DROP TABLE releases; DROP TABLE release_looks; PRAGMA user_version = 1").await;
+    execute(&store, "DROP TABLE destinations; DROP TABLE open_rules; DROP TABLE releases; DROP TABLE release_looks")
+        .await;
+    execute(&store, "ALTER TABLE mirrors DROP COLUMN packs; PRAGMA user_version = 1").await;
     let (_other, first) = place();
     let mut first = options(&first).create_if_missing(true).connect().await.unwrap();
     schema::migrate(&mut first, &path, &schema::STEPS[..1]).await.unwrap();
@@ -200,7 +202,7 @@ async fn a_store_of_version_1_is_migrated_and_keeps_its_rows() {
 
     assert!(matches!(Store::open_read_only(&path).await, Err(StoreError::Older { found: 1, .. })));
     let store = open(&path).await;
-    assert_eq!(mirrors(&store).await, [full("1")]);
+    assert_eq!(mirrors(&store).await, [MirrorRecord { packs: None, ..full("1") }]);
     assert_eq!(store.pages().await.unwrap().rows, [page("/1", "body")]);
     assert_eq!(store.recent_runs(9).await.unwrap().rows.len(), 1);
     store.record_destination(&destinations::full("1")).await.unwrap();
