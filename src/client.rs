@@ -47,7 +47,29 @@ pub(crate) fn build_for_git(
     timeout: Duration,
     user_agent: &str,
 ) -> Result<Client, Failure> {
-    let mut builder = common(timeout).read_timeout(timeout).user_agent(user_agent);
+    let builder = for_git(ca_file, proxy, timeout, user_agent)?.read_timeout(timeout);
+    builder.build().map_err(|error| unusable("HTTP client", &error))
+}
+
+/// The same for what is sent to git servers, without any timeout but that of connecting: whoever sends a pack watches over
+/// its progress, as an upload hears nothing until its end.
+pub(crate) fn build_for_git_pushes(
+    ca_file: Option<&Path>,
+    proxy: Option<&Url>,
+    timeout: Duration,
+    user_agent: &str,
+) -> Result<Client, Failure> {
+    let builder = for_git(ca_file, proxy, timeout, user_agent)?;
+    builder.build().map_err(|error| unusable("HTTP client", &error))
+}
+
+fn for_git(
+    ca_file: Option<&Path>,
+    proxy: Option<&Url>,
+    timeout: Duration,
+    user_agent: &str,
+) -> Result<ClientBuilder, Failure> {
+    let mut builder = common(timeout).user_agent(user_agent);
     builder = builder.pool_idle_timeout(KEPT_OPEN).no_proxy();
     if let Some(path) = ca_file {
         builder = builder.tls_certs_only(certificates(path)?);
@@ -55,7 +77,7 @@ pub(crate) fn build_for_git(
     if let Some(proxy) = proxy {
         builder = builder.proxy(Proxy::all(proxy.as_str()).map_err(|error| unusable("proxy", &error))?);
     }
-    builder.build().map_err(|error| unusable("HTTP client", &error))
+    Ok(builder)
 }
 
 /// What all clients share.

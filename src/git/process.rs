@@ -1,5 +1,7 @@
 //! One child process: spawned in a group of its own, both pipes drained, watched for silence, stopped whole.
 
+mod piped;
+
 use std::io;
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
@@ -11,6 +13,8 @@ use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::failure::{Failure, Reason};
+
+pub(crate) use piped::{Ended, run_piped};
 
 /// How long a group has between TERM and KILL.
 const GRACE: Duration = Duration::from_secs(5);
@@ -136,7 +140,7 @@ async fn read(pipe: &mut (impl AsyncRead + Unpin), buffer: &mut [u8]) -> usize {
 
 /// Collects stderr: whole lines are kept, progress updates (ended by `\r`) only shown.
 #[derive(Default)]
-struct Text {
+pub(super) struct Text {
     kept: Vec<u8>,
     line: Vec<u8>,
     /// The last byte was `\r`: the next one tells whether it ended a progress update or is half of ssh's `\r\n`.
@@ -144,7 +148,7 @@ struct Text {
 }
 
 impl Text {
-    fn push(&mut self, bytes: &[u8], on_line: &mut impl FnMut(&str)) {
+    pub(super) fn push(&mut self, bytes: &[u8], on_line: &mut impl FnMut(&str)) {
         for &byte in bytes {
             let returned = std::mem::take(&mut self.returned);
             match byte {
@@ -183,7 +187,7 @@ impl Text {
         text.lines().rfind(|line| !line.trim().is_empty()).unwrap_or_default().to_owned()
     }
 
-    fn finish(mut self, on_line: &mut impl FnMut(&str)) -> String {
+    pub(super) fn finish(mut self, on_line: &mut impl FnMut(&str)) -> String {
         if !self.line.is_empty() && !self.returned {
             self.push(b"\n", on_line);
         }

@@ -10,7 +10,7 @@ use bstr::{BString, ByteSlice};
 use super::refs::Oid;
 use super::stage::Stage;
 use super::verbs::{Listener, Progress};
-use super::{Call, Git, Remote, failure_of};
+use super::{Call, Git, Remote, disk, failure_of};
 use crate::failure::Failure;
 
 /// How many bytes of leases one push carries: arguments and environment share the system's limit (2 MiB on Linux, 1 MiB
@@ -61,6 +61,10 @@ impl Git {
         edits: &[PushEdit],
         progress: Progress<'_>,
     ) -> Result<Pushed, Failure> {
+        // In a box: HTTP is a large thing to wait for.
+        if let Some(pushed) = Box::pin(self.push_directly(dir, remote, edits, progress)).await? {
+            return Ok(pushed);
+        }
         let mut all = Pushed::default();
         for part in parts(edits) {
             let done = self.push_part(dir, remote, part, progress).await?;
@@ -124,6 +128,14 @@ impl Git {
     /// # Errors
     /// What git says.
     pub async fn known_objects(&self, dir: &Path, wanted: &BTreeSet<Oid>) -> Result<BTreeSet<Oid>, Failure> {
+        if self.wire.is_some() {
+            let (place, asked) = (dir.to_owned(), wanted.clone());
+            // Apart: a disk may be slow, and nobody else should wait for it.
+            let found = tokio::task::spawn_blocking(move || disk::known(&place, &asked)).await;
+            if let Ok(Some(found)) = found {
+                return Ok(found);
+            }
+        }
         let input: Vec<u8> = wanted.iter().flat_map(|oid| format!("{oid}\n").into_bytes()).collect();
         let mut command = self.command(Some(dir));
         command.args(["cat-file", "--batch-check=%(objectname)"]);

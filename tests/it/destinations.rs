@@ -103,7 +103,7 @@ impl Pair {
     }
 
     /// How many pushes a copy got.
-    fn pushes_made(&self, name: &str) -> usize {
+    pub(crate) fn pushes_made(&self, name: &str) -> usize {
         let push = Kind::Git { repo: name.to_owned(), service: Service::Push };
         // A large push begins with an empty request that asks for the credential.
         self.there.requests().iter().filter(|request| request.kind == push && request.status == Some(200)).count()

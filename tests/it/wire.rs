@@ -5,6 +5,7 @@ mod costs;
 mod faults;
 mod known;
 mod lists;
+mod push;
 mod routes;
 mod settings;
 

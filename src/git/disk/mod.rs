@@ -9,9 +9,10 @@
 mod packs;
 mod refs;
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
-use super::refs::LocalRefs;
+use super::refs::{LocalRefs, Oid};
 use packs::{Kind, Packs};
 
 /// Sections of a configuration that tell git nothing about the refs, whatever stands in them.
@@ -41,6 +42,21 @@ pub(super) fn local_refs(dir: &Path) -> Option<LocalRefs> {
         map.insert(name, oid);
     }
     Some(found)
+}
+
+/// Those of `wanted` that the repository `dir` has; `None` when git must be asked.
+pub(super) fn known(dir: &Path, wanted: &BTreeSet<Oid>) -> Option<BTreeSet<Oid>> {
+    let objects = dir.join("objects");
+    let elsewhere = ["info/alternates", "info/http-alternates", "../commondir"];
+    if elsewhere.iter().any(|path| objects.join(path).exists()) || wanted.iter().any(|oid| oid.bytes().len() != 20) {
+        return None;
+    }
+    let mut packs = Packs::open(&objects.join("pack"))?;
+    let mut has = |oid: Oid| {
+        let name = oid.to_string();
+        packs.kind(oid).is_some() || objects.join(&name[..2]).join(&name[2..]).exists()
+    };
+    Some(wanted.iter().copied().filter(|oid| has(*oid)).collect())
 }
 
 /// Whether nothing in the repository is other than usual: HEAD, settings, hash, ref format, objects elsewhere.

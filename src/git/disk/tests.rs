@@ -241,6 +241,24 @@ fn a_repository_with_its_refs_in_tables_is_for_git_to_look_at() {
 }
 
 #[test]
+fn objects_are_known_packed_or_loose_and_no_others() {
+    let (folder, dir) = mirror();
+    let oid = |text: &str| Oid::parse(text.as_bytes()).unwrap();
+    let packed: BTreeSet<Oid> = ["HEAD", "v1", "tree", "blob"].map(|name| oid(&git(&dir, &["rev-parse", name]))).into();
+    let work = folder.path().join("work");
+    fs::write(work.join("new"), "new").unwrap();
+    let fresh = oid(&git(&work, &["hash-object", "-w", "new"]));
+    let missing = oid(&"1".repeat(40));
+    let wanted: BTreeSet<Oid> = packed.iter().copied().chain([fresh, missing]).collect();
+    assert_eq!(known(&dir, &wanted), Some(packed.clone()));
+    let of_work = known(&work.join(".git"), &wanted).unwrap();
+    assert_eq!((of_work.contains(&fresh), of_work.contains(&missing)), (true, false));
+    fs::write(dir.join("objects/info/alternates"), "/elsewhere\n").unwrap();
+    assert_eq!(known(&dir, &packed), None);
+    assert_eq!(known(&work.join(".git"), &BTreeSet::from([oid(&"1".repeat(64))])), None);
+}
+
+#[test]
 fn loose_objects_and_another_hash_are_for_git_to_look_at() {
     let folder = tempfile::tempdir().unwrap();
     for (name, format) in [("sha1", "--object-format=sha1"), ("sha256", "--object-format=sha256")] {

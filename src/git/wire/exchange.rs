@@ -260,7 +260,7 @@ impl Exchange<'_> {
     }
 }
 
-fn authorization(credential: &Credential) -> Result<HeaderValue, Failure> {
+pub(super) fn authorization(credential: &Credential) -> Result<HeaderValue, Failure> {
     let basic = credential.basic();
     let mut value = HeaderValue::try_from(format!("Basic {}", basic.expose()))
         .map_err(|_| Failure::new(Reason::AuthFailed, format!("{WHAT}: the token cannot stand in a header")))?;
@@ -269,14 +269,14 @@ fn authorization(credential: &Credential) -> Result<HeaderValue, Failure> {
 }
 
 /// Whether a refused login can be given as we give it; a server that says nothing of it is taken to mean that.
-fn takes_basic(headers: &HeaderMap) -> bool {
+pub(super) fn takes_basic(headers: &HeaderMap) -> bool {
     let mut offers = headers.get_all(WWW_AUTHENTICATE).iter().peekable();
     let is_basic = |value: &HeaderValue| value.to_str().unwrap_or_default().to_ascii_lowercase().contains("basic");
     offers.peek().is_none() || offers.any(is_basic)
 }
 
 /// What the server says in plain text, line by line as git shows it; git shows no other type.
-async fn words_of(mut answer: Response) -> String {
+pub(super) async fn words_of(mut answer: Response) -> String {
     let is_plain = |value: &HeaderValue| value.to_str().is_ok_and(|text| text.starts_with("text/plain"));
     if !answer.headers().get(CONTENT_TYPE).is_some_and(is_plain) {
         return String::new();

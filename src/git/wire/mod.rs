@@ -8,6 +8,7 @@ mod exchange;
 mod listing;
 mod obstacle;
 mod packet;
+mod push;
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -61,6 +62,7 @@ pub(super) struct Wire {
     servers: Mutex<HashMap<Origin, Abilities>>,
     /// Asked for at most once.
     settings: OnceCell<Option<Unhandled>>,
+    pushes: push::Memory,
 }
 
 impl Wire {

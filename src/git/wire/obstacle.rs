@@ -60,7 +60,7 @@ impl Git {
     /// What the user's and the system's configuration say; without the files that could, no git is asked.
     pub(in crate::git) async fn settings_obstacle(&self) -> Option<Unhandled> {
         match self.files() {
-            Some(files) if files.iter().all(|file| says_nothing(file)) => return None,
+            Some(files) if files.iter().all(|file| says_nothing(file, WORDS)) => return None,
             _ => {}
         }
         match self.settings().await {
@@ -74,7 +74,7 @@ impl Git {
     }
 
     /// The configuration files that git reads outside of any repository; `None` when only git knows.
-    fn files(&self) -> Option<Vec<PathBuf>> {
+    pub(super) fn files(&self) -> Option<Vec<PathBuf>> {
         let mut files = match self.variable("GIT_CONFIG_GLOBAL") {
             Some(file) => vec![file.into()],
             None => {
@@ -100,7 +100,7 @@ impl Git {
     }
 
     /// All settings but those that we give to each command ourselves.
-    async fn settings(&self) -> Result<Vec<(String, String)>, Failure> {
+    pub(super) async fn settings(&self) -> Result<Vec<(String, String)>, Failure> {
         let arguments = ["config", "--list", "-z", "--show-scope"].map(OsStr::new);
         let call = self.call("cannot read the git configuration", None, &arguments);
         let output = self.succeed(call, |_| ()).await?.stdout;
@@ -123,11 +123,11 @@ fn begins(name: &OsStr, starts: &[&str]) -> bool {
 }
 
 /// Whether a file has none of the words, or is not there.
-fn says_nothing(file: &Path) -> bool {
+pub(super) fn says_nothing(file: &Path, words: &[&str]) -> bool {
     match std::fs::read(file) {
         Ok(text) => {
             let text = String::from_utf8_lossy(&text).to_ascii_lowercase();
-            !WORDS.iter().any(|word| text.contains(word))
+            !words.iter().any(|word| text.contains(word))
         }
         Err(error) => error.kind() == std::io::ErrorKind::NotFound,
     }
@@ -190,14 +190,14 @@ mod tests {
         let file = |text: &str| {
             let path = folder.path().join("config");
             std::fs::write(&path, text).unwrap();
-            says_nothing(&path)
+            says_nothing(&path, WORDS)
         };
-        assert!(says_nothing(&folder.path().join("none")));
+        assert!(says_nothing(&folder.path().join("none"), WORDS));
         assert!(file("[user]\n\tname = x\n[alias]\n\tco = checkout\n"));
         for text in ["[HTTP]\n\tsslVerify = false\n", "[includeIf \"x\"]\n\tpath = y\n", "[Protocol]\n\tversion = 0\n"]
         {
             assert!(!file(text), "{text}");
         }
-        assert!(!says_nothing(folder.path()), "a directory cannot be read");
+        assert!(!says_nothing(folder.path(), WORDS), "a directory cannot be read");
     }
 }

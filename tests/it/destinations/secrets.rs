@@ -324,7 +324,8 @@ async fn no_token_stands_in_the_arguments_or_environment_of_any_process_while_gi
     for forge in &world.forges[1..] {
         forge.fault(Fault::hang().on_any_git().service(Service::Push));
     }
-    let running = world.program(&["--json"]).spawn();
+    // With children of its own, which our own client does not need.
+    let running = world.program(&["--json"]).env("HOLOCRON_TRANSPORT", "git").spawn();
     for forge in &world.forges[1..] {
         forge.until(|request| matches!(&request.kind, Kind::Git { service: Service::Push, .. })).await;
     }
