@@ -81,7 +81,7 @@ impl Day {
         with_token(to, &self.forge)
     }
 
-    /// Asserts that both destinations have the refs of the source, and all objects behind them.
+    /// Asserts that both destinations have the refs of the source.
     #[track_caller]
     fn assert_arrived(&self) {
         self.there(|repo| self.both.env.assert_pushed(&self.source, repo));
@@ -107,7 +107,6 @@ fn fates(pushed: &Pushed) -> Fates {
             RefResult::Accepted => None,
             RefResult::Refused(summary) => {
                 let (reason, words) = told.why(&name.to_string(), summary);
-                // An object id in it is another for each destination's own commits.
                 Some((reason, words.to_owned()))
             }
         };

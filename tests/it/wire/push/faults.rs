@@ -5,8 +5,13 @@ use std::time::Duration;
 use holocron::failure::Reason;
 use holocron::git::GitTransport;
 
-use super::Day;
+use super::{Day, edit, fates, refused as refused_refs};
 use crate::support::{Fault, Forge, Service, noise};
+
+/// A packet of a side band.
+fn band(number: u8, text: &str) -> String {
+    format!("{:04x}{}{text}", text.len() + 5, char::from(number))
+}
 
 /// Asserts that both ways fail alike. Of an answer that ends early git (2.47) sometimes says nothing that tells why; to us
 /// it is as broken as any other.
@@ -56,7 +61,6 @@ async fn answers_that_are_no_reports_have_the_reasons_that_they_have_with_git() 
     let answer = |body: &str| {
         Fault::status(200).header("content-type", "application/x-git-receive-pack-result").body(body.as_bytes())
     };
-    let band = |number: u8, text: &str| format!("{:04x}{}{text}", text.len() + 5, char::from(number));
     for fault in [
         answer(""),
         answer("0000"),
@@ -79,6 +83,25 @@ async fn answers_that_are_no_reports_have_the_reasons_that_they_have_with_git() 
 }
 
 #[tokio::test]
+async fn a_pack_that_is_not_taken_for_its_size_is_too_large_whole_as_the_report_is() {
+    let day = Day::new().await;
+    let refused = "0024unpack index-pack abnormal exit\n0026ng refs/heads/main unpacker error\n0000";
+    for (words, reason) in [("fatal: pack exceeds maximum allowed size\n", Some(Reason::TooLarge)), ("oh\n", None)] {
+        day.forge.heal();
+        let body = band(2, words) + &band(1, refused) + "0000";
+        let kind = "application/x-git-receive-pack-result";
+        let fault = Fault::status(200).header("content-type", kind).body(body);
+        day.forge.fault(fault.service(Service::Push));
+        let main = edit("refs/heads/main", None, Some(&day.source.tip("main")));
+        let pushed = day.one(&day.both.auto, &day.ours, &[main]).await;
+        match reason {
+            Some(reason) => assert_eq!(pushed.unwrap_err().reason, reason),
+            None => assert_eq!(refused_refs(&fates(&pushed.unwrap())), ["refs/heads/main server_error"]),
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_connection_cut_anywhere_is_no_success_and_what_arrived_is_seen_afterwards() {
     let day = Day::new().await;
     for service in [Service::PushAdvertisement, Service::Push] {
@@ -91,13 +114,23 @@ async fn a_connection_cut_anywhere_is_no_success_and_what_arrived_is_seen_afterw
                 // The report may be whole where it is short, and the cut behind it.
                 match cut {
                     Err(failure) => assert_eq!(failure.reason, Reason::NetworkFailed, "{service:?} {fault:?}"),
-                    Ok(_) => assert_eq!(day.ours.refs(), day.source.refs(), "{service:?} {fault:?}"),
+                    Ok(pushed) if refused_refs(&fates(&pushed)).is_empty() => {
+                        assert_eq!(day.ours.refs(), day.source.refs(), "{service:?} {fault:?}");
+                    }
+                    // The server was still at work on the push before, whose answer was cut.
+                    Ok(_) => {}
                 }
             }
         }
     }
     day.forge.heal();
-    day.one(&day.both.auto, &day.ours, &day.edits(&day.ours)).await.unwrap();
+    for _ in 0..50 {
+        let edits = day.edits(&day.ours);
+        if edits.is_empty() {
+            break;
+        }
+        day.one(&day.both.auto, &day.ours, &edits).await.unwrap();
+    }
     day.both.env.assert_pushed(&day.source, &day.ours);
 }
 
@@ -112,6 +145,20 @@ async fn a_large_push_that_is_cut_or_refused_in_its_middle_leaves_nothing_behind
     day.forge.heal();
     day.one(&day.both.auto, &day.ours, &day.edits(&day.ours)).await.unwrap();
     day.both.env.assert_pushed(&day.source, &day.ours);
+}
+
+#[tokio::test]
+async fn a_large_push_that_is_refused_before_it_was_heard_is_refused_for_that_reason() {
+    let day = Day::new().await;
+    day.source.commit_file("main", "large", &noise(12_000_000));
+    // On a busy machine its compression may take a while.
+    let patient = super::super::door(&day.both.env, GitTransport::Auto, &[], Duration::from_secs(60));
+    for (status, reason) in [(413, Reason::TooLarge), (403, Reason::Forbidden), (500, Reason::ServerError)] {
+        day.forge.heal();
+        day.forge.fault(Fault::status(status).service(Service::Push));
+        let failure = day.one(&patient, &day.ours, &day.edits(&day.ours)).await.unwrap_err();
+        assert_eq!(failure.reason, reason, "{status}: {failure}");
+    }
 }
 
 #[tokio::test]
