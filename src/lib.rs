@@ -72,6 +72,7 @@ pub async fn project(config: &Config, tools: &Tools, session: &Session, sink: &A
     projector.project(&inventory.repos, &mut report.outcomes).await;
     report.duration = tools.since(report.started);
     report.looks = tools.git.take_looks();
+    report.fetches = tools.git.take_fetches();
     session.record(config, &report, &memory.pages, tools.now()).await;
     Ok(report)
 }
@@ -118,6 +119,7 @@ pub async fn mirror(config: &Config, tools: &Tools, session: &Session, sink: &Ar
     }
     report.duration = tools.since(report.started);
     report.looks = tools.git.take_looks();
+    report.fetches = tools.git.take_fetches();
     session.record(config, &report, &memory.pages, tools.now()).await;
     Ok(report)
 }

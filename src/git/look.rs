@@ -1,4 +1,4 @@
-//! Looks at the refs of a remote and of a mirror: without git where that comes to the same, and counted.
+//! Looks at the refs of a remote and of a mirror: without git where that comes to the same, and counted, as fetches are.
 
 use std::ffi::OsStr;
 use std::path::Path;
@@ -25,24 +25,40 @@ pub struct Looks {
     pub git: usize,
 }
 
-/// Counts [`Looks`].
+/// How often objects were brought from remotes, first clones included.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct Fetches {
+    /// Over our own connections; git puts the pack in its place.
+    pub direct: usize,
+    /// By git alone.
+    pub git: usize,
+}
+
+/// Counts who did it.
 #[derive(Debug, Default)]
 pub(super) struct Counts {
-    direct: AtomicUsize,
-    git: AtomicUsize,
+    pub direct: AtomicUsize,
+    pub git: AtomicUsize,
 }
 
 impl Counts {
-    fn take(&self) -> Looks {
+    fn take(&self) -> (usize, usize) {
         let take = |count: &AtomicUsize| count.swap(0, Ordering::Relaxed);
-        Looks { direct: take(&self.direct), git: take(&self.git) }
+        (take(&self.direct), take(&self.git))
     }
 }
 
 impl Git {
     /// How often remotes were asked for their refs since this was called last.
     pub fn take_looks(&self) -> Looks {
-        self.looks.take()
+        let (direct, git) = self.looks.take();
+        Looks { direct, git }
+    }
+
+    /// How often objects were brought from remotes since this was called last.
+    pub fn take_fetches(&self) -> Fetches {
+        let (direct, git) = self.fetches.take();
+        Fetches { direct, git }
     }
 
     /// Asks `remote` for its refs and HEAD, as `ls-remote --symref` tells them; without git where that comes to the same.

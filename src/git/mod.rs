@@ -8,6 +8,7 @@ pub mod classify;
 mod disk;
 mod look;
 mod origin;
+mod pack;
 mod process;
 pub mod progress;
 mod push;
@@ -34,13 +35,14 @@ use crate::failure::{Failure, Reason};
 use crate::secret::Credential;
 use crate::url::RemoteUrl;
 
-pub use look::Looks;
+pub use look::{Fetches, Looks};
 pub use origin::CheckoutOrigin;
+pub use pack::{Fetched, KEEP_MARK, Kept};
 pub use push::{PushEdit, Pushed, RefResult};
 pub use resources::{Resources, Share};
 pub use ssh::{HostKeys, Ssh};
 pub(crate) use verbs::BULK;
-pub use verbs::{Depth, Progress, RefEdit};
+pub use verbs::{Depth, Progress, RefEdit, Wanted};
 pub use version::{OLDEST, Version};
 pub use wire::GitTransport;
 pub use worktree::{PathChange, WorkTree};
@@ -123,10 +125,11 @@ pub struct Git {
     ssh_setting: Arc<OnceCell<OsString>>,
     /// Its version, asked for at most once.
     version: Arc<OnceCell<Version>>,
-    /// Looks at refs without git; `None` when git is to do everything.
+    /// Looks and fetches over connections of our own; `None` when git is to do everything.
     wire: Option<Arc<wire::Wire>>,
     looks: Arc<look::Counts>,
     trust: Arc<trust::Trust>,
+    fetches: Arc<look::Counts>,
 }
 
 /// One git command in the making: what it is for, its arguments, and whom it talks to.
@@ -168,6 +171,7 @@ impl Git {
             wire: (settings.transport == GitTransport::Auto).then(Arc::default),
             looks: Arc::default(),
             trust: Arc::default(),
+            fetches: Arc::default(),
         })
     }
 
@@ -279,7 +283,8 @@ impl Git {
             }
         }
         tracing::debug!(command = ?Shown(&call.command), "git");
-        let finished = process::run(call.command, call.input, &self.limits, on_line).await;
+        let input = process::Input::Whole(call.input);
+        let finished = process::run(call.command, input, &self.limits, on_line).await;
         drop(handover);
         let mut finished = finished
             .map_err(|failure| Failure { message: format!("{}: {}", call.what, failure.message), ..failure })?;

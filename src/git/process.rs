@@ -6,9 +6,11 @@ use std::io;
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
+use bytes::{Buf, Bytes};
 use rustix::process::{Pid, Signal, kill_process_group, test_kill_process_group};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
-use tokio::process::{Child, Command};
+use tokio::process::{Child, ChildStdin, Command};
+use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
@@ -43,6 +45,15 @@ pub(crate) struct Finished {
     pub stderr: String,
 }
 
+/// What a child reads.
+#[derive(Debug)]
+pub(crate) enum Input {
+    Whole(Vec<u8>),
+    /// As it comes, and no faster than the child takes it; ends when nobody sends any more. The channel closes when the
+    /// child stops reading.
+    Pieces(mpsc::Receiver<Bytes>),
+}
+
 /// Runs `command` to its end, handing it `input` and telling `on_line` each line of stderr, progress included.
 ///
 /// # Errors
@@ -50,39 +61,33 @@ pub(crate) struct Finished {
 /// error here.
 pub(crate) async fn run(
     mut command: Command,
-    input: Vec<u8>,
+    input: Input,
     limits: &Limits,
     mut on_line: impl FnMut(&str),
 ) -> Result<Finished, Failure> {
     let name = command.as_std().get_program().to_string_lossy().into_owned();
     command
         .process_group(0)
-        .stdin(if input.is_empty() { Stdio::null() } else { Stdio::piped() })
+        .stdin(match &input {
+            Input::Whole(bytes) if bytes.is_empty() => Stdio::null(),
+            _ => Stdio::piped(),
+        })
         .stdout(Stdio::piped())
         .stderr(Stdio::piped());
     let broken = |error: io::Error| Failure::local(format!("cannot run {name}"), &error);
     let mut child = command.spawn().map_err(broken)?;
     let group = Group::of(&child);
-    let mut stdin = child.stdin.take();
+    let mut feed = Feed::of(child.stdin.take(), input);
     let (Some(mut stdout), Some(mut stderr)) = (child.stdout.take(), child.stderr.take()) else {
         return Err(Failure::new(Reason::LocalFailed, format!("{name} started without pipes")));
     };
-
-    let feed = async {
-        if let Some(mut pipe) = stdin.take() {
-            // A child that ends early has told why on stderr: a broken pipe here is no news.
-            let _ = pipe.write_all(&input).await;
-            let _ = pipe.shutdown().await;
-        }
-    };
-    tokio::pin!(feed);
 
     let started = Instant::now();
     let deadline = limits.total.map(|total| started + total);
     let mut heard = started;
     let mut text = Text::default();
     let mut out = Vec::new();
-    let (mut out_open, mut err_open, mut fed) = (true, true, false);
+    let (mut out_open, mut err_open) = (true, true);
     let mut status: Option<ExitStatus> = None;
     let (mut out_buffer, mut err_buffer) = (vec![0; 64 << 10], vec![0; 16 << 10]);
 
@@ -98,7 +103,7 @@ pub(crate) async fn run(
                 group.stop(&mut child).await;
                 return Err(Failure::new(Reason::Cancelled, "stopped on request"));
             }
-            () = &mut feed, if !fed => fed = true,
+            () = feed.step(), if feed.is_open() => heard = Instant::now(),
             read = read(&mut stdout, &mut out_buffer), if out_open => match read {
                 0 => out_open = false,
                 n => { heard = Instant::now(); out.extend_from_slice(&out_buffer[..n]); }
@@ -130,6 +135,54 @@ pub(crate) async fn run(
     match status {
         Some(status) => Ok(Finished { status, stdout: out, stderr }),
         None => Err(Failure::new(Reason::LocalFailed, format!("{name} ended without a status"))),
+    }
+}
+
+/// What is still to be written to a child.
+struct Feed {
+    pipe: Option<ChildStdin>,
+    /// Taken from the source and not written yet.
+    piece: Bytes,
+    more: Option<mpsc::Receiver<Bytes>>,
+}
+
+impl Feed {
+    fn of(pipe: Option<ChildStdin>, input: Input) -> Self {
+        match input {
+            Input::Whole(bytes) => Feed { pipe, piece: bytes.into(), more: None },
+            Input::Pieces(more) => Feed { pipe, piece: Bytes::new(), more: Some(more) },
+        }
+    }
+
+    fn is_open(&self) -> bool {
+        self.pipe.is_some()
+    }
+
+    /// Takes or writes one piece; loses nothing when it is dropped before it is done.
+    async fn step(&mut self) {
+        let Some(pipe) = &mut self.pipe else { return };
+        if self.piece.is_empty() {
+            let next = match &mut self.more {
+                Some(more) => more.recv().await,
+                None => None,
+            };
+            match next {
+                Some(piece) => self.piece = piece,
+                // Closed: that is how the child learns that this was all.
+                None => (self.pipe, self.more) = (None, None),
+            }
+            return;
+        }
+        match pipe.write(&self.piece).await {
+            Ok(written) => self.piece.advance(written),
+            // A child that ends early has told why on stderr: a broken pipe here is no news.
+            Err(_) => {
+                self.pipe = None;
+                if let Some(more) = &mut self.more {
+                    more.close();
+                }
+            }
+        }
     }
 }
 
@@ -241,6 +294,8 @@ impl Drop for Group {
 mod tests {
     use super::*;
 
+    const NOTHING: Input = Input::Whole(Vec::new());
+
     fn shell(script: &str) -> Command {
         let mut command = Command::new("sh");
         command.args(["-c", script]);
@@ -254,15 +309,39 @@ mod tests {
     #[tokio::test]
     async fn both_pipes_are_drained_however_much_is_written_to_either() {
         let script = "yes out | head -c 300000; yes err | head -c 300000 >&2; cat >/dev/null; exit 3";
-        let done = run(shell(script), vec![b'x'; 300_000], &limits(), |_| ()).await.unwrap();
+        let done = run(shell(script), Input::Whole(vec![b'x'; 300_000]), &limits(), |_| ()).await.unwrap();
         assert_eq!((done.status.code(), done.stdout.len(), done.stderr.len()), (Some(3), 300_000, 300_000));
+    }
+
+    #[tokio::test]
+    async fn pieces_arrive_in_their_order_and_their_end_is_the_end() {
+        let (sender, pieces) = mpsc::channel(1);
+        let send = async move {
+            for number in 0..1000 {
+                sender.send(format!("{number}\n").into()).await.unwrap();
+            }
+        };
+        let limits = limits();
+        let (done, ()) = tokio::join!(run(shell("cat"), Input::Pieces(pieces), &limits, |_| ()), send);
+        let done = done.unwrap();
+        let expected: String = (0..1000).map(|number| format!("{number}\n")).collect();
+        assert_eq!(String::from_utf8(done.stdout).unwrap(), expected);
+    }
+
+    #[tokio::test]
+    async fn a_child_that_stops_reading_stops_who_sends() {
+        let (sender, pieces) = mpsc::channel(1);
+        let send = async move { while sender.send(vec![b'x'; 10_000].into()).await.is_ok() {} };
+        let limits = limits();
+        let (done, ()) = tokio::join!(run(shell("exit 3"), Input::Pieces(pieces), &limits, |_| ()), send);
+        assert_eq!(done.unwrap().status.code(), Some(3));
     }
 
     #[tokio::test]
     async fn progress_is_shown_and_not_kept() {
         let mut seen = Vec::new();
         let script = r"printf 'Receiving: 1%%\rReceiving: 100%%, done.\nfatal: x' >&2";
-        let done = run(shell(script), Vec::new(), &limits(), |line| seen.push(line.to_owned())).await.unwrap();
+        let done = run(shell(script), NOTHING, &limits(), |line| seen.push(line.to_owned())).await.unwrap();
         assert_eq!(seen, ["Receiving: 1%", "Receiving: 100%, done.", "fatal: x"]);
         assert_eq!(done.stderr, "Receiving: 100%, done.\nfatal: x\n");
     }
@@ -270,7 +349,7 @@ mod tests {
     #[tokio::test]
     async fn what_ssh_ends_with_both_characters_is_a_whole_line() {
         let script = r"printf 'Host key verification failed.\r' >&2; printf '\nfatal: x\n50%%\r' >&2";
-        let done = run(shell(script), Vec::new(), &limits(), |_| ()).await.unwrap();
+        let done = run(shell(script), NOTHING, &limits(), |_| ()).await.unwrap();
         assert_eq!(done.stderr, "Host key verification failed.\nfatal: x\n");
     }
 
@@ -278,7 +357,7 @@ mod tests {
     async fn silence_ends_the_whole_group() {
         let script = "sleep 1000 & echo $!; wait";
         let limits = Limits { idle: Duration::from_millis(200), ..limits() };
-        let failure = run(shell(script), Vec::new(), &limits, |_| ()).await.unwrap_err();
+        let failure = run(shell(script), NOTHING, &limits, |_| ()).await.unwrap_err();
         assert_eq!(failure.reason, Reason::TimedOut);
     }
 
@@ -289,7 +368,7 @@ mod tests {
         let pid_file = folder.path().join("pid");
         let script = format!("sleep 1000 & echo $! > {}; echo up >&2; wait", pid_file.display());
         let stop = limits.stop.clone();
-        let failure = run(shell(&script), Vec::new(), &limits, |_| stop.cancel()).await.unwrap_err();
+        let failure = run(shell(&script), NOTHING, &limits, |_| stop.cancel()).await.unwrap_err();
         assert_eq!(failure.reason, Reason::Cancelled);
         let pid: i32 = std::fs::read_to_string(pid_file).unwrap().trim().parse().unwrap();
         let state = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
@@ -299,7 +378,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_missing_program_is_a_local_failure() {
-        let failure = run(Command::new("/nonexistent/git"), Vec::new(), &limits(), |_| ()).await.unwrap_err();
+        let failure = run(Command::new("/nonexistent/git"), NOTHING, &limits(), |_| ()).await.unwrap_err();
         assert_eq!(failure.reason, Reason::LocalFailed);
         assert_eq!(failure.message, "cannot run /nonexistent/git");
     }

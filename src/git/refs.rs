@@ -71,6 +71,8 @@ pub struct Advertisement {
     pub head: Option<BString>,
     /// What HEAD points at.
     pub head_oid: Option<Oid>,
+    /// The branch that HEAD names and that does not exist, where that was asked for.
+    pub unborn: Option<BString>,
     /// What annotated tags name in the end.
     pub peeled: RefMap,
 }

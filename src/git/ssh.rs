@@ -142,7 +142,7 @@ impl Git {
             None => drop(command.args(["-P", ""])),
         }
         command.arg("-f").arg(key);
-        let finished = process::run(command, Vec::new(), &self.limits, |_| ()).await?;
+        let finished = process::run(command, process::Input::Whole(Vec::new()), &self.limits, |_| ()).await?;
         drop(handover);
         if finished.status.success() {
             return Ok(Key::Usable);

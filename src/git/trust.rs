@@ -86,7 +86,7 @@ impl Git {
                     false
                 }
             };
-            is_gnutls && Path::new(DIRECTORY).is_dir() && self.settings_obstacle().await.is_none()
+            is_gnutls && Path::new(DIRECTORY).is_dir() && !self.is_http_configured().await
         };
         *self.trust.is_dear.get_or_init(ask).await
     }

@@ -4,9 +4,11 @@ use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
+use std::sync::atomic::Ordering;
 
 use bstr::{BStr, BString, ByteSlice};
 
+use super::pack::Fetched;
 use super::refs::{OWN, Oid};
 use super::{Call, Git, Remote, classify, failure_of, progress};
 use crate::failure::{Failure, Reason};
@@ -20,6 +22,16 @@ pub enum RefEdit {
     Create { name: BString, new: Oid },
     Update { name: BString, old: Oid, new: Oid },
     Delete { name: BString, old: Oid },
+}
+
+/// What a fetch is to bring.
+#[derive(Debug, Clone, Copy)]
+pub struct Wanted<'a> {
+    /// What the remote has just advertised.
+    pub tips: &'a BTreeSet<Oid>,
+    /// Objects here that the tips most likely grew from: what the refs that will move point at now.
+    pub near: &'a [Oid],
+    pub depth: Depth,
 }
 
 /// How much of the history a fetch asks for.
@@ -94,7 +106,8 @@ impl Git {
         Call { what, command, remote: None, input: Vec::new() }
     }
 
-    /// Clones all refs of `remote` into the new bare repository `into`; returns the bytes received.
+    /// Clones all refs of `remote` into the new bare repository `into`, without `git clone` where that comes to the same;
+    /// returns the bytes received.
     ///
     /// No template: its 14 hook samples are waste. Never by hard links: a copy that shares its bytes with the original
     /// is none.
@@ -102,6 +115,13 @@ impl Git {
     /// # Errors
     /// What git says. Nothing usable is left in `into` then.
     pub async fn clone_mirror(&self, remote: &Remote, into: &Path, progress: Progress<'_>) -> Result<u64, Failure> {
+        let listener = Listener { progress: &mut *progress, received: 0 };
+        // In a box: HTTP is a large thing to wait for.
+        if let Some(received) = Box::pin(self.clone_directly(remote, into, listener)).await.transpose() {
+            self.fetches.direct.fetch_add(1, Ordering::Relaxed);
+            return received;
+        }
+        self.fetches.git.fetch_add(1, Ordering::Relaxed);
         let url = remote.url.to_string();
         let mut command = self.command(None);
         command.args(["clone", "--mirror", "--template=", "--no-local", "--progress", "--", &url]).arg(into);
@@ -111,8 +131,8 @@ impl Git {
         Ok(listener.received_in(0, packed(into)))
     }
 
-    /// Fetches the objects `tips`, which `remote` has just advertised, into `dir` and moves no ref; returns the bytes
-    /// received.
+    /// Fetches objects that `remote` has just advertised into `dir` and moves no ref; without `git fetch` where that comes to
+    /// the same. What came is kept until the answer is dropped.
     ///
     /// By object and not by ref: exactly what was seen arrives, no name can be ambiguous, thousands of names are not
     /// compared with thousands, and protocol version 2 (git 2.26) does without a second list of refs. Git checks that
@@ -125,16 +145,21 @@ impl Git {
         &self,
         dir: &Path,
         remote: &Remote,
-        tips: &BTreeSet<Oid>,
-        depth: Depth,
+        wanted: &Wanted<'_>,
         progress: Progress<'_>,
-    ) -> Result<u64, Failure> {
+    ) -> Result<Fetched, Failure> {
+        let listener = Listener { progress: &mut *progress, received: 0 };
+        if let Some(fetched) = Box::pin(self.fetch_directly(dir, remote, wanted, listener)).await.transpose() {
+            self.fetches.direct.fetch_add(1, Ordering::Relaxed);
+            return fetched;
+        }
+        self.fetches.git.fetch_add(1, Ordering::Relaxed);
         let url = remote.url.to_string();
-        let input: Vec<u8> = tips.iter().flat_map(|oid| format!("{oid}\n").into_bytes()).collect();
+        let input: Vec<u8> = wanted.tips.iter().flat_map(|oid| format!("{oid}\n").into_bytes()).collect();
         let arguments = ["fetch", "--no-tags", "--no-write-fetch-head", "--no-auto-maintenance", "--refmap="];
         let mut command = self.command(Some(dir));
         command.args(arguments);
-        if depth == Depth::Whole {
+        if wanted.depth == Depth::Whole {
             command.arg("--unshallow");
         }
         command.args(["--progress", "--stdin", "--", &url]);
@@ -156,7 +181,7 @@ impl Git {
         if let Some(line) = about_us.find_map(classify::damage) {
             return Err(Failure::new(Reason::Corrupt, "git met damage while it fetched").with_evidence(line));
         }
-        Ok(listener.received_in(before, packed(dir)))
+        Ok(Fetched { received: listener.received_in(before, packed(dir)), kept: None })
     }
 
     /// Carries out all `edits` or none of them; every old value is checked.

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use crate::failure::{Failure, Reason};
+use crate::git::KEEP_MARK;
 
 /// Checks the outer shape of the bare repository `dir` and the ends of its packs.
 ///
@@ -158,7 +159,8 @@ fn is_unfinished(name: &str) -> bool {
 /// Whether it is the mark by which a fetch keeps its new pack from being repacked until the refs are moved: left behind, the
 /// pack would stay out of every roll-up. A person's own mark says something else.
 fn is_left_hold(path: &Path, name: &str) -> bool {
-    name.ends_with(".keep") && fs::read(path).is_ok_and(|text| text.starts_with(b"fetch-pack "))
+    let is_hold = |text: Vec<u8>| text.starts_with(b"fetch-pack ") || text.trim_ascii() == KEEP_MARK.as_bytes();
+    name.ends_with(".keep") && fs::read(path).is_ok_and(is_hold)
 }
 
 #[cfg(test)]

@@ -13,7 +13,7 @@ use bstr::BString;
 use super::decide::{Rules, Shelf};
 use crate::failure::Failure;
 use crate::git::refs::{LocalRefs, Oid};
-use crate::git::{Depth, Git, RefEdit, Remote};
+use crate::git::{Depth, Git, RefEdit, Remote, Wanted};
 use crate::url::RemoteUrl;
 
 /// From this many tips on, those that cannot be had together are not tried one by one.
@@ -81,17 +81,21 @@ impl Wreck {
 
 /// The tips of `tips` that `fresh` has afterwards, with all that they reach.
 async fn fetch(git: &Git, fresh: &Path, source: &Remote, tips: &BTreeSet<Oid>) -> BTreeSet<Oid> {
-    if tips.is_empty() || git.fetch_objects(fresh, source, tips, Depth::AsIs, &mut |_, _| ()).await.is_ok() {
+    if tips.is_empty() || git.fetch_objects(fresh, source, &wanted(tips), &mut |_, _| ()).await.is_ok() {
         return tips.clone();
     }
     let mut saved = BTreeSet::new();
     for tip in tips.iter().take(SINGLY) {
         let alone = BTreeSet::from([*tip]);
-        if git.fetch_objects(fresh, source, &alone, Depth::AsIs, &mut |_, _| ()).await.is_ok() {
+        if git.fetch_objects(fresh, source, &wanted(&alone), &mut |_, _| ()).await.is_ok() {
             saved.insert(*tip);
         }
     }
     saved
+}
+
+fn wanted(tips: &BTreeSet<Oid>) -> Wanted<'_> {
+    Wanted { tips, near: &[], depth: Depth::AsIs }
 }
 
 /// A repository with the objects and refs of `old`, and HEAD and configuration of `fresh`; `None` without objects.

@@ -14,7 +14,7 @@ use super::decide::{Shelf, decide, transactions, without_loss};
 use super::{Done, Job, health};
 use crate::failure::{Failure, Reason};
 use crate::git::refs::{Advertisement, Change, LocalRefs, Oid, RefUpdate, is_branch};
-use crate::git::{BULK, Depth, Git, RefEdit};
+use crate::git::{BULK, Depth, Fetched, Git, RefEdit, Wanted};
 use crate::model::{RefCounts, Repo, Verdict};
 use crate::progress::{Event, Sink};
 use crate::tools::Tools;
@@ -62,15 +62,17 @@ async fn once(job: &Job<'_>, tools: &Tools, sink: &dyn Sink, dir: &Path, local: 
         depth = Depth::Whole;
         tips.extend(source.refs.values());
     }
-    let mut received = 0;
+    let mut fetched = Fetched::default();
     if !tips.is_empty() {
         let mut tell = |phase: &str, percent| sink.tell(&Event::Phase { path: &job.repo.path, phase, percent });
-        let fetched = git.fetch_objects(dir, &job.remote, &tips, depth, &mut tell).await;
-        if fetched.is_err() {
+        let near: Vec<Oid> = decision.take.iter().filter_map(|update| update.change.before()).collect();
+        let wanted = Wanted { tips: &tips, near: &near, depth };
+        let done = git.fetch_objects(dir, &job.remote, &wanted, &mut tell).await;
+        if done.is_err() {
             // Half a pack stays where it was written, and may be what fills the disk. Nobody else works here.
             health::clear_litter(dir, SystemTime::now() + Duration::from_secs(1))?;
         }
-        received = fetched?;
+        fetched = done?;
     }
     let forced = forced(git, dir, &decision.take, &local).await;
     if decision.held.is_some() {
@@ -93,6 +95,9 @@ async fn once(job: &Job<'_>, tools: &Tools, sink: &dyn Sink, dir: &Path, local: 
         move_head(git, dir, head).await?;
     }
 
+    // Refs name it by now.
+    drop(fetched.kept.take());
+
     let now = if make_room.is_empty() && take.is_empty() { local } else { git.local_refs(dir).await? };
     if decision.held.is_none() && now.refs != source.refs {
         return Err(Failure::new(Reason::RefRace, "the mirror's refs are not what the source advertised"));
@@ -109,7 +114,7 @@ async fn once(job: &Job<'_>, tools: &Tools, sink: &dyn Sink, dir: &Path, local: 
             format!("look at {}; if it is meant, run again with --accept-deletions {}.", job.remote.url, job.repo.path);
         Failure::new(Reason::Held, message).with_evidence(why).with_hint(hint)
     });
-    Ok(Done { verdict, counts, received, kept: now.kept.len(), held, shallow: is_shallow(dir) })
+    Ok(Done { verdict, counts, received: fetched.received, kept: now.kept.len(), held, shallow: is_shallow(dir) })
 }
 
 /// The moved refs whose old tip the new one does not contain.

@@ -11,7 +11,7 @@ use self::destination::{Destination, DestinationTotals};
 use self::releases::{ReleaseTotals, Releases};
 use super::{Report, SCHEMA_VERSION};
 use crate::failure::{Failure, Reason};
-use crate::git::Looks;
+use crate::git::{Fetches, Looks};
 use crate::model::{Outcome, RefCounts, Status, Verdict};
 use crate::secret::redact;
 use crate::text::is_unprintable;
@@ -71,6 +71,8 @@ struct Totals {
     bytes_received: u64,
     /// How often remotes were asked for their refs.
     looks: Looks,
+    /// How often objects were brought from them.
+    fetches: Fetches,
     /// Of the mirrors whose size is known.
     size_bytes: u64,
     destinations: DestinationTotals,
@@ -182,6 +184,7 @@ impl Totals {
             source_failures: report.source_failures.len(),
             refused: report.refused.len(),
             looks: report.looks,
+            fetches: report.fetches,
             ..Totals::default()
         };
         for outcome in &report.outcomes {

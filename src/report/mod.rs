@@ -17,7 +17,7 @@ use jiff::Timestamp;
 
 use crate::error::Error;
 use crate::failure::{Failure, Reason};
-use crate::git::Looks;
+use crate::git::{Fetches, Looks};
 use crate::model::destination::{DestinationOutcome, PushVerdict};
 use crate::model::projection::ReleasesOutcome;
 use crate::model::{Outcome, Status};
@@ -43,6 +43,8 @@ pub struct Report {
     pub outcomes: Vec<Outcome>,
     /// How often remotes were asked for their refs.
     pub looks: Looks,
+    /// How often objects were brought from them.
+    pub fetches: Fetches,
     /// Sources that could not be listed: nothing behind them was touched.
     pub source_failures: Vec<SourceFailure>,
     /// Parts of listings that were refused for themselves.
@@ -108,6 +110,7 @@ impl Report {
             version: env!("CARGO_PKG_VERSION"),
             storage: storage.into(),
             looks: Looks::default(),
+            fetches: Fetches::default(),
             outcomes: Vec::new(),
             source_failures: Vec::new(),
             refused: Vec::new(),

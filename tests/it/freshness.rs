@@ -283,7 +283,7 @@ async fn what_is_pushed_while_we_work_counts_as_pushed_after_our_look() {
         env.program("mkfifo").arg(pipe).run().await.assert_code(0);
     }
     let [reached, go] = pipes;
-    let script = "#!/bin/sh\ncase \" $* \" in *' fetch '*) echo here >@REACHED@; read -r answer <@GO@ ;; esac\nexec @GIT@ \"$@\"\n";
+    let script = "#!/bin/sh\ncase \" $* \" in *' fetch '*|*' index-pack '*) echo here >@REACHED@; read -r answer <@GO@ ;; esac\nexec @GIT@ \"$@\"\n";
     let script = script.replace("@REACHED@", reached.to_str().unwrap()).replace("@GO@", go.to_str().unwrap());
     env.script("git", &script.replace("@GIT@", which::which("git").unwrap().to_str().unwrap()));
     let running = env.holocron(["--backup-only"]).github(&forge).spawn();

@@ -80,7 +80,8 @@ async fn gits_at_work_divide_cores_and_memory() {
     }
     let git = RecordingGit::install(&env);
     backup(&env, &forge).args(["--concurrency", "4", "--memory", "256MiB"]).run().await.assert_code(0);
-    let clones: Vec<_> = git.calls().into_iter().filter(|call| call.args.iter().any(|arg| arg == "clone")).collect();
+    let is_clone = |call: &crate::support::Call| call.args.iter().any(|arg| arg == "clone" || arg == "index-pack");
+    let clones: Vec<_> = git.calls().into_iter().filter(is_clone).collect();
     assert_eq!(clones.len(), 4);
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let threads = format!("pack.threads={}", (cores / 4).max(1));

@@ -3,6 +3,8 @@
 mod bodies;
 mod costs;
 mod faults;
+mod fetch;
+mod fetch_faults;
 mod known;
 mod lists;
 mod push;

@@ -165,6 +165,10 @@ pub(super) static LOCAL: &[Rule] = &[
     row("pack checksum mismatch", Corrupt),
     row("error: inflate: data stream error", Corrupt),
     row("fatal: pack has bad object at offset ", Corrupt),
+    // git 2.47, index-pack: what came is not what its sender summed up, or builds upon what is nowhere to be read.
+    row("fatal: pack is corrupted (SHA", Corrupt),
+    row("fatal: pack has * unresolved delta", Corrupt),
+    row("fatal: did not receive expected object ", Corrupt),
     row("fatal: bad tree object ", Corrupt),
     row("fatal: object * not found", Corrupt),
     row("error: object file * is empty", Corrupt),

@@ -4,15 +4,19 @@
 //! object of each as far as its type. Whatever is not as git leaves a mirror of ours (loose objects, alternates, another
 //! ref format, damage of any kind) is `None`: then git looks, and finds the words for it.
 //!
+//! A new mirror is written here as well (`create.rs`), as `git clone --mirror` would.
+//!
 //! The formats are those of gitrepository-layout(5) and gitformat-pack(5); git promises to read them for ever.
 
+mod create;
 mod packs;
 mod refs;
 
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use super::refs::{LocalRefs, Oid};
+use super::refs::{LocalRefs, Oid, RefMap};
+pub(super) use create::NewMirror;
 use packs::{Kind, Packs};
 
 /// Sections of a configuration that tell git nothing about the refs, whatever stands in them.
@@ -57,6 +61,17 @@ pub(super) fn known(dir: &Path, wanted: &BTreeSet<Oid>) -> Option<BTreeSet<Oid>>
         packs.kind(oid).is_some() || objects.join(&name[..2]).join(&name[2..]).exists()
     };
     Some(wanted.iter().copied().filter(|oid| has(*oid)).collect())
+}
+
+/// What the refs of the repository `dir` name, and which of `tips` it has; `None` when git must be asked, or it is shallow.
+pub(super) fn at_hand(dir: &Path, tips: &BTreeSet<Oid>) -> Option<(RefMap, BTreeSet<Oid>)> {
+    if !is_plain(dir) || dir.join("shallow").exists() {
+        return None;
+    }
+    let refs = refs::read(dir)?;
+    let mut packs = Packs::open(&dir.join("objects/pack"))?;
+    let here = tips.iter().copied().filter(|tip| packs.kind(*tip).is_some()).collect();
+    Some((refs, here))
 }
 
 /// Whether nothing in the repository is other than usual: HEAD, settings, hash, ref format, objects elsewhere.

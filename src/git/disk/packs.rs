@@ -11,7 +11,9 @@ use crate::git::refs::Oid;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
     Commit,
-    /// A tree, a blob or an annotated tag.
+    /// An annotated tag.
+    Tag,
+    /// A tree or a blob.
     Other,
 }
 
@@ -133,7 +135,8 @@ impl Pack {
             let rest = &head[length..];
             match head[0] >> 4 & 7 {
                 1 => return Some(Kind::Commit),
-                2..=4 => return Some(Kind::Other),
+                2..=3 => return Some(Kind::Other),
+                4 => return Some(Kind::Tag),
                 6 => offset = offset.checked_sub(distance(rest)?)?,
                 7 => offset = self.find(rest.get(..20)?)?,
                 _ => return None,

@@ -87,7 +87,7 @@ fn id(hex: &[u8]) -> Option<Oid> {
 }
 
 /// A name that git takes for a ref's, by the rules of git-check-ref-format(1) and a little stricter.
-fn checked(name: &[u8]) -> Option<BString> {
+pub(super) fn checked(name: &[u8]) -> Option<BString> {
     let is_odd = |byte: &u8| *byte <= b' ' || *byte == 0x7f || b"~^:?*[\\".contains(byte);
     let is_bad =
         |part: &[u8]| part.is_empty() || part.starts_with(b".") || part.ends_with(b".") || part.ends_with(b".lock");

@@ -19,9 +19,6 @@ use crate::git::refs::Advertisement;
 use crate::git::{Remote, classify};
 use crate::secret::Credential;
 
-/// What is asked for, for messages.
-pub(super) const WHAT: &str = "cannot read the refs of the source";
-
 const ADVERTISEMENT: &str = "application/x-git-upload-pack-advertisement";
 const REQUEST: &str = "application/x-git-upload-pack-request";
 const RESULT: &str = "application/x-git-upload-pack-result";
@@ -29,7 +26,7 @@ const RESULT: &str = "application/x-git-upload-pack-result";
 /// How much of a refusal's text is read: git shows it to people.
 const MOST_WORDS: usize = 16 << 10;
 /// How much may follow a whole list before nobody listens any more.
-const MOST_BEHIND: usize = 64 << 10;
+pub(super) const MOST_BEHIND: usize = 64 << 10;
 
 /// One remote, and the client to reach it with.
 pub(super) struct Exchange<'a> {
@@ -37,13 +34,18 @@ pub(super) struct Exchange<'a> {
     pub remote: &'a Remote,
     /// The longest silence, for messages; the client watches over it.
     pub idle: Duration,
+    /// What fails when it fails, for messages.
+    pub what: &'a str,
+    /// Whether a HEAD that names a branch not yet born is asked for, as `git clone` does and `git ls-remote` does not.
+    pub unborn: bool,
 }
 
-/// The two requests, of which git speaks in different words.
+/// The requests, of which git speaks in different words.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Step {
+pub(super) enum Step {
     First,
     List,
+    Pack,
 }
 
 impl Step {
@@ -51,7 +53,7 @@ impl Step {
     fn kind(self) -> &'static str {
         match self {
             Step::First => ADVERTISEMENT,
-            Step::List => RESULT,
+            Step::List | Step::Pack => RESULT,
         }
     }
 }
@@ -74,17 +76,17 @@ impl From<Unhandled> for Stop {
     }
 }
 
-fn unhandled<T>(why: impl Into<String>) -> Result<T, Stop> {
+pub(super) fn unhandled<T>(why: impl Into<String>) -> Result<T, Stop> {
     Err(Stop::Unhandled(Unhandled(why.into())))
 }
 
 impl Exchange<'_> {
     /// Asks for the refs: at once for the list where the server's abilities are `known` from another repository of its, else
-    /// for the abilities first, which are returned with the refs.
+    /// for the abilities first. With the refs come the abilities of a server that speaks version 2 about this repository.
     pub async fn refs(&self, known: Option<Abilities>) -> Result<(Advertisement, Option<Abilities>), Stop> {
         if let Some(known) = known {
             match self.list(&known).await {
-                Ok(refs) => return Ok((refs, None)),
+                Ok(refs) => return Ok((refs, Some(known))),
                 // More questions would be worse than one.
                 Err(Stop::Failed(failure)) if matches!(failure.reason, Reason::RateLimited | Reason::TimedOut) => {
                     return Err(failure.into());
@@ -114,13 +116,20 @@ impl Exchange<'_> {
             body += &packet::line(&format!("object-format={format}"));
         }
         // As `git ls-remote` asks: HEAD's target and what tags name, of all refs.
-        body = body + "0001" + &packet::line("peel") + &packet::line("symrefs") + "0000";
-        let request = self.client.post(format!("{}/git-upload-pack", self.base()));
-        let request = request.header(CONTENT_TYPE, REQUEST).header(ACCEPT, RESULT).body(body);
-        let answer = self.ask(request, Step::List).await?;
-        let mut listing = Listing::of(abilities);
+        body = body + "0001" + &packet::line("peel") + &packet::line("symrefs");
+        if self.unborn && abilities.unborn {
+            body += &packet::line("unborn");
+        }
+        let answer = self.ask(self.post(body + "0000"), Step::List).await?;
+        let mut listing = Listing::of(abilities, self.unborn);
         self.read(answer, Step::List, |packet| listing.take(packet).map(|()| listing.is_done())).await?;
         Ok(listing.finish())
+    }
+
+    /// A request of version 2.
+    pub fn post(&self, body: impl Into<reqwest::Body>) -> RequestBuilder {
+        let request = self.client.post(format!("{}/git-upload-pack", self.base()));
+        request.header(CONTENT_TYPE, REQUEST).header(ACCEPT, RESULT).body(body)
     }
 
     /// The repository's URL without the slash that may end it.
@@ -129,10 +138,10 @@ impl Exchange<'_> {
     }
 
     /// Sends a request; anything but an answer of status 200 and this type is none.
-    async fn ask(&self, request: RequestBuilder, step: Step) -> Result<Response, Stop> {
+    pub async fn ask(&self, request: RequestBuilder, step: Step) -> Result<Response, Stop> {
         let mut request = request.header("git-protocol", "version=2");
         if let Some(credential) = self.remote.credential() {
-            request = request.header(AUTHORIZATION, authorization(credential)?);
+            request = request.header(AUTHORIZATION, authorization(credential, self.what)?);
         }
         let answer = request.send().await.map_err(|error| self.broken(error))?;
         let is_kind = |value: &HeaderValue| {
@@ -187,11 +196,13 @@ impl Exchange<'_> {
             // git 2.47, of a list that ends between two refs.
             Step::List if packets.is_empty() => Err(self.said("fatal: expected flush after ref listing").into()),
             // An answer that ends early may be any answer: an empty one is no empty repository.
-            Step::First | Step::List => Err(self.said("fatal: the remote end hung up unexpectedly").into()),
+            Step::First | Step::List | Step::Pack => {
+                Err(self.said("fatal: the remote end hung up unexpectedly").into())
+            }
         }
     }
 
-    fn trouble<T>(&self, trouble: Trouble) -> Result<T, Stop> {
+    pub fn trouble<T>(&self, trouble: Trouble) -> Result<T, Stop> {
         match trouble {
             Trouble::Refused(words) => Err(self.said(&format!("fatal: remote error: {words}")).into()),
             Trouble::Unfit(line) => {
@@ -210,24 +221,31 @@ impl Exchange<'_> {
             StatusCode::UNAUTHORIZED if !takes_basic(answer.headers()) => {
                 return Stop::Unhandled(Unhandled("the server wants another kind of login".into()));
             }
-            StatusCode::UNAUTHORIZED if credential.is_some() => format!("fatal: Authentication failed for '{url}'"),
+            StatusCode::UNAUTHORIZED if credential.is_some() => {
+                format!("fatal: Authentication failed for '{}/'", self.base())
+            }
             StatusCode::UNAUTHORIZED => {
                 format!("fatal: could not read Username for '{url}': terminal prompts disabled")
             }
-            // git 2.47, of the second request.
-            _ if step == Step::List && (status.is_client_error() || status.is_server_error()) => {
+            // git 2.47, of the later requests.
+            _ if step != Step::First && (status.is_client_error() || status.is_server_error()) => {
                 let code = status.as_u16();
+                let expected = if step == Step::List { "flush after ref listing" } else { "'packfile'" };
                 format!(
-                    "error: RPC failed; HTTP {code} curl 22 The requested URL returned error: {code}\nfatal: expected flush after ref listing"
+                    "error: RPC failed; HTTP {code} curl 22 The requested URL returned error: {code}\nfatal: expected {expected}"
                 )
             }
-            StatusCode::NOT_FOUND => format!("fatal: repository '{url}' not found"),
+            StatusCode::NOT_FOUND => format!("fatal: repository '{}/' not found", self.base()),
             // With a credential nobody is followed anywhere; without one git knows how far to go.
             _ if status.is_client_error()
                 || status.is_server_error()
                 || step == Step::First && status.is_redirection() && credential.is_some() =>
             {
-                format!("fatal: unable to access '{url}': The requested URL returned error: {}", status.as_u16())
+                format!(
+                    "fatal: unable to access '{}/': The requested URL returned error: {}",
+                    self.base(),
+                    status.as_u16()
+                )
             }
             _ => return Stop::Unhandled(Unhandled(format!("an answer with status {}", status.as_u16()))),
         };
@@ -235,23 +253,23 @@ impl Exchange<'_> {
         // Git shows what the server says to its first request only.
         let words = if step == Step::First { words_of(answer).await } else { String::new() };
         let mut failure = self.said(&format!("{words}{line}"));
-        failure.message = format!("{WHAT}: the server answered with status {}", status.as_u16());
+        failure.message = format!("{}: the server answered with status {}", self.what, status.as_u16());
         Stop::Failed(failure.with_retry_after(wait.map(Duration::from_secs)))
     }
 
     /// The failure that git tells of in these words.
-    fn said(&self, words: &str) -> Failure {
+    pub fn said(&self, words: &str) -> Failure {
         let (reason, evidence) = classify::classify("", words);
-        Failure::new(reason, format!("{WHAT}: the server's answer is no list of refs"))
+        Failure::new(reason, format!("{}: the server's answer is not what was asked for", self.what))
             .with_evidence(evidence.unwrap_or_default())
     }
 
-    fn broken(&self, error: reqwest::Error) -> Stop {
+    pub fn broken(&self, error: reqwest::Error) -> Stop {
         // Behind a proxy it may be the proxy's fault, which git tells apart.
         if self.remote.proxy.is_some() && !error.is_timeout() {
             return Stop::Unhandled(Unhandled("a connection through a proxy failed".into()));
         }
-        let failure = client::failure(WHAT, error, self.idle);
+        let failure = client::failure(self.what, error, self.idle);
         match failure.reason {
             // Whom git trusts is a matter of how it was built.
             Reason::TlsFailed => Stop::Unhandled(Unhandled(format!("TLS failed: {failure}"))),
@@ -260,10 +278,10 @@ impl Exchange<'_> {
     }
 }
 
-pub(super) fn authorization(credential: &Credential) -> Result<HeaderValue, Failure> {
+pub(super) fn authorization(credential: &Credential, what: &str) -> Result<HeaderValue, Failure> {
     let basic = credential.basic();
     let mut value = HeaderValue::try_from(format!("Basic {}", basic.expose()))
-        .map_err(|_| Failure::new(Reason::AuthFailed, format!("{WHAT}: the token cannot stand in a header")))?;
+        .map_err(|_| Failure::new(Reason::AuthFailed, format!("{what}: the token cannot stand in a header")))?;
     value.set_sensitive(true);
     Ok(value)
 }

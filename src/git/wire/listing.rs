@@ -20,7 +20,7 @@ pub enum Trouble {
     Strange(String),
 }
 
-fn strange(what: &str, line: &[u8]) -> Trouble {
+pub(super) fn strange(what: &str, line: &[u8]) -> Trouble {
     Trouble::Strange(format!("{what}: {}", line.as_bstr()))
 }
 
@@ -34,7 +34,7 @@ fn digits(format: &[u8]) -> Result<usize, Trouble> {
 }
 
 /// Takes an `ERR` packet for what it is, and the line break off any other.
-fn text_of(data: &[u8]) -> Result<&[u8], Trouble> {
+pub(super) fn text_of(data: &[u8]) -> Result<&[u8], Trouble> {
     let text = data.strip_suffix(b"\n").unwrap_or(data);
     match text.strip_prefix(b"ERR ") {
         Some(words) => Err(Trouble::Refused(words.to_str_lossy().into_owned())),
@@ -57,7 +57,18 @@ pub struct Abilities {
     pub format: Option<String>,
     /// Whether it wants to hear who asks.
     pub agent: bool,
+    /// Whether it tells what HEAD names when that is not yet born.
+    pub unborn: bool,
+    /// Whether it sends objects.
+    fetch: bool,
     digits: usize,
+}
+
+impl Abilities {
+    /// Whether objects can be had of this server in a way that is spoken here.
+    pub fn sends_packs(&self) -> bool {
+        self.fetch && self.digits == 40
+    }
 }
 
 /// What the first answer was.
@@ -88,6 +99,8 @@ pub struct Greeting {
     step: Step,
     version_2: bool,
     lists_refs: bool,
+    unborn: bool,
+    fetches: bool,
     agent: bool,
     format: Option<BString>,
     refs: Advertisement,
@@ -138,6 +151,9 @@ impl Greeting {
     fn ability(&mut self, line: &[u8]) {
         if line == b"ls-refs" || line.starts_with(b"ls-refs=") {
             self.lists_refs = true;
+            self.unborn = line[b"ls-refs".len()..].split(|byte| b"= ".contains(byte)).any(|word| word == b"unborn");
+        } else if line == b"fetch" || line.starts_with(b"fetch=") {
+            self.fetches = true;
         } else if line == b"agent" || line.starts_with(b"agent=") {
             self.agent = true;
         } else if let Some(format) = line.strip_prefix(b"object-format=") {
@@ -188,7 +204,13 @@ impl Greeting {
         }
         let digits = digits(self.format.as_ref().map_or(b"sha1", |format| format.as_slice()))?;
         let format = self.format.map(|format| format.to_string());
-        Ok(Greeted::Abilities(Abilities { format, agent: self.agent, digits }))
+        Ok(Greeted::Abilities(Abilities {
+            format,
+            agent: self.agent,
+            unborn: self.unborn,
+            fetch: self.fetches,
+            digits,
+        }))
     }
 }
 
@@ -196,14 +218,15 @@ impl Greeting {
 #[derive(Debug)]
 pub struct Listing {
     digits: usize,
+    unborn: bool,
     refs: Advertisement,
     done: bool,
 }
 
 impl Listing {
-    /// An answer of a server that can do this.
-    pub fn of(abilities: &Abilities) -> Self {
-        Listing { digits: abilities.digits, refs: Advertisement::default(), done: false }
+    /// An answer of a server that can do this; `unborn` is whether it was asked for a HEAD that is.
+    pub fn of(abilities: &Abilities, unborn: bool) -> Self {
+        Listing { digits: abilities.digits, unborn, refs: Advertisement::default(), done: false }
     }
 
     /// Takes the next packet.
@@ -223,8 +246,12 @@ impl Listing {
         }
     }
 
-    /// `<oid> <ref>`, then `symref-target:<ref>` and `peeled:<oid>` where they apply.
+    /// `<oid> <ref>`, or `unborn HEAD` where that was asked for, then `symref-target:<ref>` and `peeled:<oid>` where they apply.
     fn one(&mut self, line: &[u8]) -> Result<(), Trouble> {
+        if let (true, Some(target)) = (self.unborn, line.strip_prefix(b"unborn HEAD symref-target:")) {
+            self.refs.unborn = Some(target.into());
+            return Ok(());
+        }
         let mut words = line.split_str(" ");
         let id = |word: Option<&[u8]>| word.filter(|word| word.len() == self.digits).and_then(Oid::parse);
         let (Some(oid), Some(name)) = (id(words.next()), words.next()) else { return Err(strange("no ref", line)) };

@@ -1,10 +1,14 @@
 //! Git's smart HTTP protocol over our own client: to look at refs costs no process, no new connection, and one request.
 //!
+//! To fetch costs one process, git's `index-pack`, and one more request.
+//!
 //! Beside the git door, never instead of it: whatever is not understood exactly ([`Unhandled`]) is git's to answer, and
 //! whatever is must come out as git would tell it. `obstacle.rs` says what is left to git from the first, `exchange.rs`
-//! speaks HTTP, `listing.rs` and `packet.rs` are pure.
+//! speaks HTTP, `listing.rs` and `packet.rs` are pure. `fetch/` brings objects, `clone.rs` makes a new mirror of them.
 
+mod clone;
 mod exchange;
+mod fetch;
 mod listing;
 mod obstacle;
 mod packet;
@@ -21,8 +25,9 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::OnceCell;
 use tokio::time::timeout;
 
-use self::exchange::{Exchange, Stop, WHAT};
+use self::exchange::{Exchange, Stop};
 use self::listing::Abilities;
+use self::obstacle::{Errand, Obstacles};
 use super::refs::Advertisement;
 use super::{Git, Remote};
 use crate::client;
@@ -32,7 +37,7 @@ use crate::url::Origin;
 /// Who we say we are. Forges and the guards before them let a `git/` pass that they stop as a browser or robot otherwise.
 const AGENT: &str = concat!("git/holocron-", env!("CARGO_PKG_VERSION"));
 
-/// Who looks at refs.
+/// Who looks at refs and brings objects.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum GitTransport {
@@ -61,7 +66,7 @@ pub(super) struct Wire {
     /// What the servers that speak protocol version 2 can do, as one of their repositories told.
     servers: Mutex<HashMap<Origin, Abilities>>,
     /// Asked for at most once.
-    settings: OnceCell<Option<Unhandled>>,
+    settings: OnceCell<Obstacles>,
     pushes: push::Memory,
 }
 
@@ -89,6 +94,9 @@ impl Wire {
     }
 }
 
+/// What a look is for, in messages.
+const LOOK: &str = "cannot read the refs of the source";
+
 impl Git {
     /// Asks `remote` for its refs and HEAD without git; `None` when that is for git to do.
     ///
@@ -96,18 +104,28 @@ impl Git {
     /// As git would fail: the same reasons, `timed_out` and `cancelled` included.
     pub(super) async fn ls_refs(&self, remote: &Remote) -> Result<Option<Advertisement>, Failure> {
         let Some(wire) = &self.wire else { return Ok(None) };
-        let asked = match self.obstacle(wire, remote).await {
+        let asked = match self.obstacle(wire, remote, Errand::Look).await {
             Some(obstacle) => Err(Stop::Unhandled(obstacle)),
-            None => self.ask(wire, remote).await,
+            None => self.in_time(LOOK, self.ask(wire, remote)).await,
         };
-        match asked {
-            Ok(refs) => Ok(Some(refs)),
-            Err(Stop::Failed(failure)) => Err(failure),
-            Err(Stop::Unhandled(Unhandled(why))) => {
-                tracing::debug!(url = %remote.url, why = crate::secret::redact(&why), "left to git");
-                Ok(None)
-            }
+        settle(remote, asked)
+    }
+
+    async fn ask(&self, wire: &Wire, remote: &Remote) -> Result<Advertisement, Stop> {
+        tracing::debug!(url = %remote.url, "list refs");
+        let client = self.client(wire, remote)?;
+        let exchange = Exchange { client: &client, remote, idle: self.limits.idle, what: LOOK, unborn: false };
+        let (refs, abilities) = exchange.refs(wire.abilities(remote)).await?;
+        if let Some(abilities) = abilities {
+            wire.learn(remote, abilities);
         }
+        Ok(refs)
+    }
+
+    /// The client for `remote`.
+    fn client(&self, wire: &Wire, remote: &Remote) -> Result<Client, Unhandled> {
+        // A CA file that cannot be read: git has words for it.
+        wire.client(self.place(remote), self.limits.idle).map_err(|failure| Unhandled(failure.to_string()))
     }
 
     /// How `remote` is reached. As with git, the variable wins over the configuration.
@@ -118,32 +136,35 @@ impl Git {
         Place { ca_file, proxy: remote.proxy.clone() }
     }
 
-    async fn ask(&self, wire: &Wire, remote: &Remote) -> Result<Advertisement, Stop> {
-        tracing::debug!(url = %remote.url, "list refs");
-        let limits = &self.limits;
-        // A CA file that cannot be read: git has words for it.
-        let client = wire.client(self.place(remote), limits.idle).map_err(|failure| Unhandled(failure.to_string()))?;
-        let exchange = Exchange { client: &client, remote, idle: limits.idle };
-        let asking = exchange.refs(wire.abilities(remote));
+    /// Waits for `work` as long as one command may take, and until we are asked to stop.
+    async fn in_time<T>(&self, what: &str, work: impl Future<Output = Result<T, Stop>>) -> Result<T, Stop> {
         let limited = async {
-            match limits.total {
-                None => asking.await,
-                Some(total) => timeout(total, asking).await.unwrap_or_else(|_| {
-                    let text = format!("{WHAT}: not done after {} s", total.as_secs());
+            match self.limits.total {
+                None => work.await,
+                Some(total) => timeout(total, work).await.unwrap_or_else(|_| {
+                    let text = format!("{what}: not done after {} s", total.as_secs());
                     Err(Failure::new(Reason::TimedOut, text).into())
                 }),
             }
         };
-        let (refs, abilities) = tokio::select! {
+        tokio::select! {
             biased;
-            () = limits.stop.cancelled() => {
-                Err(Failure::new(Reason::Cancelled, format!("{WHAT}: stopped on request")).into())
+            () = self.limits.stop.cancelled() => {
+                Err(Failure::new(Reason::Cancelled, format!("{what}: stopped on request")).into())
             }
-            asked = limited => asked,
-        }?;
-        if let Some(abilities) = abilities {
-            wire.learn(remote, abilities);
+            done = limited => done,
         }
-        Ok(refs)
+    }
+}
+
+/// What came of it; `None`, and a line in the debug log, when it is left to git.
+fn settle<T>(remote: &Remote, done: Result<T, Stop>) -> Result<Option<T>, Failure> {
+    match done {
+        Ok(done) => Ok(Some(done)),
+        Err(Stop::Failed(failure)) => Err(failure),
+        Err(Stop::Unhandled(Unhandled(why))) => {
+            tracing::debug!(url = %remote.url, why = crate::secret::redact(&why), "left to git");
+            Ok(None)
+        }
     }
 }

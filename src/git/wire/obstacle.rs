@@ -16,19 +16,38 @@ pub(super) const CA_FILE: &str = "GIT_SSL_CAINFO";
 /// Variables that name a proxy; curl knows them in small letters, some in capitals.
 const PROXIES: &[&str] = &["http_proxy", "https_proxy", "all_proxy"];
 
-/// Words one of which stands in every configuration that has a setting of [`matters`], be it in a file it includes.
-const WORDS: &[&str] = &["http", "protocol", "remote", "include"];
+/// Words one of which stands in every configuration that has a setting of [`matters`] or [`matters_to_fetches`], be it in a
+/// file it includes.
+const WORDS: &[&str] =
+    &["http", "protocol", "remote", "include", "sharedrepository", "logallrefupdates", "bundleuri", "uriprotocols"];
+
+/// What the settings speak against.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Obstacles {
+    looks: Option<Unhandled>,
+    fetches: Option<Unhandled>,
+}
+
+/// What is to be done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Errand {
+    Look,
+    /// Objects are brought, and files written that git would write.
+    Fetch,
+}
 
 /// Where a git that lies in `/usr/bin` has the system's configuration.
 const SYSTEM: (&str, &str) = ("/usr/bin", "/etc/gitconfig");
 
 impl Git {
     /// Why `remote` is left to git.
-    pub(super) async fn obstacle(&self, wire: &Wire, remote: &Remote) -> Option<Unhandled> {
+    pub(super) async fn obstacle(&self, wire: &Wire, remote: &Remote, errand: Errand) -> Option<Unhandled> {
         if let Some(why) = self.plain_obstacle(remote) {
             return Some(Unhandled(why.to_owned()));
         }
-        wire.settings.get_or_init(|| self.settings_obstacle()).await.clone()
+        let found = wire.settings.get_or_init(|| self.settings_obstacles()).await;
+        let fetches = found.fetches.as_ref().filter(|_| errand == Errand::Fetch);
+        found.looks.as_ref().or(fetches).cloned()
     }
 
     /// What can be told from the remote and the environment.
@@ -57,19 +76,30 @@ impl Git {
         })
     }
 
+    /// Whether any configuration has a say in git's HTTP.
+    pub(in crate::git) async fn is_http_configured(&self) -> bool {
+        self.settings_obstacles().await.looks.is_some()
+    }
+
     /// What the user's and the system's configuration say; without the files that could, no git is asked.
-    pub(in crate::git) async fn settings_obstacle(&self) -> Option<Unhandled> {
+    async fn settings_obstacles(&self) -> Obstacles {
         match self.files() {
-            Some(files) if files.iter().all(|file| says_nothing(file, WORDS)) => return None,
+            Some(files) if files.iter().all(|file| says_nothing(file, WORDS)) => return Obstacles::default(),
             _ => {}
         }
         match self.settings().await {
-            Ok(settings) => settings
-                .iter()
-                .find(|(key, value)| matters(key, value))
-                .map(|(key, _)| Unhandled(format!("the git configuration sets {key}"))),
+            Ok(settings) => {
+                let first = |matters: fn(&str, &str) -> bool| {
+                    let mut found = settings.iter().filter(|(key, value)| matters(key, value));
+                    found.next().map(|(key, _)| Unhandled(format!("the git configuration sets {key}")))
+                };
+                Obstacles { looks: first(matters), fetches: first(matters_to_fetches) }
+            }
             // What it means for git, git will tell.
-            Err(failure) => Some(Unhandled(format!("the git configuration cannot be read: {failure}"))),
+            Err(failure) => {
+                let why = Unhandled(format!("the git configuration cannot be read: {failure}"));
+                Obstacles { looks: Some(why), fetches: None }
+            }
         }
     }
 
@@ -152,6 +182,19 @@ fn matters(key: &str, value: &str) -> bool {
     }
 }
 
+/// Whether a setting may change what `git clone` and `git fetch` ask for, or the files that they write and we do.
+fn matters_to_fetches(key: &str, value: &str) -> bool {
+    match key {
+        "core.sharedrepository" => !["umask", "false", "0"].contains(&value),
+        // Where even a bare repository has a log of its refs.
+        "core.logallrefupdates" => !["false", "0"].contains(&value),
+        "fetch.bundleuri" | "fetch.uriprotocols" => true,
+        "transfer.bundleuri" => value != "false",
+        // As if it stood in each mirror.
+        _ => key.starts_with("remote.origin."),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -181,6 +224,24 @@ mod tests {
             ("user.name", "http"),
         ] {
             assert!(!matters(key, value), "{key}");
+        }
+    }
+
+    #[test]
+    fn what_changes_a_clone_matters_to_fetches() {
+        for (key, value) in [
+            ("core.sharedrepository", "group"),
+            ("core.logallrefupdates", "always"),
+            ("fetch.bundleuri", "https://h/bundle"),
+            ("fetch.uriprotocols", "https"),
+            ("transfer.bundleuri", "true"),
+            ("remote.origin.partialclonefilter", "blob:none"),
+        ] {
+            assert!(matters_to_fetches(key, value) && !matters(key, value), "{key}");
+            assert!(WORDS.iter().any(|word| key.contains(word)), "{key} is not looked for");
+        }
+        for (key, value) in [("core.sharedrepository", "umask"), ("core.autocrlf", "true"), ("fetch.parallel", "4")] {
+            assert!(!matters_to_fetches(key, value), "{key}");
         }
     }
 

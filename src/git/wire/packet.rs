@@ -1,7 +1,7 @@
 //! Git's packet lines: four hexadecimal digits of length, then the bytes (gitprotocol-common(5)).
 
 /// One packet.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Packet<'a> {
     /// `0000`, the end of a list.
     Flush,
@@ -53,6 +53,11 @@ impl Packets {
         };
         self.taken += size;
         Ok(Some(packet))
+    }
+
+    /// Whether nothing has arrived at all.
+    pub fn is_untouched(&self) -> bool {
+        self.bytes.is_empty()
     }
 
     /// Whether all that arrived was taken; a packet that has only begun was not.

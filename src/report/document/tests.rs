@@ -59,6 +59,10 @@ fn the_document_has_its_version_and_every_mirror_sorted_by_name() {
           "direct": 0,
           "git": 0
         },
+        "fetches": {
+          "direct": 0,
+          "git": 0
+        },
         "size_bytes": 4096,
         "destinations": {
           "pushed": 0,

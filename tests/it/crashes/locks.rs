@@ -3,20 +3,23 @@
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 
 use crate::disk_kit::{backup, reason, verdict};
-use crate::support::{Fault, Forge, Kind, Repo, Running, Service, TestEnv};
+use crate::support::{Fault, Forge, Kind, Repo, Running, Service, TestEnv, noise};
 
-/// A run in the middle of a clone that never ends.
+/// A run in the middle of a clone that never ends, its git at work on half a pack.
 async fn at_work(env: &TestEnv, forge: &Forge) -> Running {
-    forge.fault(Fault::hang().on_git("acme/alpha").service(Service::FetchPack).once());
+    forge.fault(Fault::stall_in_body(100_000).on_git("acme/alpha").service(Service::FetchPack).once());
     let running = backup(env, forge).spawn();
     let fits = |kind: &Kind| matches!(kind, Kind::Git { service: Service::FetchPack, .. });
     forge.until(|request| fits(&request.kind)).await;
+    while running.children().is_empty() {
+        tokio::task::yield_now().await;
+    }
     running
 }
 
 async fn world() -> (TestEnv, Forge, Repo) {
     let (env, forge) = (TestEnv::new(), Forge::start().await);
-    let alpha = forge.repo("acme/alpha").branch("main").tag("v1");
+    let alpha = forge.repo("acme/alpha").branch("main").tag("v1").commit_file("main", "big", &noise(200_000));
     (env, forge, alpha)
 }
 
@@ -48,11 +51,20 @@ async fn with_wait_the_second_run_begins_when_the_first_has_ended() {
 #[tokio::test]
 async fn the_gits_of_a_killed_run_are_waited_for() {
     let (env, forge, alpha) = world().await;
+    // The first git that is at work is slow to notice that nobody is there any more: it waits, or tells nobody of progress.
+    let script = r#"#!/bin/sh
+        case " $* " in
+            *' index-pack '*) mkdir @SLOW@ 2>/dev/null && exec sleep 1000 ;;
+            *' clone '*) mkdir @SLOW@ 2>/dev/null && exec @GIT@ "$@" 2>/dev/null ;;
+        esac
+        exec @GIT@ "$@""#;
+    let (git, slow) = (which::which("git").unwrap(), env.home().join("slow"));
+    env.script("git", &script.replace("@SLOW@", slow.to_str().unwrap()).replace("@GIT@", git.to_str().unwrap()));
     let first = at_work(&env, &forge).await;
     let orphans = first.children();
+    assert!(!orphans.is_empty());
     first.signal(Signal::KILL);
     assert_eq!(first.wait().await.code, -9);
-    assert!(!orphans.is_empty());
     let mut second = backup(&env, &forge).spawn();
     second.until_output("waiting for the git processes of a run that was killed").await;
     orphans.iter().for_each(|group| kill_process_group(*group, Signal::KILL).unwrap());

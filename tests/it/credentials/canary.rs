@@ -122,18 +122,22 @@ async fn no_token_is_left_anywhere_by_a_whole_life() {
 async fn no_token_stands_in_the_arguments_of_any_process_while_git_works() {
     let life = Life::begin().await;
     for forge in &life.forges {
-        forge.fault(Fault::hang().on_any_git().service(Service::FetchPack));
+        forge.fault(Fault::stall_in_body(100).on_any_git().service(Service::FetchPack));
     }
     let running = life.program(&["--json"]).spawn();
     for forge in &life.forges {
         forge.until(|request| format!("{:?}", request.kind).contains("FetchPack")).await;
+    }
+    while running.children().len() < 3 {
+        tokio::task::yield_now().await;
     }
     let mut seen = 0;
     for entry in fs::read_dir("/proc").unwrap() {
         let path = entry.unwrap().path();
         // It may have ended meanwhile.
         let Ok(line) = fs::read(path.join("cmdline")) else { continue };
-        seen += usize::from(line.windows(15).any(|part| part == b"git-remote-http") || line.starts_with(b"git"));
+        let has = |word: &[u8]| line.windows(word.len()).any(|part| part == word);
+        seen += usize::from(has(b"git-remote-http") || has(b"index-pack") || line.starts_with(b"git"));
         canaries().assert_absent(&path.display().to_string(), &line);
     }
     assert!(seen >= 3, "the search has missed git's own children");

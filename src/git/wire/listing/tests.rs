@@ -19,7 +19,7 @@ fn greet(lines: &[&str]) -> Result<Greeted, Trouble> {
 }
 
 fn list(lines: &[&str]) -> Result<Advertisement, Trouble> {
-    let mut listing = Listing { digits: 40, refs: Advertisement::default(), done: false };
+    let mut listing = Listing { digits: 40, unborn: false, refs: Advertisement::default(), done: false };
     lines.iter().try_for_each(|line| listing.take(&Packet::Data(line.as_bytes())))?;
     assert!(!listing.is_done());
     listing.take(&Packet::Flush)?;
@@ -53,12 +53,15 @@ fn all_versions_tell_what_git_prints() {
 #[test]
 fn a_server_of_version_2_tells_its_hash_and_may_leave_out_the_service() {
     let abilities = ["version 2\n", "agent=git/2\n", "ls-refs=unborn\n", "fetch\n", "object-format=sha256\n", ""];
-    let expected = Abilities { format: Some("sha256".into()), agent: true, digits: 64 };
+    let expected = Abilities { format: Some("sha256".into()), agent: true, unborn: true, fetch: true, digits: 64 };
     assert_eq!(greet(&abilities), Ok(Greeted::Abilities(expected.clone())));
     let with_service = [&["# service=git-upload-pack\n", ""], &abilities[..]].concat();
     assert_eq!(greet(&with_service), Ok(Greeted::Abilities(expected)));
     let unnamed = greet(&["version 2\n", "ls-refs\n", ""]);
-    assert_eq!(unnamed, Ok(Greeted::Abilities(Abilities { format: None, agent: false, digits: 40 })));
+    assert_eq!(
+        unnamed,
+        Ok(Greeted::Abilities(Abilities { format: None, agent: false, unborn: false, fetch: false, digits: 40 }))
+    );
 }
 
 #[test]
@@ -128,7 +131,7 @@ proptest! {
     fn no_bytes_make_it_panic(bytes in "(0|1|2|3|4|a|f|g|r|e|s|/|\n| |\0|version 2|# service=git-upload-pack){0,80}") {
         let mut packets = Packets::default();
         packets.feed(bytes.as_bytes());
-        let (mut greeting, mut listing) = (Greeting::default(), Listing { digits: 40, refs: Advertisement::default(), done: false });
+        let (mut greeting, mut listing) = (Greeting::default(), Listing { digits: 40, unborn: false, refs: Advertisement::default(), done: false });
         while let Ok(Some(packet)) = packets.next() {
             let _ = (greeting.take(&packet), listing.take(&packet));
         }

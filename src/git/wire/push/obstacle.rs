@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::super::obstacle::says_nothing;
+use super::super::obstacle::{Errand, says_nothing};
 use super::super::{Unhandled, Wire};
 use crate::git::{Git, Remote};
 
@@ -12,7 +12,7 @@ const WORDS: &[&str] = &["push", "postbuffer", "include"];
 impl Git {
     /// Why a push from the repository `dir` is left to git.
     pub(super) async fn push_obstacle(&self, wire: &Wire, dir: &Path, remote: &Remote) -> Option<Unhandled> {
-        if let Some(why) = self.obstacle(wire, remote).await {
+        if let Some(why) = self.obstacle(wire, remote, Errand::Look).await {
             return Some(why);
         }
         // Which of its objects are there is more than its tips tell.

@@ -176,7 +176,7 @@ impl Upload<'_> {
     async fn ask(&self, request: RequestBuilder, step: Step) -> Result<Response, Stop> {
         let mut request = request;
         if let Some(credential) = self.remote.credential() {
-            request = request.header(AUTHORIZATION, authorization(credential)?);
+            request = request.header(AUTHORIZATION, authorization(credential, WHAT)?);
         }
         let answer = request.send().await.map_err(|error| self.broken(error))?;
         self.pulse.beat();
