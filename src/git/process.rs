@@ -22,6 +22,9 @@ pub(crate) use piped::{Ended, run_piped};
 const GRACE: Duration = Duration::from_secs(5);
 /// How long a finished child's pipes may stay open: an ssh master of the user's keeps stderr for itself.
 const LINGER: Duration = Duration::from_secs(1);
+/// What may wait in a pipe that feeds a child piece by piece: all that Linux lets everybody have (pipe(7)).
+#[cfg(target_os = "linux")]
+const PIPE: usize = 1 << 20;
 /// How much of stderr is kept, from its end: 5,000 refused refs are half a megabyte.
 const STDERR_KEPT: usize = 4 << 20;
 
@@ -77,6 +80,9 @@ pub(crate) async fn run(
     let broken = |error: io::Error| Failure::local(format!("cannot run {name}"), &error);
     let mut child = command.spawn().map_err(broken)?;
     let group = Group::of(&child);
+    if let (Some(pipe), Input::Pieces(_)) = (&child.stdin, &input) {
+        widen(pipe);
+    }
     let mut feed = Feed::of(child.stdin.take(), input);
     let (Some(mut stdout), Some(mut stderr)) = (child.stdout.take(), child.stderr.take()) else {
         return Err(Failure::new(Reason::LocalFailed, format!("{name} started without pipes")));
@@ -136,6 +142,17 @@ pub(crate) async fn run(
         Some(status) => Ok(Finished { status, stdout: out, stderr }),
         None => Err(Failure::new(Reason::LocalFailed, format!("{name} ended without a status"))),
     }
+}
+
+/// Lets more wait in a pipe than the 64 KiB that are usual, so that neither side often waits for the other.
+fn widen(pipe: &ChildStdin) {
+    #[cfg(target_os = "linux")]
+    if let Err(error) = rustix::pipe::fcntl_setpipe_size(pipe, PIPE) {
+        // Who has many of them gets no larger ones (pipe(7)).
+        tracing::debug!("a pipe stays as small as it is: {error}");
+    }
+    #[cfg(not(target_os = "linux"))]
+    let _ = pipe;
 }
 
 /// What is still to be written to a child.
