@@ -37,7 +37,7 @@ use crate::url::RemoteUrl;
 
 pub use look::{Fetches, Looks};
 pub use origin::CheckoutOrigin;
-pub use pack::{Fetched, KEEP_MARK, Kept};
+pub use pack::{Fetched, History, KEEP_MARK, Kept};
 pub use push::{PushEdit, Pushed, RefResult};
 pub use resources::{Resources, Share};
 pub use ssh::{HostKeys, Ssh};

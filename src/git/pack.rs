@@ -1,11 +1,12 @@
 //! Takes a pack in: git indexes it, checks it, and finds what it builds upon.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use bstr::ByteSlice as _;
 use bytes::Bytes;
 use tokio::sync::mpsc;
 
@@ -21,6 +22,9 @@ pub const KEEP_MARK: &str = "holocron";
 /// Who watches over a silent connection gives up by itself; index-pack, which waits for it, is given this much longer.
 const PATIENCE: Duration = Duration::from_secs(10);
 
+/// Up to so many bytes git tells of each object that came; of more it would be too long a tale.
+const TOLD: u64 = 1 << 20;
+
 /// What came of bringing objects.
 #[derive(Debug, Default)]
 pub struct Fetched {
@@ -28,6 +32,37 @@ pub struct Fetched {
     pub received: u64,
     /// Keeps what came until refs name it.
     pub kept: Option<Kept>,
+    /// The commits that came, as far as git was asked to tell.
+    pub history: History,
+}
+
+/// Some commits with their parents.
+#[derive(Debug, Default)]
+pub struct History(HashMap<Oid, Vec<Oid>>);
+
+impl History {
+    /// Reads what `git rev-list --parents --objects` prints; trees and blobs look like commits without parents.
+    fn parse(output: &[u8]) -> Self {
+        let commit = |line: &[u8]| {
+            let mut oids = line.split_str(" ").map(Oid::parse);
+            let oid = oids.next()??;
+            let parents = oids.collect::<Option<Vec<_>>>()?;
+            (!parents.is_empty()).then_some((oid, parents))
+        };
+        History(output.lines().filter_map(commit).collect())
+    }
+
+    /// Whether these commits show that `old` is an ancestor of `new`; where they do not, it may be one all the same.
+    pub fn shows(&self, old: Oid, new: Oid) -> bool {
+        let (mut seen, mut next) = (HashSet::from([new]), vec![new]);
+        while let Some(oid) = next.pop() {
+            if oid == old {
+                return true;
+            }
+            next.extend(self.0.get(&oid).into_iter().flatten().copied().filter(|parent| seen.insert(*parent)));
+        }
+        false
+    }
 }
 
 /// A new pack that nobody may take away as long as this lives: a repack would, while no ref names what is in it.
@@ -145,7 +180,8 @@ impl Git {
         Err(Rejected::Unfinished(damaged(line)))
     }
 
-    /// Checks that everything reachable from `tips` is in `dir`, where everything reachable from its refs is.
+    /// Checks that everything reachable from `tips` is in `dir`, where everything reachable from its refs is; tells what of
+    /// it is new, if `received` bytes are not too many for that.
     ///
     /// # Errors
     /// `corrupt` when it is not, or what else git says; `url` is who should have sent it.
@@ -155,16 +191,19 @@ impl Git {
         dir: &Path,
         url: &RemoteUrl,
         tips: &BTreeSet<Oid>,
-    ) -> Result<(), Failure> {
+        received: u64,
+    ) -> Result<History, Failure> {
         let input = tips.iter().flat_map(|oid| format!("{oid}\n").into_bytes()).collect();
-        // As `git fetch` does (connected.c).
-        let arguments = ["rev-list", "--objects", "--quiet", "--stdin", "--not", "--all"].map(OsStr::new);
+        // As `git fetch` does (connected.c), which keeps it quiet.
+        let told: &[_] = if received <= TOLD { &["--parents", "--no-object-names"] } else { &["--quiet"] };
+        let arguments = [&["rev-list", "--objects"], told, &["--stdin", "--not", "--all"]].concat();
+        let arguments: Vec<&OsStr> = arguments.into_iter().map(OsStr::new).collect();
         let finished = self.run(Call { input, ..self.call(what, Some(dir), &arguments) }, |_| ()).await?;
         if let Some(line) = damage_in(dir, &finished) {
             return Err(damaged(line));
         }
         match finished.status.success() {
-            true => Ok(()),
+            true => Ok(History::parse(&finished.stdout)),
             false => {
                 let finished = Finished {
                     stderr: format!("{}error: {url} did not send all necessary objects\n", finished.stderr),
@@ -189,4 +228,31 @@ fn damage_in<'a>(dir: &Path, finished: &'a Finished) -> Option<&'a str> {
 /// The packs in a folder.
 fn names(folder: &Path) -> BTreeSet<PathBuf> {
     fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn new_commits_show_what_they_grew_from() {
+        let hex = |digit: char| digit.to_string().repeat(40);
+        let oid = |digit: char| Oid::parse(hex(digit).as_bytes()).unwrap();
+        // d merges c, which grew from a, and e, which is a root; f is a tree.
+        let lines = [vec!['d', 'c', 'e'], vec!['c', 'b'], vec!['b', 'a'], vec!['e'], vec!['f']];
+        let text: String =
+            lines.iter().map(|line| line.iter().copied().map(hex).collect::<Vec<_>>().join(" ") + "\n").collect();
+        let history = History::parse(text.as_bytes());
+        for (old, new, shown) in [
+            ('a', 'd', true),
+            ('e', 'd', true),
+            ('a', 'c', true),
+            ('d', 'd', true),
+            ('e', 'c', false),
+            ('d', 'a', false),
+        ] {
+            assert_eq!(history.shows(oid(old), oid(new)), shown, "{old} {new}");
+        }
+        assert!(!History::default().shows(oid('a'), oid('b')));
+    }
 }

@@ -92,6 +92,25 @@ fn is_bulk(edits: &[RefEdit]) -> bool {
     edits.len() >= BULK && edits.iter().all(is_safe)
 }
 
+/// A transaction's edits, for `git update-ref --stdin -z`.
+fn lines(edits: &[RefEdit]) -> Vec<u8> {
+    let mut lines = Vec::new();
+    for edit in edits {
+        let (verb, name, values) = match edit {
+            RefEdit::Create { name, new } => ("create", name, vec![new]),
+            RefEdit::Update { name, old, new } => ("update", name, vec![new, old]),
+            RefEdit::Delete { name, old } => ("delete", name, vec![old]),
+        };
+        lines.extend_from_slice(format!("{verb} ").as_bytes());
+        lines.extend_from_slice(name);
+        for value in values {
+            lines.extend_from_slice(format!("\0{value}").as_bytes());
+        }
+        lines.push(0);
+    }
+    lines
+}
+
 /// The bytes of all packs in the repository `dir`; what cannot be read counts for nothing.
 fn packed(dir: &Path) -> u64 {
     let entries = std::fs::read_dir(dir.join("objects/pack")).into_iter().flatten().flatten();
@@ -181,7 +200,7 @@ impl Git {
         if let Some(line) = about_us.find_map(classify::damage) {
             return Err(Failure::new(Reason::Corrupt, "git met damage while it fetched").with_evidence(line));
         }
-        Ok(Fetched { received: listener.received_in(before, packed(dir)), kept: None })
+        Ok(Fetched { received: listener.received_in(before, packed(dir)), ..Fetched::default() })
     }
 
     /// Carries out all `edits` or none of them; every old value is checked.
@@ -189,32 +208,30 @@ impl Git {
     /// # Errors
     /// What git says; `ref_race` when an object that a ref should move to is not there.
     pub async fn move_refs(&self, dir: &Path, edits: &[RefEdit]) -> Result<(), Failure> {
-        if edits.is_empty() {
-            return Ok(());
-        }
-        let mut input = Vec::new();
-        if let Some(edit) = edits.iter().find(|edit| !edit.name().starts_with(b"refs/")) {
+        self.transact(dir, &[edits]).await
+    }
+
+    /// Carries out one transaction after the other, each as [`Git::move_refs`] does; the first that fails is the last.
+    ///
+    /// # Errors
+    /// As there; what came before stays done.
+    pub async fn transact(&self, dir: &Path, transactions: &[&[RefEdit]]) -> Result<(), Failure> {
+        let transactions: Vec<&[RefEdit]> = transactions.iter().copied().filter(|edits| !edits.is_empty()).collect();
+        if let Some(edit) = transactions.iter().copied().flatten().find(|edit| !edit.name().starts_with(b"refs/")) {
             let message = format!("{} is no name of a ref: nothing was moved", edit.name());
             return Err(Failure::new(Reason::Held, message).with_hint("ask the operator of the source what it is."));
         }
-        for edit in edits {
-            let (verb, name, values) = match edit {
-                RefEdit::Create { name, new } => ("create", name, vec![new]),
-                RefEdit::Update { name, old, new } => ("update", name, vec![new, old]),
-                RefEdit::Delete { name, old } => ("delete", name, vec![old]),
-            };
-            input.extend_from_slice(format!("{verb} ").as_bytes());
-            input.extend_from_slice(name);
-            for value in values {
-                input.extend_from_slice(format!("\0{value}").as_bytes());
-            }
-            input.push(0);
+        // How they are brought to the disk is settled for a whole process.
+        for alike in transactions.chunk_by(|one, next| is_bulk(one) == is_bulk(next)) {
+            // An fsync for each of thousands takes a minute on a spinning disk.
+            let sync = if is_bulk(alike[0]) { "core.fsync=none" } else { "core.fsync=reference" };
+            let arguments = ["-c", sync, "update-ref", "--no-deref", "--stdin", "-z"].map(OsStr::new);
+            // Several in one session: git 2.30.
+            let input = alike.iter().flat_map(|edits| [b"start\0", &*lines(edits), b"commit\0"].concat()).collect();
+            let call = Call { input, ..self.call("cannot move the mirror's refs", Some(dir), &arguments) };
+            self.succeed(call, |_| ()).await?;
         }
-        // An fsync for each of thousands takes a minute on a spinning disk.
-        let sync = if is_bulk(edits) { "core.fsync=none" } else { "core.fsync=reference" };
-        let arguments = ["-c", sync, "update-ref", "--no-deref", "--stdin", "-z"].map(OsStr::new);
-        let call = Call { input, ..self.call("cannot move the mirror's refs", Some(dir), &arguments) };
-        self.succeed(call, |_| ()).await.map(drop)
+        Ok(())
     }
 
     /// Writes loose refs into one file, as a repository with thousands of them needs.

@@ -14,7 +14,7 @@ use super::decide::{Shelf, decide, transactions, without_loss};
 use super::{Done, Job, health};
 use crate::failure::{Failure, Reason};
 use crate::git::refs::{Advertisement, Change, LocalRefs, Oid, RefUpdate, is_branch};
-use crate::git::{BULK, Depth, Fetched, Git, RefEdit, Wanted};
+use crate::git::{BULK, Depth, Fetched, Git, History, RefEdit, Wanted};
 use crate::model::{RefCounts, Repo, Verdict};
 use crate::progress::{Event, Sink};
 use crate::tools::Tools;
@@ -74,7 +74,7 @@ async fn once(job: &Job<'_>, tools: &Tools, sink: &dyn Sink, dir: &Path, local: 
         }
         fetched = done?;
     }
-    let forced = forced(git, dir, &decision.take, &local).await;
+    let forced = forced(git, dir, &decision.take, &local, &fetched.history).await;
     if decision.held.is_some() {
         decision.take = without_loss(decision.take, &decision.delete, &forced);
         decision.delete.clear();
@@ -85,8 +85,7 @@ async fn once(job: &Job<'_>, tools: &Tools, sink: &dyn Sink, dir: &Path, local: 
     if head.is_some() {
         make_room.extend(kept_head(git, dir, &source, &local, job).await);
     }
-    git.move_refs(dir, &make_room).await?;
-    git.move_refs(dir, &take).await.map_err(moved_on)?;
+    git.transact(dir, &[&make_room, &take]).await.map_err(moved_on)?;
     let mut counts = count(&decision.take, &decision.delete, &forced);
     if take.len() + make_room.len() >= BULK {
         git.pack_refs(dir).await?;
@@ -121,7 +120,13 @@ async fn once(job: &Job<'_>, tools: &Tools, sink: &dyn Sink, dir: &Path, local: 
 ///
 /// A tag that moves is always forced, and so is a ref that pointed at no commit. What cannot be compared counts as
 /// forced, so that its old tip is kept.
-pub(crate) async fn forced(git: &Git, dir: &Path, take: &[RefUpdate], local: &LocalRefs) -> BTreeSet<BString> {
+pub(crate) async fn forced(
+    git: &Git,
+    dir: &Path,
+    take: &[RefUpdate],
+    local: &LocalRefs,
+    history: &History,
+) -> BTreeSet<BString> {
     let moves = |update: &RefUpdate| match update.change {
         Change::Move { old, new } => Some((update.name.clone(), old, new)),
         _ => None,
@@ -131,6 +136,7 @@ pub(crate) async fn forced(git: &Git, dir: &Path, take: &[RefUpdate], local: &Lo
         .filter_map(moves)
         .partition(|(name, ..)| name.starts_with(b"refs/tags/") || local.not_commits.contains(name));
     let mut forced: BTreeSet<BString> = always.into_iter().map(|(name, ..)| name).collect();
+    let rest: Vec<_> = rest.into_iter().filter(|(_, old, new)| !history.shows(*old, *new)).collect();
     if rest.len() <= COMPARE_SINGLY {
         for (name, old, new) in rest {
             if !git.is_ancestor(dir, old, new).await.unwrap_or(false) {

@@ -11,7 +11,7 @@ use super::{PushJob, slice};
 use crate::config::destination::Divergence;
 use crate::failure::{Failure, Reason};
 use crate::git::refs::{Advertisement, Change, Oid, RefMap, RefUpdate};
-use crate::git::{PushEdit, Pushed, RefResult, Remote, classify};
+use crate::git::{History, PushEdit, Pushed, RefResult, Remote, classify};
 use crate::mirror::lost_by_moves;
 use crate::model::destination::{DestinationOutcome, PushCounts, PushVerdict, RefusedRef, Target};
 use crate::progress::{Event, Sink};
@@ -141,7 +141,7 @@ impl Push<'_> {
             .filter(|update| update.change.before().is_some_and(|old| known.contains(&old)))
             .cloned()
             .collect();
-        let lost = lost_by_moves(git, job.mirror, &comparable, job.refs).await;
+        let lost = lost_by_moves(git, job.mirror, &comparable, job.refs, &History::default()).await;
         let moves = |update: &&RefUpdate| matches!(update.change, Change::Move { .. });
         let forward: BTreeSet<BString> = comparable
             .iter()

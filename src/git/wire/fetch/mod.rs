@@ -79,14 +79,14 @@ impl Git {
         if new.is_empty() {
             return Ok(fetched);
         }
-        let checked = self.are_connected(FETCH, dir, &remote.url, &new).await;
+        let checked = self.are_connected(FETCH, dir, &remote.url, &new, fetched.received).await;
         if checked.is_err()
             && let Some(kept) = fetched.kept.take()
         {
             kept.discard();
         }
         match checked {
-            Ok(()) => Ok(fetched),
+            Ok(history) => Ok(Fetched { history, ..fetched }),
             // What an earlier fetch left, and was not whole: git asks for all of it again.
             Err(failure) if failure.reason == Reason::Corrupt && !here.is_subset(&named) => {
                 unhandled("what is here is not connected")
@@ -113,7 +113,7 @@ impl Git {
         let mut incoming = self.in_time(FETCH, Incoming::open(&exchange, abilities, wish, &ear)).await?;
         let intake = Intake { what: FETCH, dir, arguments: &["--fix-thin"] };
         let indexed = self.take_in(&mut incoming, &intake, &ear).await?;
-        Ok(Fetched { received: incoming.received, kept: indexed.kept })
+        Ok(Fetched { received: incoming.received, kept: indexed.kept, ..Fetched::default() })
     }
 
     /// Hands a pack to index-pack while it comes.
