@@ -1,4 +1,5 @@
-//! Carries a plan out: so many mirrors at a time, so many per host, each result recorded as soon as it stands.
+//! Carries a plan out: so many mirrors at a time, so many per host, each result recorded as soon as it stands, those that
+//! changed nothing together.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::path::{Path, PathBuf};
@@ -24,7 +25,7 @@ use crate::push::fan::{Fan, Turn};
 use crate::release::run::Projector;
 use crate::schedule::Schedule;
 use crate::session::Session;
-use crate::store::{Backoff, MirrorRecord, Store, after};
+use crate::store::{Backoff, MirrorRecord, Note, Store, after};
 use crate::tools::Tools;
 
 /// Everything the mirrors of one run share.
@@ -89,6 +90,13 @@ impl<'a> Runner<'a> {
             }
         });
         outcomes.extend(worked.await);
+        if let Some(store) = self.store
+            && let Err(error) = store.flush().await
+        {
+            let failure = Failure::from(error);
+            let has_note = |one: &&mut Outcome| can_wait(one) || !one.destinations.is_empty();
+            outcomes.iter_mut().filter(has_note).for_each(|one| unrecorded(one, failure.clone()));
+        }
         outcomes
     }
 
@@ -154,10 +162,8 @@ impl<'a> Runner<'a> {
                 outcome.degraded = true;
                 outcome.failure.get_or_insert_with(|| failure.clone());
             }
-            if let (Some(store), Some(record)) = (self.store, record)
-                && let Err(error) = store.record(&record).await
-            {
-                unrecorded(&mut outcome, error.into());
+            if let Some(record) = record {
+                self.record(&mut outcome, record).await;
             }
             self.sink.tell(&Event::Finished { outcome: &outcome });
             outcomes.push(outcome);
@@ -381,7 +387,6 @@ impl<'a> Runner<'a> {
 
     /// Writes down what came of a mirror whose work began at `started`: what was pushed since may have been missed.
     async fn remember(&self, repo: &Repo, outcome: &mut Outcome, started: Timestamp) {
-        let Some(store) = self.store else { return };
         let previous = self.records.get(&repo.key()).copied();
         let backoff = Backoff::new(self.config.interval);
         let record = match (outcome.verdict, previous) {
@@ -392,7 +397,16 @@ impl<'a> Runner<'a> {
             (Verdict::Skipped, _) => return,
             _ => after(previous, repo, outcome, self.tools.now(), backoff).looked_at(started),
         };
-        if let Err(error) = store.record(&record).await {
+        self.record(outcome, record).await;
+    }
+
+    async fn record(&self, outcome: &mut Outcome, record: MirrorRecord) {
+        let Some(store) = self.store else { return };
+        let recorded = match can_wait(outcome) {
+            true => store.note(Note::Mirror(Box::new(record))).await,
+            false => store.record(&record).await,
+        };
+        if let Err(error) = recorded {
             unrecorded(outcome, error.into());
         }
     }
@@ -422,6 +436,11 @@ impl Rearranged {
     fn in_the_way(&self, key: &MirrorKey, place: &Path) -> Option<&Failure> {
         self.stuck.get(key).or_else(|| self.occupied.get(place))
     }
+}
+
+/// Whether the record of a mirror is worth no trip to the disk of its own: were it lost, one look would tell it again.
+fn can_wait(outcome: &Outcome) -> bool {
+    matches!(outcome.verdict, Verdict::Current | Verdict::Empty | Verdict::Gone | Verdict::Unavailable)
 }
 
 /// A result that could not be written down: the mirror is as it is, and the next run will look at it again.

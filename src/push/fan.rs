@@ -22,7 +22,7 @@ use crate::mirror::is_shallow;
 use crate::model::destination::{DestinationOutcome, PushVerdict};
 use crate::model::{MirrorKey, Outcome, Repo, Status};
 use crate::progress::Sink;
-use crate::store::{DestinationRecord, Store};
+use crate::store::{DestinationRecord, Note, Store};
 use crate::text::digest;
 use crate::tools::Tools;
 
@@ -258,7 +258,11 @@ impl Fan {
         let cancelled = outcome.failure.as_ref().is_some_and(|failure| failure.reason == Reason::Cancelled);
         if let Some(store) = store.filter(|_| !cancelled && config.push) {
             let record = record(self.records.get(&key), key.0, &outcome, rules, tools.now());
-            if let Err(error) = store.record_destination(&record).await {
+            let recorded = match record.verdict {
+                PushVerdict::Current => store.note(Note::Destination(Box::new(record))).await,
+                _ => store.record_destination(&record).await,
+            };
+            if let Err(error) = recorded {
                 outcome.failure.get_or_insert(error.into());
             }
         }

@@ -4,6 +4,7 @@ use jiff::Timestamp;
 use serde::Deserialize as _;
 use serde::de::IntoDeserializer as _;
 use serde::de::value::Error as ValueError;
+use sqlx::SqliteConnection;
 
 use super::Store;
 use super::error::StoreError;
@@ -59,26 +60,28 @@ impl Store {
     /// # Errors
     /// When the database cannot be written; the former record stands then.
     pub async fn record_destination(&self, record: &DestinationRecord) -> Result<(), StoreError> {
-        let fail = self.error("write");
-        let failure = record.failure.as_ref().map(serde_json::to_string).transpose();
-        let failure = failure.map_err(|error| fail(sqlx::Error::Encode(error.into())))?;
         let mut connection = self.connection.lock().await;
-        sqlx::query(PUT)
-            .bind(&record.key.folder)
-            .bind(&record.key.id)
-            .bind(&record.destination)
-            // A remote URL has no user info left; its query may still hold a token.
-            .bind(redact(&record.place))
-            .bind(&record.rules)
-            .bind(record.verdict.as_str())
-            .bind(failure)
-            .bind(record.last_attempt.to_string())
-            .bind(record.last_success.map(|time| time.to_string()))
-            .execute(&mut *connection)
-            .await
-            .map_err(fail)?;
-        Ok(())
+        put(&mut connection, record).await.map_err(self.error("write"))
     }
+}
+
+pub(super) async fn put(connection: &mut SqliteConnection, record: &DestinationRecord) -> Result<(), sqlx::Error> {
+    let failure = record.failure.as_ref().map(serde_json::to_string).transpose();
+    let failure = failure.map_err(|error| sqlx::Error::Encode(error.into()))?;
+    sqlx::query(PUT)
+        .bind(&record.key.folder)
+        .bind(&record.key.id)
+        .bind(&record.destination)
+        // A remote URL has no user info left; its query may still hold a token.
+        .bind(redact(&record.place))
+        .bind(&record.rules)
+        .bind(record.verdict.as_str())
+        .bind(failure)
+        .bind(record.last_attempt.to_string())
+        .bind(record.last_success.map(|time| time.to_string()))
+        .execute(connection)
+        .await
+        .map(drop)
 }
 
 fn read(row: &Columns<'_>) -> Result<DestinationRecord, String> {

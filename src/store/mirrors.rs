@@ -71,7 +71,7 @@ impl Store {
     }
 }
 
-async fn put(connection: &mut SqliteConnection, record: &MirrorRecord) -> Result<(), sqlx::Error> {
+pub(super) async fn put(connection: &mut SqliteConnection, record: &MirrorRecord) -> Result<(), sqlx::Error> {
     let encode = |error: Box<dyn std::error::Error + Send + Sync>| sqlx::Error::Encode(error);
     let mirror = record.mirror.to_str().ok_or_else(|| encode("the mirror's path is not UTF-8".into()))?;
     let failure = record.failure.as_ref().map(serde_json::to_string).transpose().map_err(|e| encode(e.into()))?;

@@ -9,6 +9,7 @@ mod destination;
 mod error;
 mod file;
 mod mirrors;
+mod notes;
 mod open_rules;
 mod pages;
 mod record;
@@ -28,6 +29,7 @@ use tokio::sync::Mutex;
 
 pub use destination::DestinationRecord;
 pub use error::StoreError;
+pub use notes::Note;
 pub use open_rules::OpenRule;
 pub use pages::StoredPage;
 pub use record::{Backoff, MirrorRecord, after};
@@ -46,6 +48,8 @@ pub struct Store {
     path: PathBuf,
     /// One connection and no pool: a pool's timeouts run on tokio's clock, which tests stop.
     connection: Mutex<SqliteConnection>,
+    /// What waits to be written.
+    notes: Mutex<Vec<Note>>,
     /// Lives as long as the store when a copy had to be opened.
     _copy: Option<TempDir>,
 }
@@ -106,7 +110,7 @@ impl Store {
     /// # Errors
     /// When SQLite reports one while closing.
     pub async fn close(self) -> Result<(), StoreError> {
-        let Store { path, connection, _copy } = self;
+        let Store { path, connection, notes: _, _copy } = self;
         connection.into_inner().close().await.map_err(|source| StoreError::database("close", &path, source))
     }
 
@@ -132,7 +136,12 @@ impl Store {
                 .map_err(|source| StoreError::database("open", path, source))
         };
         match ready.await {
-            Ok(_) => Ok(Store { path: path.to_owned(), connection: Mutex::new(connection), _copy: None }),
+            Ok(_) => Ok(Store {
+                path: path.to_owned(),
+                connection: Mutex::new(connection),
+                notes: Mutex::default(),
+                _copy: None,
+            }),
             Err(error) => {
                 // The file may be renamed next; let SQLite be done with it. Its first error is the one that counts.
                 connection.close_hard().await.ok();
@@ -159,7 +168,12 @@ impl Store {
             .execute(&mut connection)
             .await
             .map_err(|source| StoreError::database("open", path, source))?;
-        Ok(Some(Store { path: path.to_owned(), connection: Mutex::new(connection), _copy: copy }))
+        Ok(Some(Store {
+            path: path.to_owned(),
+            connection: Mutex::new(connection),
+            notes: Mutex::default(),
+            _copy: copy,
+        }))
     }
 
     fn error(&self, doing: &'static str) -> impl Fn(sqlx::Error) -> StoreError {

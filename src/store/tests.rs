@@ -17,6 +17,7 @@ use crate::url::RemoteUrl;
 
 mod damage;
 mod destinations;
+mod notes;
 mod releases;
 
 fn at(text: &str) -> Timestamp {
