@@ -173,9 +173,8 @@ fn status_row(record: MirrorRecord, storage: &Storage, config: &Config, now: Tim
 }
 
 fn runtime() -> Result<tokio::runtime::Runtime, Error> {
-    tokio::runtime::Builder::new_multi_thread()
-        // The work is done by git; we mostly wait.
-        .worker_threads(2)
+    // The work is done by git; we mostly wait. One thread hands pieces of packs on without waking another for each.
+    tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .map_err(|error| Error::run("cannot start").caused_by(error))

@@ -95,7 +95,7 @@ pub(crate) async fn run(
     let mut out = Vec::new();
     let (mut out_open, mut err_open) = (true, true);
     let mut status: Option<ExitStatus> = None;
-    let (mut out_buffer, mut err_buffer) = (vec![0; 64 << 10], vec![0; 16 << 10]);
+    let (mut out_buffer, mut err_buffer) = (vec![0; 16 << 10], vec![0; 4 << 10]);
 
     while status.is_none() || out_open || err_open {
         let quiet_until = match status {

@@ -174,7 +174,7 @@ impl Exchange<'_> {
                 }
                 continue;
             }
-            packets.feed(&bytes);
+            packets.feed(bytes);
             loop {
                 match packets.next() {
                     Ok(Some(packet)) => done = take(&packet).or_else(|trouble| self.trouble(trouble))?,

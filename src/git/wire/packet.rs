@@ -1,5 +1,7 @@
 //! Git's packet lines: four hexadecimal digits of length, then the bytes (gitprotocol-common(5)).
 
+use bytes::Bytes;
+
 /// One packet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Packet<'a> {
@@ -19,17 +21,23 @@ pub struct BadLength(pub [u8; 4]);
 /// Takes packets out of bytes as they arrive, however they are cut into pieces.
 #[derive(Debug, Default)]
 pub struct Packets {
-    bytes: Vec<u8>,
-    /// What of `bytes` was taken already.
-    taken: usize,
+    /// What has arrived of a packet before the last piece.
+    begun: Vec<u8>,
+    /// What of the last piece was not taken yet.
+    rest: Bytes,
+    /// The packet that was taken last.
+    taken: Bytes,
+    is_touched: bool,
 }
 
 impl Packets {
     /// Adds what has arrived.
-    pub fn feed(&mut self, bytes: &[u8]) {
-        self.bytes.drain(..self.taken);
-        self.taken = 0;
-        self.bytes.extend_from_slice(bytes);
+    pub fn feed(&mut self, bytes: Bytes) {
+        self.is_touched |= !bytes.is_empty();
+        self.rest = match self.rest.is_empty() {
+            true => bytes,
+            false => [&*self.rest, &*bytes].concat().into(),
+        };
     }
 
     /// The next packet, or `None` until more has arrived.
@@ -37,32 +45,65 @@ impl Packets {
     /// # Errors
     /// Bytes that are no length.
     pub fn next(&mut self) -> Result<Option<Packet<'_>>, BadLength> {
-        let rest = &self.bytes[self.taken..];
-        let Some(head) = rest.first_chunk::<4>() else { return Ok(None) };
-        let digits = std::str::from_utf8(head).ok().filter(|text| text.bytes().all(|byte| byte.is_ascii_hexdigit()));
-        let length = digits.and_then(|digits| usize::from_str_radix(digits, 16).ok()).ok_or(BadLength(*head))?;
-        let (size, packet) = match length {
-            0 => (4, Packet::Flush),
-            1 => (4, Packet::Delimiter),
-            2 => (4, Packet::End),
-            3 => return Err(BadLength(*head)),
-            _ => match rest.get(4..length) {
-                Some(data) => (length, Packet::Data(data)),
-                None => return Ok(None),
-            },
-        };
-        self.taken += size;
-        Ok(Some(packet))
+        let whole = if self.begun.is_empty() { self.cut_out()? } else { self.complete()? };
+        match whole {
+            Some(packet) => self.taken = packet,
+            None => {
+                // Pieces are large, and should not outlive their use.
+                self.taken.clear();
+                self.begun.extend_from_slice(&std::mem::take(&mut self.rest));
+                return Ok(None);
+            }
+        }
+        let (head, data) = self.taken.split_at(4);
+        Ok(Some(match head {
+            b"0000" => Packet::Flush,
+            b"0001" => Packet::Delimiter,
+            b"0002" => Packet::End,
+            _ => Packet::Data(data),
+        }))
+    }
+
+    /// A packet of the last piece alone.
+    fn cut_out(&mut self) -> Result<Option<Bytes>, BadLength> {
+        let Some(head) = self.rest.first_chunk() else { return Ok(None) };
+        let size = size(head)?;
+        Ok((self.rest.len() >= size).then(|| self.rest.split_to(size)))
+    }
+
+    /// The packet that has begun before.
+    fn complete(&mut self) -> Result<Option<Bytes>, BadLength> {
+        self.gather(4);
+        let Some(head) = self.begun.first_chunk() else { return Ok(None) };
+        let size = size(head)?;
+        self.gather(size);
+        Ok((self.begun.len() >= size).then(|| std::mem::take(&mut self.begun).into()))
+    }
+
+    /// Brings what has begun to this size, as far as there is more.
+    fn gather(&mut self, size: usize) {
+        let missing = size.saturating_sub(self.begun.len());
+        self.begun.reserve_exact(missing);
+        self.begun.extend_from_slice(&self.rest.split_to(missing.min(self.rest.len())));
     }
 
     /// Whether nothing has arrived at all.
     pub fn is_untouched(&self) -> bool {
-        self.bytes.is_empty()
+        !self.is_touched
     }
 
     /// Whether all that arrived was taken; a packet that has only begun was not.
     pub fn is_empty(&self) -> bool {
-        self.taken == self.bytes.len()
+        self.begun.is_empty() && self.rest.is_empty()
+    }
+}
+
+/// The bytes of a packet that begins so.
+fn size(head: &[u8; 4]) -> Result<usize, BadLength> {
+    let digits = std::str::from_utf8(head).ok().filter(|text| text.bytes().all(|byte| byte.is_ascii_hexdigit()));
+    match digits.and_then(|digits| usize::from_str_radix(digits, 16).ok()) {
+        None | Some(3) => Err(BadLength(*head)),
+        Some(length) => Ok(length.max(4)),
     }
 }
 
@@ -81,7 +122,7 @@ mod tests {
         let mut packets = Packets::default();
         let mut found = Vec::new();
         for piece in bytes.chunks(size.max(1)) {
-            packets.feed(piece);
+            packets.feed(Bytes::copy_from_slice(piece));
             loop {
                 match packets.next() {
                     Ok(Some(Packet::Data(data))) => found.push(Some(data.to_owned())),
@@ -97,7 +138,7 @@ mod tests {
     #[test]
     fn each_kind_of_packet_is_known_and_a_length_of_three_is_none() {
         let mut packets = Packets::default();
-        packets.feed(b"0000000100020004000ahello\n0003");
+        packets.feed(Bytes::from_static(b"0000000100020004000ahello\n0003"));
         let expected = [Packet::Flush, Packet::Delimiter, Packet::End, Packet::Data(b""), Packet::Data(b"hello\n")];
         for packet in expected {
             assert_eq!(packets.next(), Ok(Some(packet)));
@@ -109,7 +150,7 @@ mod tests {
     fn signs_and_spaces_are_no_digits_of_a_length() {
         for head in [b"+00a", b" 00a", b"0x0a", b"<htm"] {
             let mut packets = Packets::default();
-            packets.feed(head);
+            packets.feed(Bytes::from_static(head));
             assert_eq!(packets.next(), Err(BadLength(*head)));
         }
     }

@@ -196,7 +196,7 @@ impl Git {
             let broken = loop {
                 match upload.piece(&mut response).await {
                     Ok(Some(bytes)) => {
-                        answer.feed(&bytes, &mut hear).map_err(|bad| upload.garbled("send-pack: ", &bad))?;
+                        answer.feed(bytes, &mut hear).map_err(|bad| upload.garbled("send-pack: ", &bad))?;
                     }
                     Ok(None) => break None,
                     Err(Stop::Failed(failure)) if failure.reason == Reason::NetworkFailed => break Some(failure),

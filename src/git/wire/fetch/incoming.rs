@@ -173,7 +173,7 @@ impl<'a> Incoming<'a> {
                     let more = self.response.chunk().await.map_err(|error| self.exchange.broken(error))?;
                     match more {
                         Some(bytes) => {
-                            self.packets.feed(&bytes);
+                            self.packets.feed(bytes);
                             continue;
                         }
                         None if self.answer.has_begun() => {

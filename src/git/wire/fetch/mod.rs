@@ -25,7 +25,7 @@ pub(super) use incoming::{Ear, Incoming};
 pub(super) use wish::Wish;
 
 /// Pieces that wait for index-pack to take them, of 64 KiB at most.
-const WAITING: usize = 4;
+const WAITING: usize = 1;
 
 /// For messages.
 const FETCH: &str = "cannot fetch from the source";

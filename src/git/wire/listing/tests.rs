@@ -130,7 +130,7 @@ proptest! {
     #[test]
     fn no_bytes_make_it_panic(bytes in "(0|1|2|3|4|a|f|g|r|e|s|/|\n| |\0|version 2|# service=git-upload-pack){0,80}") {
         let mut packets = Packets::default();
-        packets.feed(bytes.as_bytes());
+        packets.feed(bytes.into());
         let (mut greeting, mut listing) = (Greeting::default(), Listing { digits: 40, unborn: false, refs: Advertisement::default(), done: false });
         while let Ok(Some(packet)) = packets.next() {
             let _ = (greeting.take(&packet), listing.take(&packet));

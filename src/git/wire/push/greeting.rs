@@ -146,7 +146,7 @@ mod tests {
             false => format!("{:04x}{line}", line.len() + 4),
         };
         let mut packets = Packets::default();
-        packets.feed(lines.iter().map(packet).collect::<String>().as_bytes());
+        packets.feed(lines.iter().map(packet).collect::<String>().into());
         let mut greeting = Greeting::default();
         while let Some(packet) = packets.next().unwrap() {
             greeting.take(&packet)?;

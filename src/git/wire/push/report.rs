@@ -5,6 +5,7 @@
 use std::collections::HashMap;
 
 use bstr::{BString, ByteSlice};
+use bytes::Bytes;
 
 use crate::git::RefResult;
 use crate::git::process::Text;
@@ -32,7 +33,7 @@ impl Answer {
     ///
     /// # Errors
     /// Bytes that are no packets.
-    pub fn feed(&mut self, bytes: &[u8], on_line: &mut impl FnMut(&str)) -> Result<(), BadLength> {
+    pub fn feed(&mut self, bytes: Bytes, on_line: &mut impl FnMut(&str)) -> Result<(), BadLength> {
         if !self.side_bands {
             return self.read_report(bytes);
         }
@@ -46,10 +47,10 @@ impl Answer {
                 _ => {}
             }
         }
-        self.read_report(&piece)
+        self.read_report(piece.into())
     }
 
-    fn read_report(&mut self, bytes: &[u8]) -> Result<(), BadLength> {
+    fn read_report(&mut self, bytes: Bytes) -> Result<(), BadLength> {
         self.inner.feed(bytes);
         while let Some(packet) = self.inner.next()? {
             match packet {
@@ -155,7 +156,7 @@ mod tests {
         let mut lines = Vec::new();
         let mut answer = Answer::new(side_bands);
         for piece in bytes.chunks(size) {
-            answer.feed(piece, &mut |line: &str| lines.push(line.to_owned())).unwrap();
+            answer.feed(Bytes::copy_from_slice(piece), &mut |line: &str| lines.push(line.to_owned())).unwrap();
         }
         let (verdict, words) = answer.finish(&mut |_: &str| ());
         (verdict, words, lines)
@@ -216,14 +217,14 @@ mod tests {
     #[test]
     fn bytes_that_are_no_packets_are_an_error() {
         let mut answer = Answer::new(true);
-        assert_eq!(answer.feed(b"<html>", &mut |_: &str| ()), Err(BadLength(*b"<htm")));
+        assert_eq!(answer.feed(Bytes::from_static(b"<html>"), &mut |_: &str| ()), Err(BadLength(*b"<htm")));
     }
 
     proptest! {
         #[test]
         fn no_bytes_make_it_panic(bytes in "(0|1|4|8|a|\u{1}|\u{2}|\u{3}|\n|unpack ok|ok |ng |refs/x| ){0,60}", side_bands: bool) {
             let mut answer = Answer::new(side_bands);
-            let _ = answer.feed(bytes.as_bytes(), &mut |_: &str| ());
+            let _ = answer.feed(bytes.into(), &mut |_: &str| ());
             answer.finish(&mut |_: &str| ());
         }
     }

@@ -106,7 +106,7 @@ impl Upload<'_> {
                 }
                 continue;
             }
-            packets.feed(&bytes);
+            packets.feed(bytes);
             loop {
                 match packets.next() {
                     Ok(Some(packet)) => greeting.take(&packet).or_else(|trouble| self.trouble(trouble))?,
