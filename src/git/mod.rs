@@ -207,6 +207,8 @@ impl Git {
             .env("GCM_INTERACTIVE", "never")
             .env("GIT_ASKPASS", "")
             .env("SSH_ASKPASS_REQUIRE", "never")
+            // A mirror holds what its source's commits are, not what its refs/replace/* say instead.
+            .env("GIT_NO_REPLACE_OBJECTS", "1")
             // Reading must not write: status would refresh the index of a repository that is not ours.
             .env("GIT_OPTIONAL_LOCKS", "0")
             // Pointers to large files stay pointers; their content is fetched by nobody's accident.

@@ -177,6 +177,24 @@ async fn old_objects_that_are_no_commits_are_kept_when_few_or_many_refs_move() {
 }
 
 #[tokio::test]
+async fn what_refs_replace_say_of_a_commit_does_not_hide_that_history_was_rewritten() {
+    let (env, forge) = (TestEnv::new(), Forge::start().await);
+    let alpha = forge.repo("acme/alpha").branch("main").commit("main", "lost");
+    let old = alpha.tip("main");
+    let (dir, before) = (alpha.git_dir(), format!("{old}~1"));
+    let commit = async |parent: &str| git(&env, &dir, &["commit-tree", "-m", "new", "-p", parent, "main^{tree}"]).await;
+    let (new, stand_in) = (commit(&before).await, commit(&old).await);
+    git(&env, &dir, &["update-ref", &format!("refs/replace/{new}"), &stand_in]).await;
+    backup(&env, &forge).run().await.assert_code(0);
+    git(&env, &dir, &["update-ref", "refs/heads/main", &new]).await;
+    let run = backup(&env, &forge).run().await;
+    assert_eq!(outcome(&run, "acme/alpha")["refs"]["forced"], 1, "{run}");
+    env.assert_mirrored(&alpha);
+    let kept = env.refs(env.mirror_of(&alpha)).into_iter().find(|(name, _)| name.starts_with("refs/holocron/kept/"));
+    assert_eq!(kept.unwrap().1, old);
+}
+
+#[tokio::test]
 async fn an_empty_repository_is_a_success_and_filled_later() {
     let (env, forge) = (TestEnv::new(), Forge::start().await);
     let alpha = forge.repo("acme/alpha");
