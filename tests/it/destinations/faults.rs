@@ -58,13 +58,10 @@ async fn a_push_that_is_cut_off_at_either_end_is_a_failure_and_heals() {
         pair.there.fault(fault().on_any_git().service(Service::Push));
         let run = pair.program(&["--window", "0", "--timeout", "5"]).run().await;
         let told = run.json();
-        // A push whose answer was lost may have arrived: only looking again tells.
-        let arrived = pair.copy().refs() == alpha.refs();
-        assert_eq!(
-            (run.code, destination(&told)["verified"] == true),
-            (if arrived { 0 } else { 3 }, arrived),
-            "{number}: {run}"
-        );
+        // A push whose answer was lost may have arrived, at once or later: only looking again tells.
+        let verified = destination(&told)["verified"] == true;
+        assert_eq!(run.code, if verified { 0 } else { 3 }, "{number}: {run}");
+        assert!(!verified || pair.copy().refs() == alpha.refs(), "{number}: {run}");
         pair.there.heal();
         pair.run(&[], 0).await;
         pair.env.assert_pushed(&alpha, &pair.copy());
