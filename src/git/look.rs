@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use schemars::JsonSchema;
 use serde::Serialize;
 use tokio::sync::Semaphore;
+use tokio::task::JoinError;
 
 use super::refs::{Advertisement, LocalRefs};
 use super::{Call, Git, Remote, disk};
@@ -15,6 +16,14 @@ use crate::url::RemoteUrl;
 
 /// Mirrors whose files are read at the same time: each has its packs open, and a process may often open 1024 files.
 static READERS: Semaphore = Semaphore::const_new(4);
+
+/// Reads a mirror's files where a slow disk holds nobody else up.
+pub(super) async fn apart<T: Send + 'static>(read: impl FnOnce() -> T + Send + 'static) -> Result<T, JoinError> {
+    let turn = READERS.acquire().await;
+    let read = tokio::task::spawn_blocking(read).await;
+    drop(turn);
+    read
+}
 
 /// How often remotes were asked for their refs.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, JsonSchema)]
@@ -91,13 +100,9 @@ impl Git {
     pub async fn local_refs(&self, dir: &Path) -> Result<LocalRefs, Failure> {
         if self.wire.is_some() {
             let place = dir.to_owned();
-            let turn = READERS.acquire().await;
-            // Apart: a disk may be slow, and nobody else should wait for it.
-            let read = tokio::task::spawn_blocking(move || disk::local_refs(&place));
-            if let Ok(Some(found)) = read.await {
+            if let Ok(Some(found)) = apart(move || disk::local_refs(&place)).await {
                 return Ok(found);
             }
-            drop(turn);
             tracing::debug!(dir = %dir.display(), "refs left to git");
         }
         let format = "--format=%(objectname) %(objecttype) %(refname)";

@@ -22,9 +22,6 @@ pub const KEEP_MARK: &str = "holocron";
 /// Who watches over a silent connection gives up by itself; index-pack, which waits for it, is given this much longer.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Up to so many bytes git tells of each object that came; of more it would be too long a tale.
-const TOLD: u64 = 1 << 20;
-
 /// What came of bringing objects.
 #[derive(Debug, Default)]
 pub struct Fetched {
@@ -181,7 +178,7 @@ impl Git {
     }
 
     /// Checks that everything reachable from `tips` is in `dir`, where everything reachable from its refs is; tells what of
-    /// it is new, if `received` bytes are not too many for that.
+    /// it is new, if that are `few` objects.
     ///
     /// # Errors
     /// `corrupt` when it is not, or what else git says; `url` is who should have sent it.
@@ -191,11 +188,11 @@ impl Git {
         dir: &Path,
         url: &RemoteUrl,
         tips: &BTreeSet<Oid>,
-        received: u64,
+        few: bool,
     ) -> Result<History, Failure> {
         let input = tips.iter().flat_map(|oid| format!("{oid}\n").into_bytes()).collect();
         // As `git fetch` does (connected.c), which keeps it quiet.
-        let told: &[_] = if received <= TOLD { &["--parents", "--no-object-names"] } else { &["--quiet"] };
+        let told: &[_] = if few { &["--parents", "--no-object-names"] } else { &["--quiet"] };
         let arguments = [&["rev-list", "--objects"], told, &["--stdin", "--not", "--all"]].concat();
         let arguments: Vec<&OsStr> = arguments.into_iter().map(OsStr::new).collect();
         let finished = self.run(Call { input, ..self.call(what, Some(dir), &arguments) }, |_| ()).await?;

@@ -7,6 +7,7 @@ use std::path::Path;
 
 use bstr::{BString, ByteSlice};
 
+use super::look::apart;
 use super::refs::Oid;
 use super::stage::Stage;
 use super::verbs::{Listener, Progress};
@@ -130,9 +131,7 @@ impl Git {
     pub async fn known_objects(&self, dir: &Path, wanted: &BTreeSet<Oid>) -> Result<BTreeSet<Oid>, Failure> {
         if self.wire.is_some() {
             let (place, asked) = (dir.to_owned(), wanted.clone());
-            // Apart: a disk may be slow, and nobody else should wait for it.
-            let found = tokio::task::spawn_blocking(move || disk::known(&place, &asked)).await;
-            if let Ok(Some(found)) = found {
+            if let Ok(Some(found)) = apart(move || disk::known(&place, &asked)).await {
                 return Ok(found);
             }
         }

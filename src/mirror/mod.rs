@@ -99,7 +99,9 @@ pub async fn bring_up(job: &Job<'_>, tools: &Tools, sink: &dyn Sink) -> Outcome 
     };
     if matches!(outcome.verdict, Verdict::Cloned | Verdict::Updated | Verdict::Held) {
         let dir = tools.storage.path(&job.place);
-        outcome.disk = census::take(&dir);
+        let counted = dir.clone();
+        // Where a slow disk holds nobody else up.
+        outcome.disk = tokio::task::spawn_blocking(move || census::take(&counted)).await.ok().flatten();
         // A success that a power cut would undo is none.
         if let Err(failure) = durable::seal(&dir, tools.storage.root(), began).await {
             outcome = Outcome::failed(job.repo, tools.storage.explain(failure));

@@ -17,7 +17,6 @@ pub(in crate::git) struct NewMirror {
     url: String,
     head: BString,
     refs: RefMap,
-    peeled: RefMap,
 }
 
 impl NewMirror {
@@ -30,7 +29,7 @@ impl NewMirror {
             return None;
         }
         let head = head_of(source)?;
-        Some(NewMirror { url: url.to_owned(), head, refs: source.refs.clone(), peeled: source.peeled.clone() })
+        Some(NewMirror { url: url.to_owned(), head, refs: source.refs.clone() })
     }
 
     /// Makes the repository `dir`, which must not be there yet, without any object or ref.
@@ -51,26 +50,25 @@ impl NewMirror {
 
     /// Writes the refs when the objects are there, and sees all of it on the disk; `false` when an object is missing.
     ///
-    /// What annotated tags name is told where the source told it and it may be true: else git finds out when it needs it.
+    /// What annotated tags name is not written down: the source's word for it would be believed for ever. Git finds out when
+    /// it needs it.
     pub fn complete(&self, dir: &Path) -> io::Result<bool> {
-        if !self.refs.is_empty() {
-            let Some(mut packs) = Packs::open(&dir.join("objects/pack")) else { return Ok(false) };
-            let (mut all_peeled, mut all_there) = (true, true);
-            for (name, &oid) in &self.refs {
+        let mut tips = self.refs.values().copied().chain(self.detached()).peekable();
+        if tips.peek().is_some() {
+            let packs = Packs::open(&dir.join("objects/pack"));
+            let mut packs = packs.ok_or_else(|| io::Error::other("its pack cannot be read"))?;
+            let (mut any_tag, mut all_there) = (false, true);
+            for oid in tips {
                 let kind = packs.kind(oid);
-                let peeled = self.peeled.get(name).map(|&oid| packs.kind(oid));
                 all_there &= kind.is_some();
-                all_peeled &= match peeled {
-                    None => kind != Some(Kind::Tag),
-                    Some(of) => kind == Some(Kind::Tag) && of.is_some_and(|kind| kind != Kind::Tag),
-                };
+                any_tag |= kind == Some(Kind::Tag);
             }
-            if !all_there || self.detached().is_some_and(|oid| packs.kind(oid).is_none()) {
+            if !all_there {
                 return Ok(false);
             }
             // Read by everybody, written by nobody but us.
             let mut file = OpenOptions::new().write(true).create_new(true).mode(0o666).open(dir.join("packed-refs"))?;
-            file.write_all(&self.packed_refs(all_peeled))?;
+            file.write_all(&self.packed_refs(!any_tag))?;
             file.sync_all()?;
         }
         for part in ["HEAD", "config", "refs", "."] {
@@ -84,16 +82,13 @@ impl NewMirror {
         Oid::parse(self.head.trim_ascii())
     }
 
-    fn packed_refs(&self, peeled: bool) -> Vec<u8> {
-        let claims = if peeled { "peeled fully-peeled sorted" } else { "sorted" };
+    fn packed_refs(&self, none_to_peel: bool) -> Vec<u8> {
+        let claims = if none_to_peel { "peeled fully-peeled sorted" } else { "sorted" };
         let mut text = format!("# pack-refs with: {claims} \n").into_bytes();
         for (name, oid) in &self.refs {
             text.extend_from_slice(format!("{oid} ").as_bytes());
             text.extend_from_slice(name);
             text.push(b'\n');
-            if let Some(oid) = self.peeled.get(name).filter(|_| peeled) {
-                text.extend_from_slice(format!("^{oid}\n").as_bytes());
-            }
         }
         text
     }
@@ -210,5 +205,18 @@ mod tests {
         assert!(!make("https://h/x.git", &["refs/heads/a..b"]));
         assert!(!make("https://h/x.git", &["refs/heads/x.lock"]));
         assert!(!make("https://h/x;y.git", &["refs/heads/a"]));
+    }
+
+    #[test]
+    fn without_the_commit_of_a_detached_head_nothing_is_complete() {
+        let folder = tempfile::tempdir().unwrap();
+        let complete = |name: &str, head: Option<char>, unborn: Option<&str>| {
+            let (dir, mirror) = (folder.path().join(name), source(&[], None, head, unborn));
+            let mirror = NewMirror::of("https://h/x.git", &mirror).unwrap();
+            mirror.found(&dir).unwrap();
+            mirror.complete(&dir).unwrap()
+        };
+        assert!(!complete("detached", Some('a'), None));
+        assert!(complete("empty", None, Some("refs/heads/main")));
     }
 }

@@ -13,6 +13,7 @@ use super::obstacle::Errand;
 use super::{Unhandled, Wire, settle};
 use crate::failure::Failure;
 use crate::git::disk::NewMirror;
+use crate::git::look::apart;
 use crate::git::pack::Intake;
 use crate::git::refs::Oid;
 use crate::git::verbs::Listener;
@@ -50,12 +51,12 @@ impl Git {
         let Some(abilities) = abilities.filter(Abilities::sends_packs) else {
             return unhandled("the server does not speak version 2");
         };
-        wire.learn(remote, abilities.clone());
+        wire.learn(remote, Some(abilities.clone()));
         let mirror = NewMirror::of(&remote.url.to_string(), &source);
         let mirror = mirror.ok_or_else(|| Unhandled("its refs or its HEAD are not plain".into()))?;
         let tips: BTreeSet<Oid> = source.refs.values().copied().chain(source.head_oid).collect();
         if tips.is_empty() {
-            apart(NEW, into, move |into| mirror.found(into).and_then(|()| mirror.complete(into))).await?;
+            in_new(NEW, into, move |into| mirror.found(into).and_then(|()| mirror.complete(into))).await?;
             return Ok(0);
         }
         self.check_version().await?;
@@ -64,27 +65,25 @@ impl Git {
         let mut incoming = self.in_time(CLONE, Incoming::open(&exchange, &abilities, &wish, &ear)).await?;
         let mirror = Arc::new(mirror);
         let founder = mirror.clone();
-        apart(NEW, into, move |into| founder.found(into)).await?;
+        in_new(NEW, into, move |into| founder.found(into)).await?;
         // As `git clone` does (fetch-pack.c): a pack that names nothing outside of it needs no other look at what it reaches.
         let arguments = &["--check-self-contained-and-connected"];
         let intake = Intake { what: CLONE, dir: into, arguments };
         let indexed = self.take_in(&mut incoming, &intake, &ear).await?;
         drop(indexed.kept);
-        if !indexed.is_self_contained || !apart(NEW, into, move |into| mirror.complete(into)).await? {
+        if !indexed.is_self_contained || !in_new(NEW, into, move |into| mirror.complete(into)).await? {
             return Err(incoming.said("fatal: remote did not send all necessary objects").into());
         }
         Ok(incoming.received)
     }
 }
 
-/// Runs `work` where a slow disk holds nobody else up.
-async fn apart<T: Send + 'static>(
+async fn in_new<T: Send + 'static>(
     what: &str,
     into: &Path,
     work: impl FnOnce(&Path) -> io::Result<T> + Send + 'static,
 ) -> Result<T, Failure> {
     let place = into.to_owned();
-    let done =
-        tokio::task::spawn_blocking(move || work(&place)).await.unwrap_or_else(|error| Err(io::Error::other(error)));
+    let done = apart(move || work(&place)).await.unwrap_or_else(|error| Err(io::Error::other(error)));
     done.map_err(|error| Failure::local(format!("{what} {}", into.display()), &error))
 }

@@ -14,7 +14,7 @@ mod obstacle;
 mod packet;
 mod push;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
@@ -65,6 +65,8 @@ pub(super) struct Wire {
     clients: Mutex<HashMap<Place, Client>>,
     /// What the servers that speak protocol version 2 can do, as one of their repositories told.
     servers: Mutex<HashMap<Origin, Abilities>>,
+    /// The repositories that were told of in version 2 when they were looked at last: others of the same server may not be.
+    second: Mutex<HashSet<String>>,
     /// Asked for at most once.
     settings: OnceCell<Obstacles>,
     pushes: push::Memory,
@@ -87,10 +89,22 @@ impl Wire {
         self.servers.lock().unwrap_or_else(PoisonError::into_inner).get(remote.url.origin()?).cloned()
     }
 
-    fn learn(&self, remote: &Remote, abilities: Abilities) {
-        if let Some(origin) = remote.url.origin() {
-            self.servers.lock().unwrap_or_else(PoisonError::into_inner).insert(origin.clone(), abilities);
+    /// Takes note of what a look at `remote` told, if it was in version 2.
+    fn learn(&self, remote: &Remote, abilities: Option<Abilities>) {
+        let (url, mut second) = (remote.url.to_string(), self.second.lock().unwrap_or_else(PoisonError::into_inner));
+        match abilities.zip(remote.url.origin()) {
+            Some((abilities, origin)) => {
+                second.insert(url);
+                self.servers.lock().unwrap_or_else(PoisonError::into_inner).insert(origin.clone(), abilities);
+            }
+            None => drop(second.remove(&url)),
         }
+    }
+
+    /// What the server of `remote` can do for it, as far as the last look told.
+    fn abilities_for(&self, remote: &Remote) -> Option<Abilities> {
+        let is_second = self.second.lock().unwrap_or_else(PoisonError::into_inner).contains(&remote.url.to_string());
+        self.abilities(remote).filter(|_| is_second)
     }
 }
 
@@ -115,11 +129,9 @@ impl Git {
         tracing::debug!(url = %remote.url, "list refs");
         let client = self.client(wire, remote)?;
         let exchange = Exchange { client: &client, remote, idle: self.limits.idle, what: LOOK, unborn: false };
-        let (refs, abilities) = exchange.refs(wire.abilities(remote)).await?;
-        if let Some(abilities) = abilities {
-            wire.learn(remote, abilities);
-        }
-        Ok(refs)
+        let told = exchange.refs(wire.abilities(remote)).await;
+        wire.learn(remote, told.as_ref().ok().and_then(|(_, abilities)| abilities.clone()));
+        Ok(told?.0)
     }
 
     /// The client for `remote`.

@@ -77,7 +77,10 @@ fn files(dir: &Path) -> BTreeMap<String, (u32, String)> {
                 found.insert(name, (mode, String::new()));
                 folders.push(path);
             } else if !name.contains("pack-") {
-                found.insert(name, (mode, fs::read_to_string(&path).unwrap()));
+                let text = fs::read_to_string(&path).unwrap();
+                // What tags name is not written down before git has looked.
+                let is_kept = |line: &&str| name != "packed-refs" || !line.starts_with(['#', '^']);
+                found.insert(name.clone(), (mode, text.split_inclusive('\n').filter(is_kept).collect()));
             }
         }
     }
@@ -254,6 +257,38 @@ async fn whatever_is_not_handled_exactly_is_left_to_git() {
     assert_eq!(mirror(&told, "acme/shallow")["degraded"], true);
     env.assert_mirrored(&old);
     env.assert_mirrored(&shallow);
+}
+
+#[tokio::test]
+async fn an_old_repository_of_a_server_whose_others_are_new_is_fetched_by_git() {
+    let (env, forge) = (TestEnv::new(), Forge::start().await);
+    let (new, old) = (forge.repo("acme/new").branch("main"), forge.repo("acme/old").branch("main"));
+    let grow_old = || {
+        forge.heal();
+        forge.fault(super::lists::old_answer(&old, 0).on_git("acme/old").service(Service::Advertisement));
+        forge.fault(Fault::status(403).on_git("acme/old").service(Service::ListRefs));
+    };
+    grow_old();
+    report(&by(&env, &forge, "auto").run().await, 0);
+    new.commit("main", "more");
+    old.commit("main", "more");
+    grow_old();
+    // One after the other: what the server can do is known by then.
+    let told = report(&by(&env, &forge, "auto").args(["--concurrency", "1"]).run().await, 0);
+    assert_eq!(fetches(&told), &json!({"direct": 1, "git": 1}));
+    env.assert_mirrored(&old);
+}
+
+#[tokio::test]
+async fn what_a_tag_names_is_not_taken_from_the_sources_word() {
+    let (env, forge) = (TestEnv::new(), Forge::start().await);
+    let (plain, tagged) =
+        (forge.repo("acme/plain").branch("main"), forge.repo("acme/tagged").branch("main").annotated_tag("v1"));
+    report(&by(&env, &forge, "auto").run().await, 0);
+    let packed = |repo: &Repo| fs::read_to_string(env.mirror_of(repo).join("packed-refs")).unwrap();
+    assert!(packed(&plain).starts_with("# pack-refs with: peeled fully-peeled sorted"));
+    let tagged = packed(&tagged);
+    assert!(!tagged.contains("peeled") && !tagged.contains('^'), "{tagged}");
 }
 
 #[tokio::test]

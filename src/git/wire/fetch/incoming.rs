@@ -206,14 +206,18 @@ impl<'a> Incoming<'a> {
         Ok(())
     }
 
-    /// What the server said, line by line as git shows it.
-    pub fn words(&self) -> &str {
-        &self.words.kept
+    /// What the server said, line by line as git shows it, the last one even without its end.
+    pub fn words(&self) -> String {
+        let Words { begun, kept } = &self.words;
+        match begun.is_empty() {
+            true => kept.clone(),
+            false => format!("{kept}remote: {}\n", String::from_utf8_lossy(begun)),
+        }
     }
 
     /// The failure that git tells of in these words, and the server's before them.
     pub fn said(&self, words: &str) -> Failure {
-        self.exchange.said(&format!("{}{words}", self.words.kept))
+        self.exchange.said(&format!("{}{words}", self.words()))
     }
 
     fn failed(&self, stop: Stop) -> Failure {

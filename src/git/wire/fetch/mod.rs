@@ -17,6 +17,7 @@ use super::listing::Abilities;
 use super::obstacle::Errand;
 use super::{Unhandled, Wire, settle};
 use crate::failure::{Failure, Reason};
+use crate::git::look::apart;
 use crate::git::pack::{Fetched, Indexed, Intake};
 use crate::git::refs::Oid;
 use crate::git::verbs::{Depth, Listener, Wanted};
@@ -26,6 +27,9 @@ pub(super) use wish::Wish;
 
 /// Pieces that wait for index-pack to take them, of 64 KiB at most.
 const WAITING: usize = 1;
+
+/// Up to so many bytes git tells of each object that came; of more it would be too long a tale.
+const TOLD: u64 = 1 << 20;
 
 /// For messages.
 const FETCH: &str = "cannot fetch from the source";
@@ -62,10 +66,10 @@ impl Git {
         if wanted.depth != Depth::AsIs {
             return unhandled("the mirror is shallow");
         }
-        let abilities = wire.abilities(remote).filter(Abilities::sends_packs);
+        let abilities = wire.abilities_for(remote).filter(Abilities::sends_packs);
         let abilities = abilities.ok_or_else(|| Unhandled("the server does not speak version 2".into()))?;
         let (place, tips) = (dir.to_owned(), wanted.tips.clone());
-        let at_hand = tokio::task::spawn_blocking(move || disk::at_hand(&place, &tips)).await.ok().flatten();
+        let at_hand = apart(move || disk::at_hand(&place, &tips)).await.ok().flatten();
         let (refs, here) = at_hand.ok_or_else(|| Unhandled("the mirror is not plain".into()))?;
         let named: BTreeSet<Oid> = refs.values().copied().collect();
         let new: BTreeSet<Oid> = wanted.tips.difference(&named).copied().collect();
@@ -79,7 +83,9 @@ impl Git {
         if new.is_empty() {
             return Ok(fetched);
         }
-        let checked = self.are_connected(FETCH, dir, &remote.url, &new, fetched.received).await;
+        // What is here already may be much, whoever brought it.
+        let few = new.is_disjoint(&here) && fetched.received <= TOLD;
+        let checked = self.are_connected(FETCH, dir, &remote.url, &new, few).await;
         if checked.is_err()
             && let Some(kept) = fetched.kept.take()
         {
@@ -143,7 +149,7 @@ impl Git {
             }
         };
         // In git's words, which are index-pack's, below the server's.
-        let indexed = indexed.map_err(|rejected| rejected.told(intake.what, incoming.words()));
+        let indexed = indexed.map_err(|rejected| rejected.told(intake.what, &incoming.words()));
         match sent {
             Some(Err(failure)) => Err(failure),
             Some(Ok(true)) => indexed,
