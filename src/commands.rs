@@ -29,6 +29,7 @@ use crate::report::status::{self, DestinationStatus, StatusRow};
 use crate::report::{Interrupt, Report, View};
 use crate::retry::Policy;
 use crate::session::Session;
+use crate::speed::Speed;
 use crate::storage::Storage;
 use crate::store::MirrorRecord;
 use crate::text::{Detail, Paint};
@@ -307,13 +308,14 @@ fn lasting_acceptance(loaded: &Loaded) -> Vec<String> {
 
 fn tools(config: &Config, environment: Arc<dyn Environment>, signals: &Signals) -> Result<Tools, Error> {
     let askpass = std::env::current_exe().map_err(|error| Error::run("cannot find this program").caused_by(error))?;
+    let speed = Speed::new(config.limits.bytes_per_second);
     let git = Git::find(Settings {
         environment: std::env::vars_os().collect(),
         secrets: config::token_variables(config),
         askpass,
         idle: config.timeout,
         total: config.time_limit,
-        resources: Resources::new(config.limits.memory, config.concurrency),
+        resources: Resources::new(config.limits.memory, config.concurrency).bounded(speed.clone()),
         stop: signals.stopping().clone(),
         transport: config.transport,
     })?;
@@ -322,7 +324,7 @@ fn tools(config: &Config, environment: Arc<dyn Environment>, signals: &Signals) 
         storage: Storage::at(&config.storage),
         policy: Policy::default(),
         stop: signals.stopping().clone(),
-        hosts: Arc::new(Hosts::new(config.per_host, config.limits.requests_per_second)),
+        hosts: Arc::new(Hosts::new(config.per_host, config.limits.requests_per_second).bounded(speed)),
         environment,
         clock: Timestamp::now,
     })

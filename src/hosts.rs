@@ -16,6 +16,7 @@ use url::Url;
 use self::adaptive::Adaptive;
 use self::rate::Rate;
 use crate::failure::{Failure, Reason};
+use crate::speed::Speed;
 use crate::url::Origin;
 
 /// The hosts of a run; what is learnt of them lasts as long as the process.
@@ -23,6 +24,7 @@ use crate::url::Origin;
 pub struct Hosts {
     most: usize,
     requests_per_second: Option<f64>,
+    speed: Speed,
     gates: Mutex<HashMap<(Kind, String), Arc<Gate>>>,
 }
 
@@ -35,7 +37,12 @@ enum Kind {
 impl Hosts {
     /// At most `most` API requests and as many git jobs at a time for each host, and so many requests in a second.
     pub fn new(most: usize, requests_per_second: Option<f64>) -> Self {
-        Hosts { most, requests_per_second, gates: Mutex::default() }
+        Hosts { most, requests_per_second, speed: Speed::default(), gates: Mutex::default() }
+    }
+
+    /// The same, with a bound on the bytes that are moved in a second.
+    pub fn bounded(self, speed: Speed) -> Self {
+        Hosts { speed, ..self }
     }
 
     /// Where requests to the API at `url` pass.
@@ -51,7 +58,8 @@ impl Hosts {
     fn gate(&self, kind: Kind, host: &str) -> Arc<Gate> {
         let rate = self.requests_per_second.filter(|_| kind == Kind::Api);
         let mut gates = self.gates.lock().unwrap_or_else(PoisonError::into_inner);
-        gates.entry((kind, host.to_owned())).or_insert_with(|| Arc::new(Gate::new(host, self.most, rate))).clone()
+        let gate = || Arc::new(Gate { speed: self.speed.clone(), ..Gate::new(host, self.most, rate) });
+        gates.entry((kind, host.to_owned())).or_insert_with(gate).clone()
     }
 }
 
@@ -61,6 +69,8 @@ pub struct Gate {
     host: String,
     state: Mutex<State>,
     freed: Notify,
+    /// Of the files that pass.
+    pub speed: Speed,
 }
 
 #[derive(Debug)]
@@ -73,7 +83,7 @@ struct State {
 impl Gate {
     fn new(host: &str, most: usize, rate: Option<f64>) -> Self {
         let state = State { limit: Adaptive::new(most), inside: 0, rate: rate.map(Rate::new) };
-        Gate { host: host.to_owned(), state: Mutex::new(state), freed: Notify::new() }
+        Gate { host: host.to_owned(), state: Mutex::new(state), freed: Notify::new(), speed: Speed::default() }
     }
 
     /// How many may be inside at a time now.

@@ -28,6 +28,7 @@ pub mod run;
 pub mod schedule;
 pub mod secret;
 pub mod session;
+pub mod speed;
 pub mod storage;
 pub mod store;
 pub mod text;

@@ -122,6 +122,11 @@ pub struct MirrorArgs {
     #[arg(long, value_name = "N", help_heading = "How")]
     pub requests_per_second: Option<f64>,
 
+    /// Bytes in a second that Holocron moves over the network, such as 2MiB; what git moves by itself (ssh, --transport git) is
+    /// not bounded [default: no limit]
+    #[arg(long, value_name = "SIZE", help_heading = "How")]
+    pub bytes_per_second: Option<Size>,
+
     /// How much memory all gits at work may take together, such as 512MiB, as far as git can be told [default: git's own
     /// limits]
     #[arg(long, value_name = "SIZE", help_heading = "How")]

@@ -32,6 +32,8 @@ pub(crate) struct RawConfig {
     pub memory: Option<Size>,
     /// Requests to the API of one host in a second, such as 10 or 0.5.
     pub requests_per_second: Option<f64>,
+    /// Bytes in a second that Holocron moves over the network, such as `2MiB`; what git moves by itself is not bounded.
+    pub bytes_per_second: Option<Size>,
     /// The CPU priority of Holocron and its gits, 0 to 19; the higher, the more it stands back.
     #[schemars(range(min = 0, max = 19))]
     pub nice: Option<u8>,

@@ -73,6 +73,7 @@ pub fn show(loaded: &Loaded, env: &dyn Environment) -> String {
     top.value("per_host", config.per_host);
     let limits = &config.limits;
     top.value("memory", limits.memory.map_or("null".to_owned(), |bytes| bytes.to_string()));
+    top.value("bytes_per_second", limits.bytes_per_second.map_or("null".to_owned(), |bytes| bytes.to_string()));
     top.value("requests_per_second", limits.requests_per_second.map_or("null".to_owned(), |rate| rate.to_string()));
     top.value("nice", limits.nice.map_or("null".to_owned(), |nice| nice.to_string()));
     top.value("ionice", limits.ionice.map_or("null", limits::IoNice::as_str));

@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use crate::speed::Speed;
+
 const MIB: u64 = 1 << 20;
 
 /// The machine, divided among the jobs at work.
@@ -12,6 +14,8 @@ pub struct Resources {
     /// Bytes for one git.
     memory: Option<u64>,
     working: Arc<AtomicUsize>,
+    /// Of what comes and goes over our own connections.
+    pub(super) speed: Speed,
 }
 
 /// One job at work; it counts until it is dropped.
@@ -23,7 +27,13 @@ impl Resources {
     pub fn new(memory: Option<u64>, at_once: usize) -> Self {
         // Knows of CPU sets and of the quota of a container.
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        Resources { cores, memory: memory.map(|bytes| bytes / at_once.max(1) as u64), working: Arc::default() }
+        let memory = memory.map(|bytes| bytes / at_once.max(1) as u64);
+        Resources { cores, memory, ..Resources::default() }
+    }
+
+    /// The same, with a bound on the bytes that are moved in a second.
+    pub fn bounded(self, speed: Speed) -> Self {
+        Resources { speed, ..self }
     }
 
     /// Counts one more job at work.
@@ -95,7 +105,7 @@ mod tests {
 
     #[test]
     fn memory_is_divided_among_jobs_and_threads() {
-        let resources = Resources { cores: 4, memory: Some(256 * MIB), working: Arc::default() };
+        let resources = Resources { cores: 4, memory: Some(256 * MIB), ..Resources::default() };
         let settings = |name: &str| resources.settings().into_iter().find(|(key, _)| *key == name).map(|found| found.1);
         assert_eq!(settings("core.packedGitLimit"), Some(64 * MIB));
         assert_eq!(settings("pack.windowMemory"), Some(16 * MIB), "of each of four threads");

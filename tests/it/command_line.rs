@@ -153,6 +153,7 @@ async fn every_flag_can_be_set_by_its_variable() {
         ("INCLUDE", "a/*"),
         ("INTERVAL", "90"),
         ("JSON", "on"),
+        ("BYTES_PER_SECOND", "2MiB"),
         ("IONICE", "idle"),
         ("KEEP", "7"),
         ("MEMORY", "1GiB"),

@@ -3,7 +3,7 @@
 use rustix::process::Signal;
 
 use crate::disk_kit::{backup, verdict};
-use crate::support::{Fault, Forge, RecordingGit, Repo, TestEnv};
+use crate::support::{Fault, Forge, RecordingGit, Repo, TestEnv, by_git, noise};
 
 /// The names of repositories in the order in which git first asked for them.
 fn order(forge: &Forge, repos: &[Repo]) -> Vec<String> {
@@ -114,11 +114,30 @@ async fn gits_inherit_the_priorities_that_were_asked_for() {
 }
 
 #[tokio::test]
+async fn no_more_bytes_come_in_a_second_than_are_allowed() {
+    if by_git() {
+        return;
+    }
+    let (env, forge) = (TestEnv::new(), Forge::start().await);
+    let alpha = forge.repo("acme/alpha").branch("main").commit_file("main", "big", &noise(300_000));
+    let run = backup(&env, &forge).args(["--bytes-per-second", "128KiB"]).run().await;
+    run.assert_code(0);
+    // However fast this machine is.
+    let seconds = run.json()["duration_seconds"].as_f64().unwrap();
+    assert!(seconds > 300_000.0 / 131_072.0, "{seconds}");
+    env.assert_mirrored(&alpha);
+}
+
+#[tokio::test]
 async fn limits_that_make_no_sense_are_refused_by_name() {
     let env = TestEnv::new();
-    for (flag, value) in
-        [("memory", "1MiB"), ("requests-per-second", "0"), ("requests-per-second", "nan"), ("nice", "20")]
-    {
+    for (flag, value) in [
+        ("memory", "1MiB"),
+        ("bytes-per-second", "1KiB"),
+        ("requests-per-second", "0"),
+        ("requests-per-second", "nan"),
+        ("nice", "20"),
+    ] {
         let run = env.holocron(["config", "check", "--dir", ".", "--backup-only"]);
         let run = run.arg(format!("--{flag}={value}")).run().await;
         run.assert_code(2);

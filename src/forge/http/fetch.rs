@@ -18,6 +18,7 @@ use crate::client;
 use crate::failure::{Failure, Reason};
 use crate::forge::release::Download;
 use crate::forge::{limits, status};
+use crate::speed::Speed;
 use crate::url::Origin;
 
 /// A file to fetch.
@@ -185,7 +186,14 @@ fn download(
     let etag = headers.get(ETAG).and_then(|etag| etag.to_str().ok()).filter(|etag| !etag.starts_with("W/"));
     let etag = etag.map(str::to_owned);
     let left = size.map(|size| size.saturating_sub(offset));
-    let reading = Reading { response, left, what, timeout: api.timeout, cancel: api.cancel.clone() };
+    let reading = Reading {
+        response,
+        left,
+        what,
+        timeout: api.timeout,
+        speed: api.gate.speed.clone(),
+        cancel: api.cancel.clone(),
+    };
     Ok(Download { offset, size, etag, bytes: stream::try_unfold(reading, Reading::next).boxed() })
 }
 
@@ -208,6 +216,7 @@ struct Reading {
     left: Option<u64>,
     what: String,
     timeout: Duration,
+    speed: Speed,
     cancel: CancellationToken,
 }
 
@@ -224,6 +233,7 @@ impl Reading {
             Ok(chunk) => chunk.map_err(|error| client::failure(what, error, self.timeout))?,
             Err(_) => return Err(silent(what, self.timeout)),
         };
+        self.speed.moved(chunk.as_ref().map_or(0, Bytes::len)).await;
         match (chunk, self.left) {
             (None, None | Some(0)) => Ok(None),
             (None, Some(left)) => {

@@ -23,6 +23,7 @@ use crate::client;
 use crate::failure::{Failure, Reason};
 use crate::forge::Connection;
 use crate::retry::Schedule;
+use crate::speed::Speed;
 use crate::url::Origin;
 
 /// What is read from the disk at a time.
@@ -107,7 +108,7 @@ impl Files {
     }
 
     async fn attempt(&self, api: &Api, parcel: &Parcel<'_>, url: &Url, what: &str) -> Result<Response, Failure> {
-        let sending = Sending::open(parcel).await?;
+        let sending = Sending::open(parcel, &api.gate.speed).await?;
         let request = api
             .signed(self.client.request(parcel.method.clone(), url.clone()))
             .header(ACCEPT, "application/json")
@@ -156,7 +157,7 @@ impl Api {
 }
 
 impl Sending {
-    async fn open(parcel: &Parcel<'_>) -> Result<Self, Failure> {
+    async fn open(parcel: &Parcel<'_>, speed: &Speed) -> Result<Self, Failure> {
         let what = || format!("cannot read {} to upload it", parcel.file.display());
         let file = File::open(parcel.file).await.map_err(|error| Failure::local(what(), &error))?;
         let found = file.metadata().await.map_err(|error| Failure::local(what(), &error))?.len();
@@ -167,7 +168,15 @@ impl Sending {
         let (beat, progress) = watch::channel(());
         let trouble = Arc::new(OnceLock::new());
         let (log, text) = (trouble.clone(), what());
-        let bytes = chunks(file, parcel.size, beat).inspect(move |chunk| {
+        let speed = speed.clone();
+        let paced = chunks(file, parcel.size, beat).then(move |chunk| {
+            let speed = speed.clone();
+            async move {
+                speed.moved(chunk.as_ref().map_or(0, Bytes::len)).await;
+                chunk
+            }
+        });
+        let bytes = paced.inspect(move |chunk| {
             if let Err(error) = chunk {
                 // The first is the one that broke it.
                 let _ = log.set(Failure::local(&text, error));

@@ -46,7 +46,14 @@ impl Git {
     async fn clone_over(&self, wire: &Wire, remote: &Remote, into: &Path, listener: Listener<'_>) -> Result<u64, Stop> {
         tracing::debug!(url = %remote.url, "clone");
         let client = self.client(wire, remote)?;
-        let exchange = Exchange { client: &client, remote, idle: self.limits.idle, what: CLONE, unborn: true };
+        let exchange = Exchange {
+            client: &client,
+            remote,
+            idle: self.limits.idle,
+            speed: &self.resources.speed,
+            what: CLONE,
+            unborn: true,
+        };
         let (source, abilities) = self.in_time(CLONE, exchange.refs(wire.abilities(remote))).await?;
         let Some(abilities) = abilities.filter(Abilities::sends_packs) else {
             return unhandled("the server does not speak version 2");

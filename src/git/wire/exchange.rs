@@ -18,6 +18,7 @@ use crate::failure::{Failure, Reason};
 use crate::git::refs::Advertisement;
 use crate::git::{Remote, classify};
 use crate::secret::Credential;
+use crate::speed::Speed;
 
 const ADVERTISEMENT: &str = "application/x-git-upload-pack-advertisement";
 const REQUEST: &str = "application/x-git-upload-pack-request";
@@ -34,6 +35,7 @@ pub(super) struct Exchange<'a> {
     pub remote: &'a Remote,
     /// The longest silence, for messages; the client watches over it.
     pub idle: Duration,
+    pub speed: &'a Speed,
     /// What fails when it fails, for messages.
     pub what: &'a str,
     /// Whether a HEAD that names a branch not yet born is asked for, as `git clone` does and `git ls-remote` does not.
@@ -167,6 +169,7 @@ impl Exchange<'_> {
         let (mut done, mut behind) = (false, 0);
         // To its very end: only then the connection can be used again.
         while let Some(bytes) = answer.chunk().await.map_err(|error| self.broken(error))? {
+            self.speed.moved(bytes.len()).await;
             if done {
                 behind += bytes.len();
                 if behind > MOST_BEHIND {

@@ -128,7 +128,14 @@ impl Git {
     async fn ask(&self, wire: &Wire, remote: &Remote) -> Result<Advertisement, Stop> {
         tracing::debug!(url = %remote.url, "list refs");
         let client = self.client(wire, remote)?;
-        let exchange = Exchange { client: &client, remote, idle: self.limits.idle, what: LOOK, unborn: false };
+        let exchange = Exchange {
+            client: &client,
+            remote,
+            idle: self.limits.idle,
+            speed: &self.resources.speed,
+            what: LOOK,
+            unborn: false,
+        };
         let told = exchange.refs(wire.abilities(remote)).await;
         wire.learn(remote, told.as_ref().ok().and_then(|(_, abilities)| abilities.clone()));
         Ok(told?.0)

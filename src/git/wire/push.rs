@@ -100,7 +100,8 @@ impl Git {
         let limits = &self.limits;
         // A CA file that cannot be read: git has words for it.
         let client = wire.pushes.client(self.place(remote), self).map_err(|failure| Unhandled(failure.to_string()))?;
-        let upload = Upload { client: &client, remote, idle: limits.idle, pulse: Pulse::new() };
+        let speed = self.resources.speed.clone();
+        let upload = Upload { client: &client, remote, idle: limits.idle, pulse: Pulse::new(), speed };
         let late = |why: String| Err(Failure::new(Reason::TimedOut, format!("{WHAT}: {why}")).into());
         let total = async {
             match limits.total {

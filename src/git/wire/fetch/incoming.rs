@@ -173,6 +173,7 @@ impl<'a> Incoming<'a> {
                     let more = self.response.chunk().await.map_err(|error| self.exchange.broken(error))?;
                     match more {
                         Some(bytes) => {
+                            self.exchange.speed.moved(bytes.len()).await;
                             self.packets.feed(bytes);
                             continue;
                         }

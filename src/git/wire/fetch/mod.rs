@@ -114,7 +114,14 @@ impl Git {
         tracing::debug!(url = %remote.url, "fetch");
         self.check_version().await?;
         let client = self.client(wire, remote)?;
-        let exchange = Exchange { client: &client, remote, idle: self.limits.idle, what: FETCH, unborn: false };
+        let exchange = Exchange {
+            client: &client,
+            remote,
+            idle: self.limits.idle,
+            speed: &self.resources.speed,
+            what: FETCH,
+            unborn: false,
+        };
         let ear = Mutex::new(listener);
         let mut incoming = self.in_time(FETCH, Incoming::open(&exchange, abilities, wish, &ear)).await?;
         let intake = Intake { what: FETCH, dir, arguments: &["--fix-thin"] };

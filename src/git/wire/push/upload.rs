@@ -23,6 +23,7 @@ use crate::git::wire::exchange::{Stop, authorization, takes_basic, words_of};
 use crate::git::wire::listing::Trouble;
 use crate::git::wire::packet::{BadLength, Packets};
 use crate::git::{Remote, classify};
+use crate::speed::Speed;
 
 const ADVERTISEMENT: &str = "application/x-git-receive-pack-advertisement";
 const REQUEST: &str = "application/x-git-receive-pack-request";
@@ -67,6 +68,7 @@ pub(super) struct Upload<'a> {
     /// The longest silence, for messages.
     pub idle: Duration,
     pub pulse: Pulse,
+    pub speed: Speed,
 }
 
 /// The two requests, of which git speaks in different words.
@@ -126,7 +128,11 @@ impl Upload<'_> {
         let mut head = commands;
         let body = loop {
             match pack.recv().await {
-                Some(Some(piece)) => head.extend_from_slice(&piece),
+                Some(Some(piece)) => {
+                    self.speed.moved(piece.len()).await;
+                    self.pulse.beat();
+                    head.extend_from_slice(&piece);
+                }
                 Some(None) => break Body::from(head),
                 // Whoever made the pack knows why.
                 None => return Err(Failure::new(Reason::LocalFailed, format!("{WHAT}: there is no pack")).into()),
@@ -143,12 +149,15 @@ impl Upload<'_> {
 
     /// What has come out of the pack, then the rest as it is made. A pack that ends early breaks the request off.
     fn chunks(&self, head: Vec<u8>, pack: mpsc::Receiver<Option<Bytes>>) -> Body {
-        let pulse = self.pulse.clone();
+        let (pulse, speed) = (self.pulse.clone(), self.speed.clone());
         let rest = stream::unfold(Some(pack), move |pack| {
-            let pulse = pulse.clone();
+            let (pulse, speed) = (pulse.clone(), speed.clone());
             async move {
                 let mut pack = pack?;
                 let piece = pack.recv().await;
+                if let Some(Some(bytes)) = &piece {
+                    speed.moved(bytes.len()).await;
+                }
                 pulse.beat();
                 match piece {
                     Some(Some(bytes)) => Some((Ok(bytes), Some(pack))),
