@@ -17,7 +17,7 @@ fmt:
 	cargo fmt --check
 
 lint:
-	cargo clippy --locked --all-targets -- -D warnings
+	cargo clippy --locked --all-targets --bench mirrors -- -D warnings
 
 test:
 	cargo test --locked
