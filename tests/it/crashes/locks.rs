@@ -9,7 +9,8 @@ use crate::support::{Fault, Forge, Kind, Repo, Running, Service, TestEnv, noise}
 async fn at_work(env: &TestEnv, forge: &Forge) -> Running {
     forge.fault(Fault::stall_in_body(100_000).on_git("acme/alpha").service(Service::FetchPack).once());
     let running = backup(env, forge).spawn();
-    let fits = |kind: &Kind| matches!(kind, Kind::Git { service: Service::FetchPack, .. });
+    let fits =
+        |kind: &Kind| matches!(kind, Kind::Git { service: Service::FetchPack, repo, .. } if repo == "acme/alpha");
     forge.until(|request| fits(&request.kind)).await;
     while running.children().is_empty() {
         tokio::task::yield_now().await;
