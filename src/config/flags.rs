@@ -152,7 +152,7 @@ pub struct MirrorArgs {
     #[arg(long, value_name = "REPO", help_heading = "How")]
     pub accept_deletions: Vec<String>,
 
-    /// Who looks at refs and pushes over HTTP: auto is Holocron itself where it can, git is always git
+    /// Who looks at refs, fetches and pushes over HTTP: auto is Holocron itself where it can, git is always git
     /// [default: auto]
     #[arg(long, value_name = "WHO", help_heading = "How")]
     pub transport: Option<GitTransport>,

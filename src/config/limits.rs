@@ -15,7 +15,6 @@ const LEAST_MEMORY: u64 = 16 << 20;
 const MAINTENANCE: Duration = Duration::from_secs(10 * 60);
 /// More is none.
 const FASTEST: f64 = 10_000.0;
-
 /// With fewer bytes in a second a piece of a transfer takes as long as others call silence.
 const SLOWEST: u64 = 64 << 10;
 

@@ -192,7 +192,7 @@ pub struct Config {
     pub timeout: Duration,
     /// How long one git command may take in all; `None` is for ever.
     pub time_limit: Option<Duration>,
-    /// Who looks at refs and pushes over HTTP.
+    /// Who looks at refs, fetches and pushes over HTTP.
     pub transport: GitTransport,
     pub output: Output,
     /// Variables that hold tokens of sources and destinations, whether or not this run uses them.

@@ -60,7 +60,7 @@ pub struct PushArgs {
     #[arg(long, value_name = "SEC", help_heading = "How")]
     pub timeout: Option<Seconds>,
 
-    /// Who looks at refs and pushes over HTTP: auto is Holocron itself where it can, git is always git
+    /// Who looks at refs, fetches and pushes over HTTP: auto is Holocron itself where it can, git is always git
     /// [default: auto]
     #[arg(long, value_name = "WHO", help_heading = "How")]
     pub transport: Option<GitTransport>,

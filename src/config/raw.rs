@@ -59,7 +59,7 @@ pub(crate) struct RawConfig {
     pub timeout: Option<Seconds>,
     /// How long one git command may take in all; a bare number counts seconds.
     pub time_limit: Option<Seconds>,
-    /// Who looks at refs and pushes over HTTP.
+    /// Who looks at refs, fetches and pushes over HTTP.
     pub transport: Option<GitTransport>,
     /// Write the JSON report to this file, relative to this file.
     pub report: Option<PathBuf>,

@@ -36,9 +36,6 @@ pub(super) fn local_refs(dir: &Path) -> Option<LocalRefs> {
     let mut packs = Packs::open(&dir.join("objects/pack"))?;
     let mut found = LocalRefs::default();
     for (name, oid) in all {
-        if name.starts_with(b"refs/replace/") {
-            return None;
-        }
         if packs.kind(oid)? != Kind::Commit {
             found.not_commits.insert(name.clone());
         }

@@ -46,14 +46,7 @@ impl Git {
     async fn clone_over(&self, wire: &Wire, remote: &Remote, into: &Path, listener: Listener<'_>) -> Result<u64, Stop> {
         tracing::debug!(url = %remote.url, "clone");
         let client = self.client(wire, remote)?;
-        let exchange = Exchange {
-            client: &client,
-            remote,
-            idle: self.limits.idle,
-            speed: &self.resources.speed,
-            what: CLONE,
-            unborn: true,
-        };
+        let exchange = Exchange { unborn: true, ..self.exchange(&client, remote, CLONE) };
         let (source, abilities) = self.in_time(CLONE, exchange.refs(wire.abilities(remote))).await?;
         let Some(abilities) = abilities.filter(Abilities::sends_packs) else {
             return unhandled("the server does not speak version 2");

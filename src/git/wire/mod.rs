@@ -37,7 +37,7 @@ use crate::url::Origin;
 /// Who we say we are. Forges and the guards before them let a `git/` pass that they stop as a browser or robot otherwise.
 const AGENT: &str = concat!("git/holocron-", env!("CARGO_PKG_VERSION"));
 
-/// Who looks at refs and brings objects.
+/// Who looks at refs, fetches and pushes.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum GitTransport {
@@ -128,17 +128,15 @@ impl Git {
     async fn ask(&self, wire: &Wire, remote: &Remote) -> Result<Advertisement, Stop> {
         tracing::debug!(url = %remote.url, "list refs");
         let client = self.client(wire, remote)?;
-        let exchange = Exchange {
-            client: &client,
-            remote,
-            idle: self.limits.idle,
-            speed: &self.resources.speed,
-            what: LOOK,
-            unborn: false,
-        };
+        let exchange = self.exchange(&client, remote, LOOK);
         let told = exchange.refs(wire.abilities(remote)).await;
         wire.learn(remote, told.as_ref().ok().and_then(|(_, abilities)| abilities.clone()));
         Ok(told?.0)
+    }
+
+    /// Exchanges with `remote`, in whose failures `what` fails.
+    fn exchange<'a>(&'a self, client: &'a Client, remote: &'a Remote, what: &'a str) -> Exchange<'a> {
+        Exchange { client, remote, idle: self.limits.idle, speed: &self.resources.speed, what, unborn: false }
     }
 
     /// The client for `remote`.

@@ -12,7 +12,7 @@ use std::sync::{Mutex, PoisonError};
 
 use tokio::sync::mpsc;
 
-use super::exchange::{Exchange, Stop, unhandled};
+use super::exchange::{Stop, unhandled};
 use super::listing::Abilities;
 use super::obstacle::Errand;
 use super::{Unhandled, Wire, settle};
@@ -114,14 +114,7 @@ impl Git {
         tracing::debug!(url = %remote.url, "fetch");
         self.check_version().await?;
         let client = self.client(wire, remote)?;
-        let exchange = Exchange {
-            client: &client,
-            remote,
-            idle: self.limits.idle,
-            speed: &self.resources.speed,
-            what: FETCH,
-            unborn: false,
-        };
+        let exchange = self.exchange(&client, remote, FETCH);
         let ear = Mutex::new(listener);
         let mut incoming = self.in_time(FETCH, Incoming::open(&exchange, abilities, wish, &ear)).await?;
         let intake = Intake { what: FETCH, dir, arguments: &["--fix-thin"] };
