@@ -6,11 +6,11 @@ use crate::model::destination::DestinationKind;
 
 /// Gives a failure at a destination the way out that fits there, unless it has one of its own.
 pub fn advise(failure: Failure, kind: Option<DestinationKind>) -> Failure {
-    if failure.hint.is_some() {
+    if failure.hint().is_some() {
         return failure;
     }
-    let words = failure.evidence.as_deref().unwrap_or(&failure.message);
-    match at_destination(failure.reason, kind, words) {
+    let words = failure.evidence().unwrap_or(failure.message());
+    match at_destination(failure.reason(), kind, words) {
         Some(hint) => failure.with_hint(hint),
         None => failure,
     }

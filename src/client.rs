@@ -197,10 +197,10 @@ mod tests {
         std::fs::write(file.path(), "no certificate").unwrap();
         let base = Url::parse("https://h").unwrap();
         let failure = build(&base, Some(file.path()), None, Duration::from_secs(1)).unwrap_err();
-        assert_eq!(failure.reason, Reason::TlsFailed);
-        assert!(failure.message.contains(file.path().to_str().unwrap()));
+        assert_eq!(failure.reason(), Reason::TlsFailed);
+        assert!(failure.message().contains(file.path().to_str().unwrap()));
         let failure = build(&base, Some(Path::new("/nonexistent/ca.pem")), None, Duration::from_secs(1)).unwrap_err();
-        assert_eq!(failure.reason, Reason::LocalFailed);
+        assert_eq!(failure.reason(), Reason::LocalFailed);
     }
 
     #[test]

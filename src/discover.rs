@@ -249,8 +249,8 @@ async fn absent(
             Ok(Some(repo)) => absent.unlisted.push((record.key.clone(), no_longer_listed(record, &repo))),
             Err(failure) => {
                 let message =
-                    format!("is no longer listed, and nobody can tell whether it exists: {}", failure.message);
-                absent.unlisted.push((record.key.clone(), Failure { message, ..failure }));
+                    format!("is no longer listed, and nobody can tell whether it exists: {}", failure.message());
+                absent.unlisted.push((record.key.clone(), failure.with_message(message)));
             }
         }
     }

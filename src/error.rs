@@ -123,8 +123,8 @@ impl From<Error> for ExitCode {
 impl From<Failure> for Error {
     fn from(failure: Failure) -> Self {
         let way_out = failure.way_out().map(str::to_owned);
-        let mut error = Error::run(&failure.message);
-        error.causes.extend(failure.evidence);
+        let mut error = Error::run(failure.message());
+        error.causes.extend(failure.evidence().map(str::to_owned));
         error.hints.extend(way_out);
         error
     }

@@ -133,21 +133,21 @@ impl fmt::Display for Reason {
     }
 }
 
-/// One failure, ready to be shown: every text in it is redacted when it is made.
+/// One failure, ready to be shown: every text in it is redacted when it is made, and none can be put in past that.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Failure {
-    pub reason: Reason,
+    reason: Reason,
     /// What was tried and what came of it, one line.
-    pub message: String,
+    message: String,
     /// The line that told: git's or the server's own words.
     #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub evidence: Option<String>,
+    evidence: Option<String>,
     /// A way out more exact than [`Reason::hint`].
     #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub hint: Option<String>,
+    hint: Option<String>,
     /// How long the server asked us to wait.
     #[serde(skip)]
-    pub retry_after: Option<Duration>,
+    retry_after: Option<Duration>,
 }
 
 impl Failure {
@@ -156,7 +156,51 @@ impl Failure {
         Failure { reason, message: redact(message.as_ref()), evidence: None, hint: None, retry_after: None }
     }
 
-    /// Adds the line that told; an empty one is dropped, secrets are masked.
+    /// Why it failed.
+    pub fn reason(&self) -> Reason {
+        self.reason
+    }
+
+    /// What was tried and what came of it, one line.
+    pub fn message(&self) -> &str {
+        &self.message
+    }
+
+    /// Git's or the server's own words, if any.
+    pub fn evidence(&self) -> Option<&str> {
+        self.evidence.as_deref()
+    }
+
+    /// The way out for this very failure; [`Failure::way_out`] also knows that of the reason.
+    pub fn hint(&self) -> Option<&str> {
+        self.hint.as_deref()
+    }
+
+    /// How long the server asked us to wait.
+    pub fn retry_after(&self) -> Option<Duration> {
+        self.retry_after
+    }
+
+    /// The same failure with another reason.
+    pub fn with_reason(mut self, reason: Reason) -> Self {
+        self.reason = reason;
+        self
+    }
+
+    /// The same failure with another message; secrets in it are masked.
+    pub fn with_message(mut self, message: impl AsRef<str>) -> Self {
+        self.message = redact(message.as_ref());
+        self
+    }
+
+    /// The same failure, as a part of `what`: its message becomes `what: message`.
+    pub fn within(self, what: impl fmt::Display) -> Self {
+        let message = format!("{what}: {}", self.message);
+        self.with_message(message)
+    }
+
+    /// Puts the server's or git's own words into the failure, in place of those it had; empty ones are dropped, secrets
+    /// are masked.
     pub fn with_evidence(mut self, line: impl AsRef<str>) -> Self {
         let line = line.as_ref().trim();
         self.evidence = (!line.is_empty()).then(|| redact(line));
@@ -206,12 +250,24 @@ impl std::error::Error for Failure {}
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::secret::Secret;
 
     #[test]
     fn a_reason_is_spelled_alike_in_text_and_json() {
         for reason in [Reason::AuthFailed, Reason::ProtectedRefRejected, Reason::RefRace, Reason::Unknown] {
             assert_eq!(serde_json::to_string(&reason).unwrap(), format!("\"{reason}\""));
         }
+    }
+
+    #[test]
+    fn no_text_gets_into_a_failure_with_a_secret_in_it() {
+        let secret = Secret::new("canary-of-failures-4711");
+        let failure = Failure::new(Reason::Unknown, "")
+            .with_message(format!("it was {}", secret.expose()))
+            .within(secret.expose())
+            .with_evidence(secret.expose())
+            .with_hint(secret.expose());
+        assert!(!format!("{failure:?} {failure}").contains("canary"), "{failure:?}");
     }
 
     #[test]

@@ -173,11 +173,11 @@ impl Drop for Pass {
 /// Whether a failure says that the host has too much to do: 429 and its like, or 503 in git's or the API's words.
 fn asks_for_less(failure: &Failure) -> bool {
     let overloaded = || {
-        let words = failure.evidence.as_deref().unwrap_or_default();
+        let words = failure.evidence().unwrap_or_default();
         // curl's words as git passes them on.
         words.contains("The requested URL returned error: 503")
     };
-    failure.reason == Reason::RateLimited || (failure.reason == Reason::ServerError && overloaded())
+    failure.reason() == Reason::RateLimited || (failure.reason() == Reason::ServerError && overloaded())
 }
 
 #[cfg(test)]

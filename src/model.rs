@@ -390,7 +390,7 @@ impl Outcome {
 
     /// An outcome that is a failure; a held mirror and a cancelled one get their own verdicts.
     pub fn failed(repo: &Repo, failure: Failure) -> Self {
-        let verdict = match failure.reason {
+        let verdict = match failure.reason() {
             crate::failure::Reason::Held => Verdict::Held,
             crate::failure::Reason::Cancelled => Verdict::Skipped,
             _ => Verdict::Failed,

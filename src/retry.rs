@@ -53,10 +53,10 @@ impl Schedule {
 
     fn next_with(&mut self, failure: &Failure, chance: f64) -> Option<Duration> {
         self.tried += 1;
-        if !failure.reason.is_transient() || self.tried >= self.policy.tries {
+        if !failure.reason().is_transient() || self.tried >= self.policy.tries {
             return None;
         }
-        let wait = match failure.retry_after {
+        let wait = match failure.retry_after() {
             Some(asked) if asked > self.policy.patience => return None,
             Some(asked) => asked,
             None => (self.policy.first_wait * 2_u32.pow(self.tried.min(16) - 1)).min(self.policy.longest_wait),

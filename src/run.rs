@@ -301,7 +301,7 @@ impl<'a> Runner<'a> {
         }
         tracing::debug!("{}: {}", repo.path, task.why);
         let mut outcome = mirror::bring_up(&job, self.tools, self.sink).await;
-        match outcome.failure.as_ref().map(|failure| failure.reason) {
+        match outcome.failure.as_ref().map(|failure| failure.reason()) {
             Some(Reason::AuthFailed) if has_credential => self.refuse(&repo.source),
             // The forge says so for itself; it is no failure of ours, and the mirror made before is kept.
             Some(Reason::Blocked) => {

@@ -244,7 +244,7 @@ mod tests {
     #[tokio::test]
     async fn an_empty_or_missing_source_says_where_it_looked() {
         let missing = SecretSource::Env("NOPE".into()).read(|_| None).await.unwrap_err();
-        assert_eq!(missing.message, "cannot read the environment variable NOPE: it is not set");
+        assert_eq!(missing.message(), "cannot read the environment variable NOPE: it is not set");
         assert!(SecretSource::Command("exit 3".into()).read(|_| None).await.is_err());
         assert_eq!(SecretSource::Command("echo zyxwvut".into()).read(|_| None).await.unwrap().expose(), "zyxwvut");
     }

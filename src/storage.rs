@@ -92,13 +92,13 @@ impl Storage {
     ///
     /// Git does not always say why it could not write (2.47: `could not set 'core.repositoryformatversion' to '0'`).
     pub fn explain(&self, failure: Failure) -> Failure {
-        let vague = matches!(failure.reason, Reason::Unknown | Reason::LocalFailed);
+        let vague = matches!(failure.reason(), Reason::Unknown | Reason::LocalFailed);
         let full = || {
             let room = rustix::fs::statvfs(&self.root);
             // File systems without a fixed number of files tell 0 for all of them.
             room.is_ok_and(|room| room.f_bavail == 0 || (room.f_files > 0 && room.f_favail == 0))
         };
-        if vague && full() { Failure { reason: Reason::DiskFull, ..failure } } else { failure }
+        if vague && full() { failure.with_reason(Reason::DiskFull) } else { failure }
     }
 
     /// Becomes the only run on this storage.
@@ -291,8 +291,8 @@ mod tests {
         let stop = CancellationToken::new();
         let first = storage.lock(false, &stop).await.unwrap();
         let failure = storage.lock(false, &stop).await.unwrap_err();
-        assert_eq!(failure.reason, Reason::LocalLock);
-        assert!(failure.message.contains(&std::process::id().to_string()), "{failure}");
+        assert_eq!(failure.reason(), Reason::LocalLock);
+        assert!(failure.message().contains(&std::process::id().to_string()), "{failure}");
         drop(first);
         // Waits: a child that another test has forked and not yet turned into its program holds it for a moment.
         storage.lock(true, &stop).await.unwrap();
@@ -304,7 +304,7 @@ mod tests {
         let stop = CancellationToken::new();
         let _first = storage.lock(false, &stop).await.unwrap();
         stop.cancel();
-        assert_eq!(storage.lock(true, &stop).await.unwrap_err().reason, Reason::Cancelled);
+        assert_eq!(storage.lock(true, &stop).await.unwrap_err().reason(), Reason::Cancelled);
     }
 
     #[test]
@@ -322,6 +322,6 @@ mod tests {
         let (folder, _) = storage();
         fs::write(folder.path().join("file"), "").unwrap();
         let failure = Storage::at(folder.path().join("file/below")).prepare().unwrap_err();
-        assert!(failure.message.contains("file/below"), "{failure}");
+        assert!(failure.message().contains("file/below"), "{failure}");
     }
 }

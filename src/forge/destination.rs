@@ -120,7 +120,7 @@ mod tests {
         for kind in [DestinationKind::Github, DestinationKind::Gitlab, DestinationKind::Gitea] {
             assert!(open_destination(kind, connection.clone()).is_ok());
             let failure = open_destination(kind, Connection { token: None, ..connection.clone() }).err().unwrap();
-            assert_eq!(failure.reason, Reason::AuthFailed);
+            assert_eq!(failure.reason(), Reason::AuthFailed);
         }
     }
 }

@@ -382,7 +382,7 @@ mod tests {
         let names: Vec<_> = listing.repos.iter().map(|repo| repo.path.to_string()).collect();
         assert_eq!(names, ["src/x", "src/x.git"]);
         assert_eq!(listing.refused[0].what, tree.at("src/x").display().to_string());
-        assert!(listing.refused[0].failure.message.ends_with("another repository has the same name"));
+        assert!(listing.refused[0].failure.message().ends_with("another repository has the same name"));
     }
 
     #[tokio::test]
@@ -404,7 +404,7 @@ mod tests {
         std::os::unix::fs::symlink(outside.at(""), tree.at("link")).unwrap();
         assert_eq!(tree.names(&[""]).await, ["a"]);
         let listing = tree.list(&["mirrors"]).await;
-        assert_eq!((listing.repos.len(), listing.refused[0].failure.reason), (0, Reason::Held));
+        assert_eq!((listing.repos.len(), listing.refused[0].failure.reason()), (0, Reason::Held));
     }
 
     #[tokio::test]
@@ -425,8 +425,8 @@ mod tests {
         tree.working("a");
         let dirs = vec![tree.at(""), tree.at("missing")];
         let failure = super::tests::tree(dirs).list(&|_| ()).await.unwrap_err();
-        assert_eq!(failure.reason, Reason::LocalFailed);
-        assert!(failure.message.contains("missing"));
+        assert_eq!(failure.reason(), Reason::LocalFailed);
+        assert!(failure.message().contains("missing"));
     }
 
     #[tokio::test]
@@ -448,6 +448,6 @@ mod tests {
         let cancel = CancellationToken::new();
         cancel.cancel();
         let source = DirTree::new("here", vec![tree.at("")], cancel);
-        assert_eq!(source.list(&|_| ()).await.unwrap_err().reason, Reason::Cancelled);
+        assert_eq!(source.list(&|_| ()).await.unwrap_err().reason(), Reason::Cancelled);
     }
 }

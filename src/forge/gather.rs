@@ -224,9 +224,9 @@ impl<'a> Gathering<'a> {
 /// The failure of the very first listing: what a wrong address or an unfit token look like.
 pub(super) fn at_the_entrance(failed: PageFailed) -> Failure {
     let failure = Failure::from(failed);
-    match failure.reason {
+    match failure.reason() {
         Reason::RemoteNotFound => failure.with_hint("check `api_url`: there is no such API at this address."),
-        Reason::Forbidden if failure.hint.is_none() => {
+        Reason::Forbidden if failure.hint().is_none() => {
             failure.with_hint("this token may not list repositories: give it that right, or name `owners`.")
         }
         _ => failure,
@@ -280,8 +280,8 @@ mod tests {
     fn a_hostile_name_is_refused_by_name_and_shown_harmlessly() {
         for name in ["ns/..", "../x", "ns/a\\b", "ns/\u{1b}[2J", "", "ns/", &format!("ns/{}", "x".repeat(300))] {
             let (what, failure) = refusal(entry(false, name, "https://h/ns/x.git"));
-            assert_eq!(failure.reason, Reason::Held, "{name}");
-            assert!(!what.contains('\u{1b}') && !failure.message.contains('\u{1b}'), "{what}");
+            assert_eq!(failure.reason(), Reason::Held, "{name}");
+            assert!(!what.contains('\u{1b}') && !failure.message().contains('\u{1b}'), "{what}");
         }
         for name in ["ns/-oProxyCommand=x", "ns/a b", "ns/Ünï"] {
             assert!(entry(false, name, "https://h/ns/x.git").into_repo().is_ok(), "{name}");

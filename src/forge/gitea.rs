@@ -153,8 +153,8 @@ impl Gitea {
         match self.repos(url, &mut |page| gathering.take(page)).await {
             Ok(_) => Ok(()),
             Err(failed) if failed.is_refusal() => {
-                let mut told = if no_org.failure.reason == Reason::RemoteNotFound { failed } else { no_org };
-                if told.failure.reason == Reason::RemoteNotFound {
+                let mut told = if no_org.failure.reason() == Reason::RemoteNotFound { failed } else { no_org };
+                if told.failure.reason() == Reason::RemoteNotFound {
                     told.failure = told.failure.with_hint("check the name: the token sees no such owner.");
                 }
                 gathering.refuse_or_fail(owner, told)
@@ -181,7 +181,7 @@ impl Source for Gitea {
         check_id(id)?;
         match self.api.get(self.api.url(&["repositories", id], &[])).await {
             Ok(json) => self.entry(json).into_repo().map(Some),
-            Err(failure) if failure.reason == Reason::RemoteNotFound => Ok(None),
+            Err(failure) if failure.reason() == Reason::RemoteNotFound => Ok(None),
             Err(failure) => Err(failure),
         }
     }
@@ -273,15 +273,15 @@ mod tests {
         .await;
         let listing = source(KIND, &server, &["friend", "nobody"]).list(&|_| ()).await.unwrap();
         assert_eq!((paths(&listing), refused(&listing)), (vec!["friend/a".to_owned()], vec!["nobody"]));
-        assert!(listing.refused[0].failure.evidence.as_deref().unwrap().contains("read:organization"));
+        assert!(listing.refused[0].failure.evidence().unwrap().contains("read:organization"));
     }
 
     #[tokio::test]
     async fn a_recorded_refusal_of_the_token_is_told_in_the_servers_words() {
         let server = Server::start(|asked| recorded(asked, "user-bad-token")).await;
         let failure = list(KIND, connection(&server.url)).await.unwrap_err();
-        assert_eq!(failure.reason, Reason::AuthFailed);
-        assert_eq!(failure.evidence.as_deref(), Some("user does not exist [uid: 0, name: , keyid: 0]"));
+        assert_eq!(failure.reason(), Reason::AuthFailed);
+        assert_eq!(failure.evidence(), Some("user does not exist [uid: 0, name: , keyid: 0]"));
     }
 
     #[tokio::test]

@@ -172,7 +172,7 @@ impl Github {
     ) -> Result<(), Failure> {
         let account: Account = match self.api.get(self.api.url(&["users", owner], &[])).await {
             Ok(account) => account,
-            Err(failure) if matches!(failure.reason, Reason::RemoteNotFound | Reason::Blocked) => {
+            Err(failure) if matches!(failure.reason(), Reason::RemoteNotFound | Reason::Blocked) => {
                 gathering.refuse(owner, failure.with_hint("check the name: there is no such user or organisation."));
                 return Ok(());
             }
@@ -221,7 +221,7 @@ impl Source for Github {
         check_id(id)?;
         match self.api.get(self.api.url(&["repositories", id], &[])).await {
             Ok(json) => self.entry(json).into_repo().map(Some),
-            Err(failure) if failure.reason == Reason::RemoteNotFound => Ok(None),
+            Err(failure) if failure.reason() == Reason::RemoteNotFound => Ok(None),
             Err(failure) => Err(failure),
         }
     }
@@ -306,8 +306,8 @@ mod tests {
         assert_eq!(paths(&listing), ["me/a", "open/b"]);
         assert_eq!(refused(&listing), ["strict", "organisation 11"]);
         for refused in &listing.refused {
-            assert_eq!(refused.failure.reason, Reason::Forbidden);
-            assert!(refused.failure.hint.as_deref().unwrap().contains("single sign-on"));
+            assert_eq!(refused.failure.reason(), Reason::Forbidden);
+            assert!(refused.failure.hint().unwrap().contains("single sign-on"));
         }
     }
 
@@ -350,7 +350,7 @@ mod tests {
         let listing = source(KIND, &server, &["acme", "Friend", "nobody", ".."]).list(&|_| ()).await.unwrap();
         assert_eq!(paths(&listing), ["acme/b", "friend/shared", "friend/public"]);
         assert_eq!(refused(&listing), ["..", "nobody"]);
-        assert!(listing.refused.iter().all(|refused| refused.failure.reason == Reason::RemoteNotFound));
+        assert!(listing.refused.iter().all(|refused| refused.failure.reason() == Reason::RemoteNotFound));
         assert!(server.targets().iter().all(|target| target != "/users/"));
     }
 
@@ -372,7 +372,7 @@ mod tests {
         let server = Server::with(&[]).await;
         for kind in [crate::model::ForgeKind::Gitlab, KIND, crate::model::ForgeKind::Gitea] {
             let failure = list(kind, Connection { token: None, ..connection(&server.url) }).await.unwrap_err();
-            assert_eq!(failure.reason, Reason::AuthFailed);
+            assert_eq!(failure.reason(), Reason::AuthFailed);
         }
         assert_eq!(server.asked().len(), 0);
     }
@@ -381,8 +381,8 @@ mod tests {
     async fn a_wrong_address_says_so() {
         let server = Server::with(&[]).await;
         let failure = list(KIND, connection(&server.url)).await.unwrap_err();
-        assert_eq!(failure.reason, Reason::RemoteNotFound);
-        assert!(failure.hint.unwrap().contains("api_url"));
+        assert_eq!(failure.reason(), Reason::RemoteNotFound);
+        assert!(failure.hint().unwrap().contains("api_url"));
     }
 
     #[tokio::test]
@@ -398,10 +398,10 @@ mod tests {
         .await;
         let source = source(KIND, &server, &[]);
         assert_eq!(source.find("1").await.unwrap().unwrap().path.to_string(), "me/renamed");
-        assert_eq!(source.find("2").await.unwrap_err().reason, Reason::Blocked);
-        assert_eq!(source.find("3").await.unwrap_err().reason, Reason::ServerError);
+        assert_eq!(source.find("2").await.unwrap_err().reason(), Reason::Blocked);
+        assert_eq!(source.find("3").await.unwrap_err().reason(), Reason::ServerError);
         assert_eq!(source.find("4").await.unwrap(), None);
-        assert_eq!(source.find("../user").await.unwrap_err().reason, Reason::Unknown);
+        assert_eq!(source.find("../user").await.unwrap_err().reason(), Reason::Unknown);
     }
 
     #[tokio::test]

@@ -114,7 +114,7 @@ impl Gitlab {
     async fn list_owner(&self, owner: &str, gathering: &mut Gathering<'_>) -> Result<(), Failure> {
         let no_group = match self.projects(self.group_url(owner), &mut |page| gathering.take(page)).await {
             Ok(_) => return Ok(()),
-            Err(failed) if failed.is_refusal() && failed.failure.reason == Reason::RemoteNotFound => failed,
+            Err(failed) if failed.is_refusal() && failed.failure.reason() == Reason::RemoteNotFound => failed,
             Err(failed) => return gathering.refuse_or_fail(owner, failed),
         };
         // A user's name has no slash: what has one was a subgroup.
@@ -129,7 +129,7 @@ impl Gitlab {
 }
 
 fn no_such_owner(mut failed: PageFailed) -> PageFailed {
-    if failed.failure.reason == Reason::RemoteNotFound {
+    if failed.failure.reason() == Reason::RemoteNotFound {
         failed.failure = failed.failure.with_hint("check the name: the token sees no such group or user.");
     }
     failed
@@ -152,7 +152,7 @@ impl Source for Gitlab {
         check_id(id)?;
         match self.api.get(self.api.url(&["projects", id], &[])).await {
             Ok(json) => self.entry(json).into_repo().map(Some),
-            Err(failure) if failure.reason == Reason::RemoteNotFound => Ok(None),
+            Err(failure) if failure.reason() == Reason::RemoteNotFound => Ok(None),
             Err(failure) => Err(failure),
         }
     }
@@ -227,7 +227,7 @@ mod tests {
         let listing = source(KIND, &server, &["closed", "open"]).list(&|_| ()).await.unwrap();
         assert_eq!((paths(&listing), refused(&listing)), (vec!["open/a".to_owned()], vec!["closed"]));
         let failure = source(KIND, &server, &["open", "bad"]).list(&|_| ()).await.unwrap_err();
-        assert_eq!(failure.reason, Reason::ServerError);
+        assert_eq!(failure.reason(), Reason::ServerError);
     }
 
     #[tokio::test]

@@ -230,10 +230,10 @@ impl Api {
         match self.attempt(&Ask::get(url)).await {
             Ok(answer) => Ok(Some(answer)),
             Err(refusal) if refusal.is_missing() => Ok(None),
-            Err(refusal) if refusal.failure.reason == Reason::RemoteNotFound => {
-                let text = format!("{}: not the API's own words", refusal.failure.message);
+            Err(refusal) if refusal.failure.reason() == Reason::RemoteNotFound => {
+                let text = format!("{}: not the API's own words", refusal.failure.message());
                 Err(Failure::new(Reason::ServerError, text)
-                    .with_evidence(refusal.failure.evidence.unwrap_or_default())
+                    .with_evidence(refusal.failure.evidence().unwrap_or_default())
                     .with_hint("see whether `api_url` is the API's base, and whether a proxy answers in its place."))
             }
             Err(refusal) => Err(refusal.failure),
@@ -258,7 +258,7 @@ impl Api {
                 Err(refusal) => refusal,
             };
             // What broke off may have done its work; what was refused has not.
-            if !ask.repeatable && refusal.failure.reason != Reason::RateLimited {
+            if !ask.repeatable && refusal.failure.reason() != Reason::RateLimited {
                 return Err(refusal);
             }
             match schedule.next(&refusal.failure) {
@@ -281,7 +281,7 @@ impl Api {
                 let answer = self.answer(what, response, ask.etag.is_some()).await;
                 match &answer {
                     // GitHub says so with 403, too.
-                    Err(refusal) if refusal.failure.reason == Reason::RateLimited => pass.pressed(),
+                    Err(refusal) if refusal.failure.reason() == Reason::RateLimited => pass.pressed(),
                     _ => pass.answered(status.as_u16()),
                 }
                 return answer;

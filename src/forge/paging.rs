@@ -42,7 +42,7 @@ pub(super) struct PageFailed {
 impl PageFailed {
     /// Whether the server refused just this listing, from its beginning: it says nothing against the others.
     pub(super) fn is_refusal(&self) -> bool {
-        self.page == 1 && matches!(self.failure.reason, Reason::Forbidden | Reason::RemoteNotFound | Reason::Blocked)
+        self.page == 1 && matches!(self.failure.reason(), Reason::Forbidden | Reason::RemoteNotFound | Reason::Blocked)
     }
 }
 

@@ -106,7 +106,7 @@ mod tests {
         let listing = list(&["https://h/ns/x", "https://h/ns/x", "git@h:ns/x.git"]).await;
         assert_eq!(listing.repos.len(), 1);
         assert_eq!(listing.refused[0].what, "git@h:ns/x.git");
-        assert_eq!(listing.refused[0].failure.message, "git@h:ns/x.git would share its mirror with https://h/ns/x");
+        assert_eq!(listing.refused[0].failure.message(), "git@h:ns/x.git would share its mirror with https://h/ns/x");
     }
 
     #[tokio::test]

@@ -184,7 +184,7 @@ mod tests {
         assert!(open_release_source(ForgeKind::Urls, connection.clone()).is_err());
         for kind in [DestinationKind::Github, DestinationKind::Gitlab, DestinationKind::Gitea] {
             assert!(open_release_destination(kind, connection.clone()).is_ok());
-            assert_eq!(open_release_destination(kind, without.clone()).err().unwrap().reason, Reason::AuthFailed);
+            assert_eq!(open_release_destination(kind, without.clone()).err().unwrap().reason(), Reason::AuthFailed);
         }
         assert!(open_release_destination(DestinationKind::Git, connection).is_err());
     }

@@ -155,24 +155,24 @@ mod tests {
             (500, Reason::ServerError),
             (503, Reason::ServerError),
         ] {
-            assert_eq!(told(status, &[], r#"{"message":"no"}"#).reason, reason, "{status}");
+            assert_eq!(told(status, &[], r#"{"message":"no"}"#).reason(), reason, "{status}");
         }
     }
 
     #[test]
     fn a_403_is_a_limit_a_block_or_a_refusal() {
         let limit = told(403, &[("x-ratelimit-remaining", "0"), ("ratelimit-reset", "5")], "{}");
-        assert_eq!((limit.reason, limit.retry_after), (Reason::RateLimited, Some(Duration::from_secs(5))));
+        assert_eq!((limit.reason(), limit.retry_after()), (Reason::RateLimited, Some(Duration::from_secs(5))));
         let limit = told(403, &[("retry-after", "9")], "{}");
-        assert_eq!((limit.reason, limit.retry_after), (Reason::RateLimited, Some(Duration::from_secs(9))));
+        assert_eq!((limit.reason(), limit.retry_after()), (Reason::RateLimited, Some(Duration::from_secs(9))));
         let limit = told(403, &[], r#"{"message":"You have exceeded a secondary rate limit. Please wait."}"#);
-        assert_eq!((limit.reason, limit.retry_after), (Reason::RateLimited, Some(Duration::from_secs(60))));
+        assert_eq!((limit.reason(), limit.retry_after()), (Reason::RateLimited, Some(Duration::from_secs(60))));
         let block = told(403, &[], r#"{"message":"Repository access blocked","block":{"reason":"dmca"}}"#);
-        assert_eq!(block.reason, Reason::Blocked);
+        assert_eq!(block.reason(), Reason::Blocked);
         let refused = told(403, &[("x-ratelimit-remaining", "41")], r#"{"message":"Must have admin rights"}"#);
-        assert_eq!(refused.reason, Reason::Forbidden);
+        assert_eq!(refused.reason(), Reason::Forbidden);
         let sso = told(403, &[("x-github-sso", "required; url=https://github.com/orgs/a/sso?x=1")], "{}");
-        assert!(sso.reason == Reason::Forbidden && sso.hint.unwrap().contains("single sign-on"));
+        assert!(sso.reason() == Reason::Forbidden && sso.hint().unwrap().contains("single sign-on"));
     }
 
     #[test]
@@ -198,7 +198,7 @@ mod tests {
             (r#"{"errors":null,"message":"gone"}"#, "gone"),
         ] {
             assert_eq!(super::words(body.as_bytes()).as_deref(), Some(words));
-            assert_eq!(told(422, &[], body).evidence.as_deref(), Some(words));
+            assert_eq!(told(422, &[], body).evidence(), Some(words));
         }
         assert_eq!(super::words(b"<html>"), None);
     }
@@ -207,7 +207,7 @@ mod tests {
     fn the_servers_words_are_quoted_short_masked_and_harmless() {
         let body = format!("<html>\u{1b}[2J\n<p>token=ghp_{} </p>{}", "a".repeat(36), "x".repeat(9000));
         let failure = nonsense("GET https://h/x", "not JSON", &HeaderMap::new(), body.as_bytes());
-        let evidence = failure.evidence.unwrap();
+        let evidence = failure.evidence().unwrap();
         assert!(evidence.starts_with("no content type: <html> [2J <p>token=***"), "{evidence}");
         assert!(evidence.chars().count() < 230 && !evidence.contains("aaaa"), "{evidence}");
     }

@@ -288,8 +288,7 @@ impl Git {
         let input = process::Input::Whole(call.input);
         let finished = process::run(call.command, input, &self.limits, on_line).await;
         drop(handover);
-        let mut finished = finished
-            .map_err(|failure| Failure { message: format!("{}: {}", call.what, failure.message), ..failure })?;
+        let mut finished = finished.map_err(|failure| failure.within(call.what))?;
         if let Some(cheaper) = cheaper {
             finished.stderr = cheaper.translate(&finished.stderr);
         }

@@ -154,9 +154,7 @@ impl Git {
         let before = names(&folder);
         let finished = process::run(command, Input::Pieces(pieces), &limits, on_line).await;
         let what = intake.what;
-        let finished = finished.map_err(|failure| {
-            Rejected::Unfinished(Failure { message: format!("{what}: {}", failure.message), ..failure })
-        })?;
+        let finished = finished.map_err(|failure| Rejected::Unfinished(failure.within(what)))?;
         // `keep\t<hash>`, or `pack\t<hash>` where there is such a pack already, and kept by somebody else.
         let told = finished.stdout.get(..45).and_then(|line| std::str::from_utf8(line).ok());
         let told =

@@ -375,7 +375,7 @@ mod tests {
         let script = "sleep 1000 & echo $!; wait";
         let limits = Limits { idle: Duration::from_millis(200), ..limits() };
         let failure = run(shell(script), NOTHING, &limits, |_| ()).await.unwrap_err();
-        assert_eq!(failure.reason, Reason::TimedOut);
+        assert_eq!(failure.reason(), Reason::TimedOut);
     }
 
     #[tokio::test]
@@ -386,7 +386,7 @@ mod tests {
         let script = format!("sleep 1000 & echo $! > {}; echo up >&2; wait", pid_file.display());
         let stop = limits.stop.clone();
         let failure = run(shell(&script), NOTHING, &limits, |_| stop.cancel()).await.unwrap_err();
-        assert_eq!(failure.reason, Reason::Cancelled);
+        assert_eq!(failure.reason(), Reason::Cancelled);
         let pid: i32 = std::fs::read_to_string(pid_file).unwrap().trim().parse().unwrap();
         let state = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
         // Gone, or a zombie that init has not collected yet.
@@ -396,7 +396,7 @@ mod tests {
     #[tokio::test]
     async fn a_missing_program_is_a_local_failure() {
         let failure = run(Command::new("/nonexistent/git"), NOTHING, &limits(), |_| ()).await.unwrap_err();
-        assert_eq!(failure.reason, Reason::LocalFailed);
-        assert_eq!(failure.message, "cannot run /nonexistent/git");
+        assert_eq!(failure.reason(), Reason::LocalFailed);
+        assert_eq!(failure.message(), "cannot run /nonexistent/git");
     }
 }

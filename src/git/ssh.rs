@@ -94,7 +94,7 @@ impl Git {
     /// Says what ssh does not: why it was denied, and what its user can do. Any other failure is returned as it is.
     pub(super) async fn explain_ssh(&self, remote: Option<&Remote>, failure: Failure) -> Failure {
         let Some(remote) = remote.filter(|remote| remote.is_ssh()) else { return failure };
-        match (failure.reason, &remote.ssh.key_file) {
+        match (failure.reason(), &remote.ssh.key_file) {
             (Reason::AuthFailed, Some(key)) => match self.examine(key, remote.ssh.passphrase.as_ref()).await {
                 Ok(Key::Usable) => failure.with_hint(format!(
                     "the server does not take the key {0}: add {0}.pub to the keys that may log in there.",
@@ -169,12 +169,12 @@ enum Key {
 }
 
 fn said(failure: Failure, message: String) -> Failure {
-    Failure { message, ..failure }
+    failure.with_message(message)
 }
 
 /// Whether the host's key was never seen before, rather than changed.
 fn is_unknown(failure: &Failure) -> bool {
-    failure.evidence.as_ref().is_some_and(|line| line.contains("key is known for"))
+    failure.evidence().as_ref().is_some_and(|line| line.contains("key is known for"))
 }
 
 /// Refuses an ssh that takes no options from us where its key is configured.

@@ -316,13 +316,13 @@ impl Git {
             return Ok(());
         }
         let failure = failure_of(what, &finished);
-        match (failure.reason, finished.status.code()) {
+        match (failure.reason(), finished.status.code()) {
             // 1 is ERROR_OBJECT (builtin/fsck.c) alone, which faults of old share with objects that cannot be read; the
             // other bits are missing objects, broken packs and broken refs.
             (Reason::Unknown, Some(1)) => Ok(()),
             (Reason::Unknown | Reason::Corrupt, _) => {
                 let message = "the mirror's objects are damaged".to_owned();
-                Err(Failure { reason: Reason::Corrupt, message, ..failure })
+                Err(failure.with_reason(Reason::Corrupt).with_message(message))
             }
             _ => Err(failure),
         }
@@ -405,7 +405,7 @@ mod tests {
         for name in ["shallow", "config", "HEAD", "objects/info/alternates"] {
             let edits = [RefEdit::Create { name: name.into(), new }];
             let failure = git.move_refs(folder.path(), &edits).await.unwrap_err();
-            assert_eq!((failure.reason, failure.message.contains(name)), (Reason::Held, true), "{failure}");
+            assert_eq!((failure.reason(), failure.message().contains(name)), (Reason::Held, true), "{failure}");
         }
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
     }

@@ -285,12 +285,12 @@ impl Git {
             return Err(Failure::new(Reason::Held, what).with_evidence(line));
         }
         let failure = failure_of(what, &finished);
-        Err(match failure.reason {
+        Err(match failure.reason() {
             // A path that this file system does not take: `error: unable to create file <path>: File name too long`.
             Reason::Unknown => {
                 let line = line_with(&["error: ", "fatal: "]).map(str::to_owned);
-                let evidence = line.or(failure.evidence).unwrap_or_default();
-                Failure { reason: Reason::LocalFailed, evidence: None, ..failure }.with_evidence(evidence)
+                let evidence = line.or_else(|| failure.evidence().map(str::to_owned)).unwrap_or_default();
+                failure.with_reason(Reason::LocalFailed).with_evidence(evidence)
             }
             _ => failure,
         })

@@ -127,8 +127,8 @@ pub async fn follow(
         Ok(done) => Ok(done),
         Err(Stop::LeftAlone(why)) => Ok(Checkout::LeftAlone(why)),
         Err(Stop::Failed(failure)) => {
-            let message = format!("the checkout {} cannot follow: {}", tree.display(), failure.message);
-            Err(Failure { message, ..failure })
+            let message = format!("the checkout {} cannot follow: {}", tree.display(), failure.message());
+            Err(failure.with_message(message))
         }
     }
 }
@@ -321,9 +321,9 @@ impl Follower<'_> {
         git.move_refs(tree.git_dir(), &[RefEdit::Create { name: mark.clone(), new: wanted.oid }]).await?;
         match git.move_files(tree, old, wanted.oid).await {
             // Nothing was touched. After any other failure the mark stays, and the next run completes the move.
-            Err(failure) if failure.reason == Reason::Held => {
+            Err(failure) if failure.reason() == Reason::Held => {
                 git.move_refs(tree.git_dir(), &[RefEdit::Delete { name: mark, old: wanted.oid }]).await?;
-                return Err(left(failure.evidence.unwrap_or(failure.message)));
+                return Err(left(failure.evidence().unwrap_or(failure.message())));
             }
             moved => moved?,
         }
@@ -365,9 +365,9 @@ fn left(why: impl Into<String>) -> Stop {
 
 /// What git says about a tree that it cannot work in is the user's to see: there may be edits in it.
 fn unusable(failure: Failure) -> Stop {
-    match failure.reason {
+    match failure.reason() {
         Reason::Corrupt | Reason::Unknown | Reason::RemoteNotFound | Reason::RefRace => {
-            Stop::LeftAlone(format!("git cannot work in it: {}", failure.evidence.unwrap_or(failure.message)))
+            Stop::LeftAlone(format!("git cannot work in it: {}", failure.evidence().unwrap_or(failure.message())))
         }
         _ => Stop::Failed(failure),
     }

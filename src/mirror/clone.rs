@@ -49,11 +49,11 @@ pub(super) async fn replace(
     damage: &Failure,
     notes: &mut Vec<String>,
 ) -> Result<Done, Failure> {
-    let why = damage.evidence.clone().unwrap_or_else(|| damage.message.clone());
+    let why = damage.evidence().unwrap_or_else(|| damage.message());
     sink.tell(&Event::Warning { text: &format!("{}: the mirror is damaged ({why}); cloning it anew.", job.repo.path) });
     let fresh = fresh(job, tools, sink).await.map_err(|failure| {
-        let message = format!("the mirror is damaged ({why}) and could not be cloned anew: {}", failure.message);
-        Failure { message, ..failure }
+        let message = format!("the mirror is damaged ({why}) and could not be cloned anew: {}", failure.message());
+        failure.with_message(message)
     })?;
     let old = tools.storage.path(&job.place);
     let wreck = Wreck::open(&tools.git, &old, &fresh.dir, fresh.folder.path()).await;

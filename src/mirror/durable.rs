@@ -103,7 +103,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let missing = folder.path().join("nowhere");
         let failure = seal(&missing, folder.path(), SystemTime::now()).await.unwrap_err();
-        assert_eq!(failure.reason, Reason::LocalFailed);
+        assert_eq!(failure.reason(), Reason::LocalFailed);
         seal(folder.path(), folder.path(), SystemTime::now()).await.unwrap();
     }
 }

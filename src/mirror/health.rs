@@ -217,7 +217,7 @@ mod tests {
         for damage in damages {
             let (_folder, dir, pack) = packed();
             damage(&pack).unwrap();
-            assert_eq!(check(&dir).unwrap_err().reason, Reason::Corrupt);
+            assert_eq!(check(&dir).unwrap_err().reason(), Reason::Corrupt);
         }
     }
 

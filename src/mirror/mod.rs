@@ -138,21 +138,21 @@ async fn update_or_heal(
             forgotten?;
             match update::update(job, tools, sink, &dir, local).await {
                 // Git met damage while it worked: ours, or the source's?
-                Err(failure) if failure.reason == Reason::Corrupt => match tools.git.check_objects(&dir).await {
+                Err(failure) if failure.reason() == Reason::Corrupt => match tools.git.check_objects(&dir).await {
                     Ok(()) => return Err(failure),
-                    Err(damage) if damage.reason == Reason::Corrupt => damage,
+                    Err(damage) if damage.reason() == Reason::Corrupt => damage,
                     Err(other) => return Err(other),
                 },
                 result => return result,
             }
         }
-        Err(failure) if failure.reason == Reason::Corrupt => failure,
+        Err(failure) if failure.reason() == Reason::Corrupt => failure,
         // What lies there was a mirror: words we do not know are damage only when the objects are damaged.
-        Err(failure) if matches!(failure.reason, Reason::RemoteNotFound | Reason::Unknown) => {
+        Err(failure) if matches!(failure.reason(), Reason::RemoteNotFound | Reason::Unknown) => {
             match tools.git.check_objects(&dir).await {
-                Err(damage) if damage.reason == Reason::Corrupt => damage,
+                Err(damage) if damage.reason() == Reason::Corrupt => damage,
                 // It could not be looked at (killed, stopped, timed out): that is what a person must know.
-                Err(other) if other.reason != Reason::RemoteNotFound => return Err(other),
+                Err(other) if other.reason() != Reason::RemoteNotFound => return Err(other),
                 Ok(()) | Err(_) => return Err(failure),
             }
         }
@@ -177,10 +177,10 @@ async fn look(tools: &Tools, dir: &Path) -> Result<LocalRefs, Failure> {
     health::check(dir)?;
     // The user's own configuration may be broken as well; that is no damage here.
     let config = dir.join("config").display().to_string();
-    let is_ours = |failure: &Failure| failure.evidence.as_ref().is_some_and(|line| line.ends_with(&config));
-    tools.git.local_refs(dir).await.map_err(|failure| match failure.reason {
+    let is_ours = |failure: &Failure| failure.evidence().as_ref().is_some_and(|line| line.ends_with(&config));
+    tools.git.local_refs(dir).await.map_err(|failure| match failure.reason() {
         // `fatal: bad config line 1 in file <config>`
-        Reason::LocalFailed if is_ours(&failure) => Failure { reason: Reason::Corrupt, ..failure },
+        Reason::LocalFailed if is_ours(&failure) => failure.with_reason(Reason::Corrupt),
         _ => failure,
     })
 }
@@ -205,7 +205,7 @@ pub async fn preview(
     }
     let local = match look(tools, &dir).await {
         Ok(local) => local,
-        Err(failure) if failure.reason == Reason::Corrupt => {
+        Err(failure) if failure.reason() == Reason::Corrupt => {
             return Ok((Verdict::Cloned, all_new, vec![format!("is damaged and would be cloned anew: {failure}.")]));
         }
         Err(failure) => return Err(failure),

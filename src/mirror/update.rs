@@ -153,8 +153,8 @@ pub(crate) async fn forced(
 
 /// An object that is not there although the fetch succeeded: the ref moved between looking and fetching.
 fn moved_on(failure: Failure) -> Failure {
-    let missing = failure.evidence.as_deref().is_some_and(|line| line.contains("nonexistent object"));
-    if missing { Failure { reason: Reason::RefRace, ..failure } } else { failure }
+    let missing = failure.evidence().is_some_and(|line| line.contains("nonexistent object"));
+    if missing { failure.with_reason(Reason::RefRace) } else { failure }
 }
 
 fn count(take: &[RefUpdate], delete: &[RefUpdate], forced: &BTreeSet<BString>) -> RefCounts {

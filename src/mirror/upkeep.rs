@@ -42,7 +42,7 @@ pub async fn keep_up(budget: Duration, tools: &Tools, store: Option<&Store>, out
         }
         match tidy(&tools.git.within(left), &dir, outcome.disk.unwrap_or_default()).await {
             Ok(()) => {}
-            Err(failure) if matches!(failure.reason, Reason::TimedOut | Reason::Cancelled) => {
+            Err(failure) if matches!(failure.reason(), Reason::TimedOut | Reason::Cancelled) => {
                 tracing::debug!("{}: its upkeep was cut short: {failure}", outcome.path);
             }
             Err(failure) => outcome.notes.push(format!("its upkeep failed: {}.", tools.storage.explain(failure))),

@@ -190,7 +190,7 @@ impl DestinationOutcome {
 
     /// An outcome that is a failure.
     pub fn failed(destination: &str, place: impl Into<String>, failure: Failure) -> Self {
-        let verdict = match failure.reason {
+        let verdict = match failure.reason() {
             Reason::Held => PushVerdict::Held,
             Reason::Diverged => PushVerdict::Diverged,
             Reason::Cancelled => PushVerdict::Skipped,
@@ -201,7 +201,7 @@ impl DestinationOutcome {
 
     /// Whether the destination is not in step; one that our own stopping left out is none that is behind.
     pub fn is_behind(&self) -> bool {
-        let stopped = self.failure.as_ref().is_some_and(|failure| failure.reason == Reason::Cancelled);
+        let stopped = self.failure.as_ref().is_some_and(|failure| failure.reason() == Reason::Cancelled);
         !self.verdict.in_step() && !stopped
     }
 }

@@ -134,7 +134,7 @@ impl ReleasesOutcome {
 
     /// An outcome that is a failure.
     pub fn failed(destination: &str, failure: Failure) -> Self {
-        let verdict = match failure.reason {
+        let verdict = match failure.reason() {
             Reason::Cancelled => ReleaseVerdict::Skipped,
             _ => ReleaseVerdict::Failed,
         };
@@ -143,7 +143,7 @@ impl ReleasesOutcome {
 
     /// Whether the place has not got what it should; one that our own stopping left out is none that is behind.
     pub fn is_behind(&self) -> bool {
-        let stopped = self.failure.as_ref().is_some_and(|failure| failure.reason == Reason::Cancelled);
+        let stopped = self.failure.as_ref().is_some_and(|failure| failure.reason() == Reason::Cancelled);
         !self.verdict.in_step() && !stopped
     }
 }

@@ -328,7 +328,7 @@ fn failed_at(time: &str) -> World {
 fn under_watch_a_failed_mirror_is_left_alone_until_its_time_has_come() {
     let settled = failed_at("2026-11-03T08:59:30Z").watching().settled();
     assert_eq!(settled.outcome.verdict, Verdict::Skipped);
-    assert_eq!(settled.outcome.failure.map(|failure| failure.reason), Some(Reason::NetworkFailed));
+    assert_eq!(settled.outcome.failure.map(|failure| failure.reason()), Some(Reason::NetworkFailed));
     assert!(settled.record.is_none());
     assert_eq!(failed_at("2026-11-03T08:59:00Z").watching().why(), Some(Why::Unsettled));
 }
@@ -431,8 +431,8 @@ fn of_two_mirrors_in_one_place_the_second_fails_and_names_the_first() {
     let plan = world.plan();
     let failure = plan.settled[0].outcome.failure.as_ref().unwrap();
     assert_eq!(plan.settled[0].outcome.key.id, "2");
-    assert!(failure.message.contains("acme/x (https://h/acme/x.git)"), "{failure}");
-    assert!(failure.hint.is_some());
+    assert!(failure.message().contains("acme/x (https://h/acme/x.git)"), "{failure}");
+    assert!(failure.hint().is_some());
 }
 
 #[test]
@@ -567,9 +567,9 @@ fn a_stranger_in_the_mirrors_place_is_left_alone_and_named() {
         let world = World::new().listed(alpha()).present("h/acme/alpha.git").unrecorded("h/acme/alpha.git", url);
         let settled = world.settled();
         let failure = settled.outcome.failure.unwrap();
-        assert_eq!((settled.outcome.verdict, failure.reason), (Verdict::Failed, Reason::LocalFailed));
-        assert!(failure.message.contains("h/acme/alpha.git") && failure.message.ends_with(from), "{failure}");
-        assert!(failure.hint.is_some() && world.plan().evictions.is_empty());
+        assert_eq!((settled.outcome.verdict, failure.reason()), (Verdict::Failed, Reason::LocalFailed));
+        assert!(failure.message().contains("h/acme/alpha.git") && failure.message().ends_with(from), "{failure}");
+        assert!(failure.hint().is_some() && world.plan().evictions.is_empty());
     }
 }
 

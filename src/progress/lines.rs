@@ -70,8 +70,8 @@ pub(super) fn lasting(event: &Event<'_>, detail: Detail, paint: Paint) -> Vec<St
         Event::Retrying { what, failure, wait } => vec![format!(
             "{}: {}: {}; trying again in {}.",
             clean(what),
-            failure.reason,
-            clean(&failure.message).trim_end_matches('.'),
+            failure.reason(),
+            clean(failure.message()).trim_end_matches('.'),
             duration(*wait)
         )],
         Event::Finished { outcome } => finished(outcome, detail, paint),
@@ -167,8 +167,8 @@ fn why_there(outcome: &DestinationOutcome) -> String {
 }
 
 fn why(verdict: &str, failure: &Failure) -> String {
-    let message = clean(&failure.message);
-    match failure.reason.as_str() {
+    let message = clean(failure.message());
+    match failure.reason().as_str() {
         // `held: held: …` would say it twice.
         reason if reason == verdict => message,
         reason => format!("{reason}: {message}"),

@@ -73,7 +73,7 @@ impl Push<'_> {
                 plan.delete.retain(|update| update.name != *old);
                 // Not in step: the next run must try again.
                 let message = format!("not deleted, as it stays the default branch: {failure}");
-                refusals.insert(old.clone(), RefusedRef { name: old.to_string(), reason: failure.reason, message });
+                refusals.insert(old.clone(), RefusedRef { name: old.to_string(), reason: failure.reason(), message });
             }
         }
         // The default branch may have gone ahead.
@@ -109,14 +109,14 @@ impl Push<'_> {
     /// The destination's refs. One that was made a moment ago may not be known to its git side yet.
     async fn look(&self) -> Result<Advertisement, Failure> {
         self.tools.git.ls_remote(self.remote).await.map_err(|failure| {
-            let message = failure.message.replace("the source", "the destination");
-            match failure.reason {
-                Reason::RemoteNotFound if self.created => Failure { reason: Reason::NetworkFailed, message, ..failure },
+            let message = failure.message().replace("the source", "the destination");
+            match failure.reason() {
+                Reason::RemoteNotFound if self.created => failure.with_reason(Reason::NetworkFailed).with_message(message),
                 // Without an API nobody can make it from here.
-                Reason::RemoteNotFound if self.target.is_none() => Failure { message, ..failure }.with_hint(
+                Reason::RemoteNotFound if self.target.is_none() => failure.with_message(message).with_hint(
                     "make it on the server with `git init --bare`; only in a directory of this machine it is made for you.",
                 ),
-                _ => Failure { message, ..failure },
+                _ => failure.with_message(message),
             }
         })
     }
@@ -249,7 +249,7 @@ impl Push<'_> {
         let mut tell = |phase: &str, percent| self.sink.tell(&Event::Phase { path, phase, percent });
         let git = &self.tools.git;
         match git.push(self.job.mirror, self.remote, edits, &mut tell).await {
-            Err(failure) if failure.reason == Reason::TooLarge => {
+            Err(failure) if failure.reason() == Reason::TooLarge => {
                 slice::push(git, self.job.mirror, self.remote, edits, failure, &mut tell).await
             }
             result => result,
@@ -292,7 +292,7 @@ impl Push<'_> {
                 Err(failure) => {
                     outcome.notes.push(format!("the rule on {name} stands: {failure}."));
                     if let Some(refusal) = refusals.get_mut(&name) {
-                        refusal.reason = failure.reason;
+                        refusal.reason = failure.reason();
                     }
                 }
             }

@@ -255,7 +255,7 @@ impl Fan {
         store: Option<&Store>,
         tools: &Tools,
     ) -> DestinationOutcome {
-        let cancelled = outcome.failure.as_ref().is_some_and(|failure| failure.reason == Reason::Cancelled);
+        let cancelled = outcome.failure.as_ref().is_some_and(|failure| failure.reason() == Reason::Cancelled);
         if let Some(store) = store.filter(|_| !cancelled && config.push) {
             let record = record(self.records.get(&key), key.0, &outcome, rules, tools.now());
             let recorded = match record.verdict {

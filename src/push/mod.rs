@@ -83,8 +83,8 @@ pub async fn bring_up(job: &PushJob<'_>, tools: &Tools, sink: &dyn Sink) -> Dest
 
 /// The outcome of a destination that is not tried because the mirror itself is not in order.
 pub fn skipped(destination: &Opened, place: &str, failure: &Failure) -> DestinationOutcome {
-    let message = format!("not pushed: the mirror is not up to date ({})", failure.reason);
-    let failure = Failure { message, evidence: None, ..failure.clone() };
+    let message = format!("not pushed: the mirror is not up to date ({})", failure.reason());
+    let failure = failure.clone().with_message(message).with_evidence("");
     DestinationOutcome {
         verdict: PushVerdict::Skipped,
         ..DestinationOutcome::failed(&destination.config.id, place, failure)

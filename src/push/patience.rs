@@ -32,7 +32,7 @@ impl Patience {
     /// It did not answer for a repository. Only the question for it counts here: a push that breaks off may be about that
     /// repository alone, and must not keep the others back in every run.
     pub fn unanswered(&self, failure: &Failure) {
-        if !matches!(failure.reason, Reason::NetworkFailed | Reason::TimedOut | Reason::TlsFailed) {
+        if !matches!(failure.reason(), Reason::NetworkFailed | Reason::TimedOut | Reason::TlsFailed) {
             return;
         }
         let mut state = self.state();
@@ -45,7 +45,7 @@ impl Patience {
 
     /// A failure at whatever step: a refused credential and a limit are the destination's as a whole.
     pub fn failed(&self, failure: &Failure) {
-        let why = match failure.reason {
+        let why = match failure.reason() {
             Reason::AuthFailed => "not tried: the destination's credential was refused before",
             Reason::RateLimited => "not tried: the destination asks for fewer requests",
             _ => return,
@@ -59,8 +59,8 @@ impl Patience {
 }
 
 fn untried(cause: &Failure, why: &str) -> Failure {
-    let failure = Failure::new(cause.reason, why);
-    match &cause.hint {
+    let failure = Failure::new(cause.reason(), why);
+    match &cause.hint() {
         Some(hint) => failure.with_hint(hint),
         None => failure,
     }
@@ -80,7 +80,7 @@ mod tests {
             let patience = Patience::default();
             patience.failed(&failure(reason).with_hint("do this"));
             let over = patience.over().unwrap();
-            assert_eq!((over.reason, over.hint.as_deref()), (reason, Some("do this")));
+            assert_eq!((over.reason(), over.hint()), (reason, Some("do this")));
         }
         let patience = Patience::default();
         patience.failed(&failure(Reason::NetworkFailed));
@@ -100,6 +100,6 @@ mod tests {
         (0..9).for_each(|_| patience.unanswered(&failure(Reason::ServerError)));
         assert_eq!(patience.over(), None);
         (0..3).for_each(|_| patience.unanswered(&failure(Reason::NetworkFailed)));
-        assert_eq!(patience.over().unwrap().reason, Reason::NetworkFailed);
+        assert_eq!(patience.over().unwrap().reason(), Reason::NetworkFailed);
     }
 }

@@ -28,7 +28,7 @@ pub(super) async fn push(
             _ => git.push(mirror, remote, std::slice::from_ref(edit), progress).await,
         };
         let done = match done {
-            Err(failure) if failure.reason == Reason::TooLarge => {
+            Err(failure) if failure.reason() == Reason::TooLarge => {
                 sliced(git, mirror, remote, edit, failure, progress).await?
             }
             result => result?,
@@ -63,7 +63,7 @@ async fn sliced(
                 }
                 (at, done, last) = (piece.new, next, pushed);
             }
-            Err(failure) if failure.reason == Reason::TooLarge && step > 1 => step /= 2,
+            Err(failure) if failure.reason() == Reason::TooLarge && step > 1 => step /= 2,
             Err(failure) => return Err(failure),
         }
     }

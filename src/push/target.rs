@@ -96,7 +96,7 @@ async fn make(
         broke_off.store(true, Ordering::Relaxed);
         match made {
             // That was waited for already, and nothing was made.
-            Err(failure) if failure.reason == Reason::RateLimited => Ok(Err(failure)),
+            Err(failure) if failure.reason() == Reason::RateLimited => Ok(Err(failure)),
             made => made.map(Ok),
         }
     };

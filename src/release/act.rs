@@ -212,10 +212,10 @@ impl Act<'_> {
                     work.kept.push(made_asset(asset, &there));
                     self.record(&work.partly_made(release, &begun), done).await;
                 }
-                Err(failure) if failure.reason == Reason::Cancelled => return Err(failure),
+                Err(failure) if failure.reason() == Reason::Cancelled => return Err(failure),
                 Err(failure) => {
                     // A refusal leaves nothing there; what is unclear may have left something.
-                    if !failure.reason.is_transient() && begun.pop_if(|begun| begun.name == asset.name).is_some() {
+                    if !failure.reason().is_transient() && begun.pop_if(|begun| begun.name == asset.name).is_some() {
                         self.record(&work.partly_made(release, &begun), done).await;
                     }
                     done.problem(&tag, Some(&asset.name), failure);
@@ -233,7 +233,7 @@ impl Act<'_> {
         for link in &work.put_links {
             match self.forge.put_link(self.repo, release, link).await {
                 Ok(()) => {}
-                Err(failure) if failure.reason == Reason::Cancelled => return Err(failure),
+                Err(failure) if failure.reason() == Reason::Cancelled => return Err(failure),
                 Err(failure) => done.problem(&tag, Some(&link.name), failure),
             }
         }
@@ -329,7 +329,7 @@ impl Done {
     }
 
     fn problem(&mut self, tag: &str, asset: Option<&str>, failure: Failure) {
-        if failure.reason == Reason::Cancelled {
+        if failure.reason() == Reason::Cancelled {
             self.stopped = Some(failure);
             return;
         }

@@ -436,7 +436,7 @@ mod tests {
         for elsewhere in ["../../secret", "/etc/passwd", "..", "", "a/b", "./plain"] {
             fs::write(&document, text.replace(r#""file": "plain""#, &format!(r#""file": "{elsewhere}""#))).unwrap();
             let failure = backup.read().unwrap_err();
-            assert!(failure.evidence.unwrap().contains("is no name of a file"), "{elsewhere}");
+            assert!(failure.evidence().unwrap().contains("is no name of a file"), "{elsewhere}");
             assert!(backup.file("v1", &asset("plain", "1")).is_none());
         }
     }
@@ -449,7 +449,7 @@ mod tests {
         fs::rename(backup.place("v1"), backup.place("V1")).unwrap();
         assert!(backup.read().unwrap().is_empty());
         let failure = backup.compare(&release("V1", vec![])).unwrap_err();
-        assert!(failure.message.contains("another tag, v1"), "{failure:?}");
+        assert!(failure.message().contains("another tag, v1"), "{failure:?}");
         assert!(backup.save(&release("V1", vec![]), &[], Timestamp::UNIX_EPOCH).is_err());
         assert!(backup.file("V1", &asset("a", "1")).is_none());
     }

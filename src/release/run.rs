@@ -256,7 +256,7 @@ impl<'a> Projector<'a> {
         outcome.counts.deleted += early.unwrap_or_default();
         let counts = &outcome.counts;
         outcome.verdict = match &outcome.failure {
-            Some(failure) if failure.reason == Reason::Cancelled => ReleaseVerdict::Skipped,
+            Some(failure) if failure.reason() == Reason::Cancelled => ReleaseVerdict::Skipped,
             Some(_) => ReleaseVerdict::Behind,
             None if !outcome.problems.is_empty() || counts.deferred > 0 => ReleaseVerdict::Behind,
             None if counts.changed() > 0 || counts.assets > 0 => ReleaseVerdict::Projected,
@@ -335,7 +335,7 @@ fn open_source(
 }
 
 fn skipped(id: &str, why: Option<&Failure>) -> ReleasesOutcome {
-    let reason = why.map_or(Reason::Unknown, |failure| failure.reason);
+    let reason = why.map_or(Reason::Unknown, |failure| failure.reason());
     let failure = Failure::new(reason, "refs failed: no release was touched");
     ReleasesOutcome { failure: Some(failure), ..ReleasesOutcome::new(id, ReleaseVerdict::Skipped) }
 }

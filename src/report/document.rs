@@ -246,9 +246,9 @@ fn is_degraded(report: &Report, outcome: &Outcome) -> bool {
 impl From<&Failure> for FailureDocument {
     fn from(failure: &Failure) -> Self {
         FailureDocument {
-            reason: failure.reason,
-            message: redact(&failure.message),
-            evidence: failure.evidence.as_deref().map(redact),
+            reason: failure.reason(),
+            message: redact(failure.message()),
+            evidence: failure.evidence().map(redact),
             hint: failure.way_out().map(redact),
         }
     }

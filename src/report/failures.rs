@@ -41,10 +41,10 @@ pub(super) fn render(entries: &[Entry<'_>], detail: Detail, paint: Paint) -> Str
     let mut hints_given = HashSet::new();
     for group in grouped(entries) {
         for said in group.said.iter().take(messages) {
-            let reason = paint.dress(Tone::Bad, said.failure.reason.as_str());
-            let message = sentence(&clean(&said.failure.message));
+            let reason = paint.dress(Tone::Bad, said.failure.reason().as_str());
+            let message = sentence(&clean(said.failure.message()));
             text += &format!("{}: {reason}: {message}\n", list(&said.names, names));
-            if let Some(line) = &said.failure.evidence {
+            if let Some(line) = &said.failure.evidence() {
                 text += &format!("  {}\n", clean(line));
             }
         }
@@ -63,14 +63,15 @@ fn grouped<'a>(entries: &'a [Entry<'a>]) -> Vec<Group<'a>> {
     let mut groups: Vec<Group<'a>> = Vec::new();
     for Entry { origin, name, failure } in entries {
         let failure: &Failure = failure;
-        let key = (*origin, failure.reason, failure.way_out());
+        let key = (*origin, failure.reason(), failure.way_out());
         let at = groups.iter().position(|group| group.key == key).unwrap_or_else(|| {
             groups.push(Group { key, said: Vec::new() });
             groups.len() - 1
         });
         let said = &mut groups[at].said;
-        let same =
-            |said: &&mut Said<'_>| said.failure.message == failure.message && said.failure.evidence == failure.evidence;
+        let same = |said: &&mut Said<'_>| {
+            said.failure.message() == failure.message() && said.failure.evidence() == failure.evidence()
+        };
         match said.iter_mut().find(same) {
             Some(said) => said.names.push(name),
             None => said.push(Said { failure, names: vec![name] }),

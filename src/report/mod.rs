@@ -149,11 +149,11 @@ impl Report {
     /// Under `--watch` it is told when it changes, not in every cycle that it lasts.
     pub fn troubles(&self) -> BTreeSet<(String, Reason)> {
         let mirrors = self.outcomes.iter().filter(|outcome| self.is_troubled(outcome)).map(|outcome| {
-            let reason = outcome.failure.as_ref().map_or(Reason::Unknown, |failure| failure.reason);
+            let reason = outcome.failure.as_ref().map_or(Reason::Unknown, |failure| failure.reason());
             (outcome.mirror.display().to_string(), reason)
         });
-        let sources = self.source_failures.iter().map(|failed| (failed.source.clone(), failed.failure.reason));
-        let refused = self.refused.iter().map(|part| (format!("{} {}", part.source, part.what), part.failure.reason));
+        let sources = self.source_failures.iter().map(|failed| (failed.source.clone(), failed.failure.reason()));
+        let refused = self.refused.iter().map(|part| (format!("{} {}", part.source, part.what), part.failure.reason()));
         let behind = self.outcomes.iter().flat_map(|outcome| {
             let behind = outcome.destinations.iter().filter(|one| self.is_behind(one));
             behind.flat_map(move |one| {
@@ -165,7 +165,7 @@ impl Report {
             let behind = outcome.releases.iter().filter(|one| self.lacks_releases(one));
             behind.flat_map(move |one| {
                 let what = format!("{} {}", outcome.mirror.display(), releases::place(one));
-                releases::troubles(one).map(move |(_, failure)| (what.clone(), failure.reason)).collect::<Vec<_>>()
+                releases::troubles(one).map(move |(_, failure)| (what.clone(), failure.reason())).collect::<Vec<_>>()
             })
         });
         mirrors.chain(behind).chain(unreleased).chain(sources).chain(refused).collect()
@@ -255,7 +255,7 @@ impl Report {
 
     /// Whether this is nothing but our own stopping.
     fn is_interruption(&self, failure: &Failure) -> bool {
-        self.interrupted.is_some() && failure.reason == Reason::Cancelled
+        self.interrupted.is_some() && failure.reason() == Reason::Cancelled
     }
 
     /// The outcomes in the order in which they are shown; equal names of two sources stay apart by their place.
@@ -268,7 +268,7 @@ impl Report {
 
 /// Why a destination is behind.
 fn reasons(outcome: &DestinationOutcome) -> BTreeSet<Reason> {
-    let whole = outcome.failure.iter().map(|failure| failure.reason);
+    let whole = outcome.failure.iter().map(|failure| failure.reason());
     let mut reasons: BTreeSet<Reason> = whole.chain(outcome.refused.iter().map(|refused| refused.reason)).collect();
     if reasons.is_empty() {
         reasons.insert(match outcome.verdict {

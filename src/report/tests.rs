@@ -190,6 +190,6 @@ fn a_report_that_cannot_be_written_names_the_file() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("missing/report.json");
     let failure = report(vec![]).write(&path).unwrap_err();
-    assert_eq!(failure.reason, Reason::LocalFailed);
-    assert!(failure.message.ends_with("missing/report.json"), "{failure}");
+    assert_eq!(failure.reason(), Reason::LocalFailed);
+    assert!(failure.message().ends_with("missing/report.json"), "{failure}");
 }

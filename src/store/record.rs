@@ -189,7 +189,7 @@ pub fn after(
         }
         Verdict::Failed | Verdict::Held => {
             let failures_in_a_row = tried.failures_in_a_row.saturating_add(1);
-            let asked = outcome.failure.as_ref().and_then(|failure| failure.retry_after);
+            let asked = outcome.failure.as_ref().and_then(|failure| failure.retry_after());
             let retry_at =
                 (outcome.verdict == Verdict::Failed).then(|| later(now, backoff.wait(failures_in_a_row, asked)));
             MirrorRecord { failures_in_a_row, retry_at, ..tried }

@@ -182,7 +182,7 @@ async fn a_full_disk_is_told_and_keeps_the_former_record() {
     execute(&store, "PRAGMA max_page_count = 1").await;
     let pages: Vec<StoredPage> = (0..20).map(|n| page(&format!("/{n}"), &"x".repeat(5000))).collect();
     let error = store.save_pages(&pages, at("2026-11-03T08:00:00Z")).await.unwrap_err();
-    assert_eq!(Failure::from(error).reason, Reason::DiskFull);
+    assert_eq!(Failure::from(error).reason(), Reason::DiskFull);
     drop(store);
     let store = open(&path).await;
     assert_eq!((mirrors(&store).await, store.pages().await.unwrap().rows), (vec![bare("1")], vec![]));

@@ -109,5 +109,5 @@ fn with_token(repo: &Repo, forge: &Forge) -> Remote {
 
 /// What came of it, as far as both ways must agree.
 fn essence(result: Result<Advertisement, Failure>) -> Result<Advertisement, Reason> {
-    result.map_err(|failure| failure.reason)
+    result.map_err(|failure| failure.reason())
 }

@@ -62,7 +62,7 @@ impl Site {
     pub(super) async fn user(&self) -> Result<Option<&Me>, Failure> {
         match self.me().await {
             Ok(me) => Ok(Some(me)),
-            Err(failure) if failure.reason == Reason::Forbidden => Ok(None),
+            Err(failure) if failure.reason() == Reason::Forbidden => Ok(None),
             Err(failure) => Err(failure),
         }
     }
@@ -211,9 +211,9 @@ impl Site {
             _ => return refusal.failure,
         };
         // Single sign-on and its like name their way out themselves.
-        let hint = refusal.failure.hint.clone().unwrap_or(hint);
+        let hint = refusal.failure.hint().map_or(hint, str::to_owned);
         Failure::new(reason, format!("cannot create {path} on {}: {why} ({status})", self.web))
-            .with_evidence(refusal.failure.evidence.unwrap_or_default())
+            .with_evidence(refusal.failure.evidence().unwrap_or_default())
             .with_hint(hint)
     }
 
@@ -225,8 +225,8 @@ impl Site {
     /// A rule that was put back tighter than it was, because it could not be put back as it was.
     pub(super) fn not_put_back(&self, rule: &str, refusal: Refusal) -> Failure {
         let text = format!("the rule {} on {} could not be put back as it was", shown(rule), self.web);
-        Failure::new(refusal.failure.reason, format!("{text}: {}", refusal.failure.message))
-            .with_evidence(refusal.failure.evidence.unwrap_or_default())
+        Failure::new(refusal.failure.reason(), format!("{text}: {}", refusal.failure.message()))
+            .with_evidence(refusal.failure.evidence().unwrap_or_default())
             .with_hint(
                 "somebody it names may be gone; it is closed as far as the forge allows: set it up again by hand.",
             )

@@ -58,7 +58,7 @@ pub async fn unknown_stays_unknown(kind: DestinationKind) {
         let failure = destination(kind, &server).find(&path("acme/tool")).await.unwrap_err();
         // A 403 with `Retry-After` is a limit.
         let reason = if status == 403 { Reason::RateLimited } else { reason };
-        assert_eq!(failure.reason, reason, "{status} {body}: {failure}");
+        assert_eq!(failure.reason(), reason, "{status} {body}: {failure}");
         assert_eq!(server.changes(), Vec::<String>::new());
     }
 }
@@ -69,7 +69,7 @@ pub async fn an_ignored_default_branch_is_noticed(kind: DestinationKind) {
         let server = Server::start(move |_| Reply::new(200, body)).await;
         let set = destination(kind, &server).set_default_branch(&target("9", "acme/tool"), "trunk").await;
         let failure = set.unwrap_err();
-        assert!(failure.evidence.as_deref().is_some_and(|text| text.contains(now)), "{failure}");
+        assert!(failure.evidence().is_some_and(|text| text.contains(now)), "{failure}");
     }
 }
 
@@ -84,8 +84,8 @@ pub async fn refused(kind: DestinationKind, status: u16, body: &'static str) -> 
     .await;
     let failure = destination(kind, &server).create(&wish("acme/tool")).await.unwrap_err();
     assert_eq!(server.changes().len(), 1, "a refused creation is not tried again");
-    if !failure.reason.is_transient() {
-        assert!(failure.way_out().is_some() && failure.message.contains("acme/tool"), "{failure}");
+    if !failure.reason().is_transient() {
+        assert!(failure.way_out().is_some() && failure.message().contains("acme/tool"), "{failure}");
     }
     failure
 }

@@ -76,7 +76,7 @@ impl Files {
         loop {
             api.wait_for_reset().await?;
             match self.deliver(api, parcel).await {
-                Err(refusal) if refusal.failure.reason == Reason::RateLimited => {
+                Err(refusal) if refusal.failure.reason() == Reason::RateLimited => {
                     if let Err(failure) = api.again(&mut schedule, &refusal.failure).await {
                         return Err(Refusal { failure, ..refusal });
                     }

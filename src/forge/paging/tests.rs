@@ -68,7 +68,7 @@ async fn one_page_that_cannot_be_read_fails_the_whole() {
         .await;
         let failed = names(&server).await.unwrap_err();
         assert_eq!((failed.page, failed.is_refusal()), (7, false));
-        assert!(failed.failure.message.contains("page=7"), "{}", failed.failure.message);
+        assert!(failed.failure.message().contains("page=7"), "{}", failed.failure.message());
     }
 }
 
@@ -101,9 +101,9 @@ async fn a_link_to_another_host_is_refused_and_nothing_is_sent_there() {
     let to = other.url.join("/list?page=2").unwrap();
     let server = Server::start(move |_| next(page(&["a"]), &to)).await;
     let failure = names(&server).await.unwrap_err().failure;
-    assert_eq!(failure.reason, Reason::Held);
-    assert!(failure.message.starts_with("the link to the next page of "), "{}", failure.message);
-    assert!(failure.message.contains(other.url.as_str().trim_end_matches('/')), "{}", failure.message);
+    assert_eq!(failure.reason(), Reason::Held);
+    assert!(failure.message().starts_with("the link to the next page of "), "{}", failure.message());
+    assert!(failure.message().contains(other.url.as_str().trim_end_matches('/')), "{}", failure.message());
     assert_eq!(other.asked().len(), 0);
 }
 
@@ -112,7 +112,7 @@ async fn pages_that_go_in_a_circle_are_a_failure() {
     let linked = Server::start(|asked| next(page(&["a"]), format!("{}/list?per_page=100", asked.base))).await;
     let numbers_ignored = Server::start(|_| page(&["a"])).await;
     for server in [linked, numbers_ignored] {
-        assert_eq!(names(&server).await.unwrap_err().failure.reason, Reason::ServerError);
+        assert_eq!(names(&server).await.unwrap_err().failure.reason(), Reason::ServerError);
         assert!(server.asked().len() <= 2);
     }
 }

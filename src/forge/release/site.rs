@@ -125,14 +125,14 @@ impl Site {
                 (Reason::PushRejected, format!("see what {forge} says."))
             }
             Some(StatusCode::FORBIDDEN | StatusCode::NOT_FOUND)
-                if matches!(refusal.failure.reason, Reason::Forbidden | Reason::RemoteNotFound) =>
+                if matches!(refusal.failure.reason(), Reason::Forbidden | Reason::RemoteNotFound) =>
             {
-                (refusal.failure.reason, format!("writing releases on {forge} takes {}.", self.scope))
+                (refusal.failure.reason(), format!("writing releases on {forge} takes {}.", self.scope))
             }
             _ => return refusal.failure,
         };
-        let failure = Failure { reason, ..refusal.failure };
-        match failure.hint {
+        let failure = refusal.failure.with_reason(reason);
+        match failure.hint() {
             Some(_) => failure,
             None => failure.with_hint(hint),
         }
@@ -146,7 +146,7 @@ impl Site {
 
 /// Whether a failure leaves it open what became of the request.
 fn is_unclear(failure: &Failure) -> bool {
-    failure.reason.is_transient() && failure.reason != Reason::RateLimited
+    failure.reason().is_transient() && failure.reason() != Reason::RateLimited
 }
 
 /// Makes a release; what is there already is found, and told apart from what we made when its answer was lost.
@@ -221,8 +221,9 @@ pub(super) async fn upload(
                     Left::Nothing if taken => return Err(site.refused(refusal)),
                     Left::Nothing => refusal.failure,
                     Left::Removed => {
-                        let text = format!("{}: what a broken upload left behind was removed", refusal.failure.message);
-                        Failure::new(Reason::ServerError, text).with_retry_after(refusal.failure.retry_after)
+                        let text =
+                            format!("{}: what a broken upload left behind was removed", refusal.failure.message());
+                        Failure::new(Reason::ServerError, text).with_retry_after(refusal.failure.retry_after())
                     }
                 }
             }

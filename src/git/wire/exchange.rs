@@ -90,7 +90,7 @@ impl Exchange<'_> {
             match self.list(&known).await {
                 Ok(refs) => return Ok((refs, Some(known))),
                 // More questions would be worse than one.
-                Err(Stop::Failed(failure)) if matches!(failure.reason, Reason::RateLimited | Reason::TimedOut) => {
+                Err(Stop::Failed(failure)) if matches!(failure.reason(), Reason::RateLimited | Reason::TimedOut) => {
                     return Err(failure.into());
                 }
                 // This repository may be another: an old one, of another hash, moved, gone. Asked step by step, it tells.
@@ -256,7 +256,7 @@ impl Exchange<'_> {
         // Git shows what the server says to its first request only.
         let words = if step == Step::First { words_of(answer).await } else { String::new() };
         let mut failure = self.said(&format!("{words}{line}"));
-        failure.message = format!("{}: the server answered with status {}", self.what, status.as_u16());
+        failure = failure.with_message(format!("{}: the server answered with status {}", self.what, status.as_u16()));
         Stop::Failed(failure.with_retry_after(wait.map(Duration::from_secs)))
     }
 
@@ -273,7 +273,7 @@ impl Exchange<'_> {
             return Stop::Unhandled(Unhandled("a connection through a proxy failed".into()));
         }
         let failure = client::failure(self.what, error, self.idle);
-        match failure.reason {
+        match failure.reason() {
             // Whom git trusts is a matter of how it was built.
             Reason::TlsFailed => Stop::Unhandled(Unhandled(format!("TLS failed: {failure}"))),
             _ => Stop::Failed(failure),

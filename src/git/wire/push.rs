@@ -200,7 +200,7 @@ impl Git {
                         answer.feed(bytes, &mut hear).map_err(|bad| upload.garbled("send-pack: ", &bad))?;
                     }
                     Ok(None) => break None,
-                    Err(Stop::Failed(failure)) if failure.reason == Reason::NetworkFailed => break Some(failure),
+                    Err(Stop::Failed(failure)) if failure.reason() == Reason::NetworkFailed => break Some(failure),
                     Err(stop) => return Err(stop),
                 }
             };
@@ -209,14 +209,14 @@ impl Git {
                 ((Verdict::Told(results), words), _) => Ok((results, words)),
                 // In slices it may be taken. Git learns of it in this way only when the server hangs up at once.
                 ((Verdict::NotTaken(results), words), _) => match upload.said(&words) {
-                    failure if failure.reason == Reason::TooLarge => Err(failure.into()),
+                    failure if failure.reason() == Reason::TooLarge => Err(failure.into()),
                     _ => Ok((results, words)),
                 },
                 ((Verdict::None, words), None) => Err(upload.said(&words).into()),
                 // What the server said until then may tell why.
                 ((Verdict::None, words), Some(broken)) => {
                     let failure = upload.said(&format!("{words}error: RPC failed; curl 18 {broken}\n"));
-                    Err(Failure { message: broken.message, ..failure }.into())
+                    Err(failure.with_message(broken.message()).into())
                 }
             }
         };

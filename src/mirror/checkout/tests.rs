@@ -445,15 +445,15 @@ async fn a_path_that_cannot_be_written_is_named_and_leaves_no_half_tree() {
     let long = "n".repeat(300);
     scene.commit("refs/heads/main", None, &[("a", "one\n"), (&long, "x\n")]);
     let failure = scene.try_follow().await.unwrap_err();
-    assert_eq!(failure.reason, Reason::LocalFailed);
-    assert!(failure.evidence.as_deref().unwrap().contains("File name too long"), "{failure}");
+    assert_eq!(failure.reason(), Reason::LocalFailed);
+    assert!(failure.evidence().unwrap().contains("File name too long"), "{failure}");
     assert!(!scene.tree().exists());
     let good = scene.next(&[("a", "two\n")]);
     assert_eq!(scene.follow().await, Checkout::Created);
     // An existing tree stands half way then, and goes on as soon as it can.
     scene.next(&[("a", "three\n"), (&long, "x\n"), ("z", "new\n")]);
     for _ in 0..2 {
-        assert_eq!(scene.try_follow().await.unwrap_err().reason, Reason::LocalFailed);
+        assert_eq!(scene.try_follow().await.unwrap_err().reason(), Reason::LocalFailed);
     }
     scene.in_mirror(&["update-ref", "refs/heads/main", &good]);
     let newest = scene.next(&[("a", "four\n")]);

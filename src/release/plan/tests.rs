@@ -272,7 +272,7 @@ fn a_persons_file_under_a_wanted_name_is_not_replaced() {
     world.there[0].assets.push(asset("a", "77", Some(7)));
     world.source[0].assets.push(asset("a", "1", Some(1)));
     let plan = world.plan();
-    assert_eq!(plan.problems[0].failure.reason, Reason::Held);
+    assert_eq!(plan.problems[0].failure.reason(), Reason::Held);
     assert!(plan.works.iter().all(|work| work.remove.is_empty() && work.upload.is_empty()), "{plan:#?}");
 }
 
@@ -354,7 +354,7 @@ fn what_does_not_fit_is_told_before_anything_is_uploaded() {
     world.features.most_assets = Some(2);
     let plan = world.plan();
     let told: Vec<(&str, Reason)> =
-        plan.problems.iter().map(|one| (one.asset.as_deref().unwrap(), one.failure.reason)).collect();
+        plan.problems.iter().map(|one| (one.asset.as_deref().unwrap(), one.failure.reason())).collect();
     assert_eq!(
         told,
         [
@@ -455,7 +455,7 @@ fn a_persons_file_beside_what_we_have_not_finished_is_theirs() {
     world.made[0].assets.retain(|asset| asset.name == "a");
     world.there[0].assets[1].id = "by-hand".to_owned();
     let plan = world.plan();
-    assert_eq!(plan.problems[0].failure.reason, Reason::Held, "{plan:#?}");
+    assert_eq!(plan.problems[0].failure.reason(), Reason::Held, "{plan:#?}");
     assert!(plan.works.iter().all(|work| work.remove.is_empty() && work.upload.is_empty()), "{plan:#?}");
     // What we had begun is ours, whatever came of it.
     let (old, new) = (asset("b", "1", None), world.source[0].assets[1].clone());
@@ -548,6 +548,6 @@ fn a_file_on_this_machine_is_not_linked_to() {
         world.features.links = links;
         let plan = world.plan();
         assert!(!format!("{:?}", plan.works[0]).contains("/srv"), "{plan:#?}");
-        assert!(plan.problems[0].failure.message.contains("on this machine only"));
+        assert!(plan.problems[0].failure.message().contains("on this machine only"));
     }
 }

@@ -113,5 +113,5 @@ impl Projector<'_> {
 }
 
 fn is_stop(failure: &&Failure) -> bool {
-    failure.reason == Reason::Cancelled
+    failure.reason() == Reason::Cancelled
 }

@@ -275,7 +275,7 @@ fn what_a_server_said_comes_back_unchanged_and_harmless() {
 fn a_secret_is_masked_wherever_it_got_into() {
     let secret = Secret::new("report-canary-1");
     let spill = || format!("spilt {}", secret.expose());
-    let failure = Failure { evidence: Some(spill()), ..Failure::new(Reason::Unknown, spill()) };
+    let failure = Failure::new(Reason::Unknown, spill()).with_evidence(spill());
     let there = DestinationOutcome {
         place: spill(),
         notes: vec![spill()],

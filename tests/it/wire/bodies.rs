@@ -37,7 +37,7 @@ async fn a_compressed_list_is_read_and_half_of_one_is_none() {
         forge.heal();
         forge.fault(answer(&body[..length]).header("content-encoding", "gzip"));
         let cut = both.auto.ls_remote(&remote(&alpha)).await;
-        assert_eq!(cut.as_ref().map_err(|failure| failure.reason), Err(Reason::NetworkFailed), "{length}: {cut:?}");
+        assert_eq!(cut.as_ref().map_err(|failure| failure.reason()), Err(Reason::NetworkFailed), "{length}: {cut:?}");
     }
 }
 
@@ -51,7 +51,7 @@ async fn a_list_that_ends_early_however_it_says_so_is_none() {
         forge.heal();
         forge.fault(answer(&body.as_bytes()[..length]));
         let cut = both.auto.ls_remote(&remote(&alpha)).await;
-        assert_eq!(cut.as_ref().map_err(|failure| failure.reason), Err(Reason::NetworkFailed), "{length}: {cut:?}");
+        assert_eq!(cut.as_ref().map_err(|failure| failure.reason()), Err(Reason::NetworkFailed), "{length}: {cut:?}");
     }
 }
 

@@ -44,8 +44,8 @@ async fn a_refusal_has_the_reason_that_it_has_with_git() {
             for remote in [remote(&alpha), with_token(&alpha, &forge)] {
                 let [ours, gits] = both.ask(&remote).await;
                 let [ours, gits] = [ours.unwrap_err(), gits.unwrap_err()];
-                assert_eq!(ours.reason, gits.reason, "{service:?} {fault:?}\nours: {ours}\ngit's: {gits}");
-                assert!(ours.evidence.is_some());
+                assert_eq!(ours.reason(), gits.reason(), "{service:?} {fault:?}\nours: {ours}\ngit's: {gits}");
+                assert!(ours.evidence().is_some());
             }
         }
     }
@@ -57,7 +57,7 @@ async fn the_time_that_a_server_wants_to_be_left_alone_is_heard() {
     let alpha = forge.repo("acme/alpha").branch("main");
     forge.fault(Fault::status(429).header("retry-after", "7"));
     let failure = both.auto.ls_remote(&remote(&alpha)).await.unwrap_err();
-    assert_eq!(failure.retry_after, Some(Duration::from_secs(7)));
+    assert_eq!(failure.retry_after(), Some(Duration::from_secs(7)));
 }
 
 /// Asserts that both say the same. Of an answer that ends early git (2.47) sometimes says nothing that tells why; to us it
@@ -140,7 +140,7 @@ async fn a_connection_cut_anywhere_is_never_a_list_of_refs() {
                 forge.fault(fault.clone().service(service));
                 let cut = both.auto.ls_remote(&remote(&alpha)).await;
                 let shown = format!("{service:?} {fault:?}: {cut:?}");
-                assert_eq!(cut.unwrap_err().reason, Reason::NetworkFailed, "{shown}");
+                assert_eq!(cut.unwrap_err().reason(), Reason::NetworkFailed, "{shown}");
             }
         }
     }
@@ -172,7 +172,7 @@ async fn silence_ends_after_the_time_that_was_given() {
             forge.heal();
             forge.fault(fault.clone().service(service));
             let failure = auto.ls_remote(&remote(&alpha)).await.unwrap_err();
-            assert_eq!(failure.reason, Reason::TimedOut, "{service:?} {fault:?}: {failure}");
+            assert_eq!(failure.reason(), Reason::TimedOut, "{service:?} {fault:?}: {failure}");
         }
     }
 }
@@ -192,7 +192,7 @@ async fn nobody_at_the_other_end_is_no_connection_and_a_stranger_is_no_tls() {
     for url in urls {
         let [ours, gits] = both.ask(&Remote::plain(super::RemoteUrl::parse(&url).unwrap())).await;
         let [ours, gits] = [ours.unwrap_err(), gits.unwrap_err()];
-        assert_eq!(ours.reason, gits.reason, "{url}\nours: {ours}\ngit's: {gits}");
+        assert_eq!(ours.reason(), gits.reason(), "{url}\nours: {ours}\ngit's: {gits}");
     }
     let alpha = strangers.find("acme/alpha").unwrap();
     let known = Remote { ca_file: Some(strangers.ca_file()), ..remote(&alpha) };
@@ -210,7 +210,7 @@ async fn a_token_stays_with_its_host_whatever_answers() {
         forge.fault(Fault::redirect_host(evil.url()).service(service));
         let failure = both.auto.ls_remote(&with_token(&alpha, &forge)).await.unwrap_err();
         let gits = both.git.ls_remote(&with_token(&alpha, &forge)).await.unwrap_err();
-        assert_eq!(failure.reason, gits.reason, "{service:?}\nours: {failure}\ngit's: {gits}");
+        assert_eq!(failure.reason(), gits.reason(), "{service:?}\nours: {failure}\ngit's: {gits}");
         assert_eq!(evil.requests().len(), 0, "{service:?}");
     }
     // A credential for another place than the URL's is given to nobody.

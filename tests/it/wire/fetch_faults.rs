@@ -57,7 +57,7 @@ async fn clone(both: &Both, git: &Git, repo: &Repo) -> (Result<u64, Failure>, Pa
 async fn both_fail(both: &Both, repo: &Repo, what: &str) -> Failure {
     let (ours, gits) = (clone(both, &both.auto, repo).await.0, clone(both, &both.git, repo).await.0);
     let (ours, gits) = (ours.expect_err(what), gits.expect_err(what));
-    assert_eq!(ours.reason, gits.reason, "{what}\nours: {ours}\ngit's: {gits}");
+    assert_eq!(ours.reason(), gits.reason(), "{what}\nours: {ours}\ngit's: {gits}");
     ours
 }
 
@@ -95,7 +95,7 @@ async fn an_answer_that_ends_early_is_never_whole_however_it_says_so() {
             forge.fault(fault);
             let (cut, into) = clone(&both, &both.auto, &alpha).await;
             let failure = cut.expect_err(&length.to_string());
-            assert_eq!(failure.reason, Reason::NetworkFailed, "{length}: {failure}");
+            assert_eq!(failure.reason(), Reason::NetworkFailed, "{length}: {failure}");
             assert!(!into.join("packed-refs").exists(), "{length}");
         }
     }
@@ -131,7 +131,7 @@ async fn a_pack_that_is_not_what_it_says_fails_as_with_git() {
     forge.heal();
     forge.fault(answer(answer_of(&[whole.clone(), noise(1 << 20)].concat())));
     let failure = clone(&both, &both.auto, &alpha).await.0.unwrap_err();
-    assert_eq!(failure.reason, Reason::ServerError, "{failure}");
+    assert_eq!(failure.reason(), Reason::ServerError, "{failure}");
 }
 
 #[tokio::test]
@@ -169,7 +169,7 @@ async fn what_the_server_says_instead_of_a_pack_has_gits_reason() {
     forge.heal();
     forge.fault(Fault::status(429).header("retry-after", "8").service(Service::FetchPack));
     let failure = clone(&both, &both.auto, &alpha).await.0.unwrap_err();
-    assert_eq!(failure.retry_after, Some(Duration::from_secs(8)));
+    assert_eq!(failure.retry_after(), Some(Duration::from_secs(8)));
 }
 
 #[tokio::test]
@@ -196,7 +196,7 @@ async fn silence_and_a_stop_in_the_middle_of_a_pack_end_it() {
         forge.fault(fault.clone().service(Service::FetchPack));
         let into = env.work().join(format!("{}.git", fs::read_dir(env.work()).unwrap().count()));
         let failure = auto.clone_mirror(&remote(&alpha), &into, &mut |_, _| ()).await.unwrap_err();
-        assert_eq!(failure.reason, Reason::TimedOut, "{fault:?}: {failure}");
+        assert_eq!(failure.reason(), Reason::TimedOut, "{fault:?}: {failure}");
     }
 }
 
@@ -283,14 +283,14 @@ async fn a_pack_of_something_else_is_no_pack_of_what_was_asked_for() {
     let (alpha, other) = (alpha(&forge), forge.repo("acme/other").branch("elsewhere"));
     forge.fault(answer(answer_of(&pack(&other, None))).on_git("acme/alpha"));
     let failure = clone(&both, &both.auto, &alpha).await.0.unwrap_err();
-    assert_eq!(failure.reason, Reason::Corrupt, "{failure}");
+    assert_eq!(failure.reason(), Reason::Corrupt, "{failure}");
     // The pack of nothing, whose checksum is known.
     let nothing = pack(&alpha, Some(""));
     assert_eq!(nothing.len(), 32);
     forge.heal();
     forge.fault(answer(answer_of(&nothing)).on_git("acme/alpha"));
     let failure = clone(&both, &both.auto, &alpha).await.0.unwrap_err();
-    assert_eq!(failure.reason, Reason::Corrupt, "{failure}");
+    assert_eq!(failure.reason(), Reason::Corrupt, "{failure}");
 }
 
 #[tokio::test]
@@ -310,7 +310,7 @@ async fn an_empty_pack_that_is_none_moves_nothing() {
         forge.heal();
         forge.fault(answer(answer_of(pack)).on_git("acme/alpha"));
         let failure = both.auto.fetch_objects(&dir, &remote(&alpha), &wanted, &mut |_, _| ()).await.unwrap_err();
-        assert_eq!(failure.reason, reason, "{failure}");
+        assert_eq!(failure.reason(), reason, "{failure}");
     }
     forge.heal();
     let fetched = both.auto.fetch_objects(&dir, &remote(&alpha), &wanted, &mut |_, _| ()).await.unwrap();

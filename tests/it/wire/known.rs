@@ -88,7 +88,7 @@ async fn a_list_that_is_cut_anywhere_is_asked_for_again_and_never_taken_for_whol
             forge.heal();
             forge.fault(fault.clone().on_git("acme/alpha"));
             let failure = both.auto.ls_remote(&remote(&alpha)).await.unwrap_err();
-            assert_eq!(failure.reason, Reason::NetworkFailed, "{fault:?}: {failure}");
+            assert_eq!(failure.reason(), Reason::NetworkFailed, "{fault:?}: {failure}");
         }
     }
 }
@@ -101,7 +101,7 @@ async fn a_server_that_wants_to_be_left_alone_is_not_asked_twice() {
     forge.fault(Fault::status(429).header("retry-after", "9").on_git("acme/alpha"));
     forge.reset_log();
     let failure = both.auto.ls_remote(&remote(&alpha)).await.unwrap_err();
-    assert_eq!((failure.reason, failure.retry_after.unwrap().as_secs()), (Reason::RateLimited, 9));
+    assert_eq!((failure.reason(), failure.retry_after().unwrap().as_secs()), (Reason::RateLimited, 9));
     assert_eq!(forge.git_requests("acme/alpha").len(), 1);
 }
 

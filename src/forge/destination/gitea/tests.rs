@@ -44,7 +44,7 @@ async fn a_pull_mirror_an_archive_and_a_renamed_repository_are_told() {
     let found = gitea.find(&path("acme/new")).await.unwrap().unwrap();
     assert!(found.archived && found.pull_mirror);
     let failure = gitea.find(&path("acme/old")).await.unwrap_err();
-    assert!(failure.reason == Reason::Held && failure.message.contains("acme/new"), "{failure}");
+    assert!(failure.reason() == Reason::Held && failure.message().contains("acme/new"), "{failure}");
 }
 
 #[tokio::test]
@@ -87,7 +87,7 @@ async fn losing_the_race_for_a_name_is_success() {
     .await;
     let gitea = destination(KIND, &server);
     assert_eq!(gitea.create(&wish("tester/p1")).await.unwrap().id, "5");
-    assert_eq!(gitea.create(&wish("tester/hidden")).await.unwrap_err().reason, Reason::Forbidden);
+    assert_eq!(gitea.create(&wish("tester/hidden")).await.unwrap_err().reason(), Reason::Forbidden);
 }
 
 #[tokio::test]
@@ -105,13 +105,13 @@ async fn each_recorded_refusal_names_its_cause() {
         })
         .await;
         let failure = destination(KIND, &server).create(&wish("acme/tool")).await.unwrap_err();
-        assert_eq!(failure.reason, reason, "{failure}");
+        assert_eq!(failure.reason(), reason, "{failure}");
         assert!(failure.way_out().unwrap().contains(hint), "{failure:?}");
-        assert!(failure.evidence.is_some());
+        assert!(failure.evidence().is_some());
     }
     let full = r#"{"message":"user has reached maximum limit of repositories [limit: 3]"}"#;
-    assert!(refused(KIND, 422, full).await.message.contains("quota"));
-    assert!(refused(KIND, 413, r#"{"message":"quota exceeded"}"#).await.message.contains("quota"));
+    assert!(refused(KIND, 422, full).await.message().contains("quota"));
+    assert!(refused(KIND, 413, r#"{"message":"quota exceeded"}"#).await.message().contains("quota"));
 }
 
 #[tokio::test]

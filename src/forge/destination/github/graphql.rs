@@ -57,7 +57,7 @@ impl Github {
                 // Null where no rule is: no `Rule` either.
                 Ok(serde_json::from_value(told.clone()).ok().map(|rule| (rule, switches)))
             }
-            Err(failure) if failure.reason.is_transient() || failure.reason == Reason::Cancelled => Err(failure),
+            Err(failure) if failure.reason().is_transient() || failure.reason() == Reason::Cancelled => Err(failure),
             Err(failure) => {
                 tracing::debug!("GraphQL does not name the rule of {branch} in {path}: {failure}");
                 Ok(None)

@@ -133,7 +133,7 @@ impl Github {
 
     fn unreachable(&self, undo: &Undo, failure: Failure) -> Failure {
         let why = format!("the rule {} cannot be put back while there is no such branch", undo.rule);
-        self.site.closed(&undo.rule, why).with_evidence(failure.evidence.unwrap_or_default())
+        self.site.closed(&undo.rule, why).with_evidence(failure.evidence().unwrap_or_default())
     }
 
     fn endpoint(&self, path: &RepoPath, branch: &str, more: &[&str]) -> url::Url {
@@ -152,11 +152,11 @@ impl Github {
                 Ok(Found::Open)
             }
             // The protection of a branch is shown to administrators only; others get "Not Found".
-            Err(refusal) if matches!(refusal.failure.reason, Reason::Forbidden | Reason::RemoteNotFound) => {
+            Err(refusal) if matches!(refusal.failure.reason(), Reason::Forbidden | Reason::RemoteNotFound) => {
                 let hint = "the token needs the scope `repo` or the permission `Administration: write`, and its user the \
                             role of an administrator in this repository.";
                 let text = format!("the token may not read the protection of {branch} in {path}");
-                let evidence = refusal.failure.evidence.unwrap_or_default();
+                let evidence = refusal.failure.evidence().unwrap_or_default();
                 Err(Failure::new(Reason::Forbidden, text).with_evidence(evidence).with_hint(hint))
             }
             Err(refusal) => Err(refusal.failure),

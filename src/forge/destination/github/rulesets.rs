@@ -62,8 +62,8 @@ impl Github {
             Ok(rules) => rules.unwrap_or_default(),
             // Free plans have none on private repositories ("Upgrade to GitHub Pro …").
             Err(failure)
-                if failure.reason == Reason::Forbidden
-                    && failure.evidence.as_deref().is_some_and(|words| words.contains("Upgrade to GitHub")) =>
+                if failure.reason() == Reason::Forbidden
+                    && failure.evidence().is_some_and(|words| words.contains("Upgrade to GitHub")) =>
             {
                 Vec::new()
             }
@@ -100,7 +100,7 @@ impl Github {
         match self.site.look(url).await {
             Ok(Some(answer)) => answer.json(),
             Ok(None) => Ok(unknown),
-            Err(failure) if failure.reason == Reason::Forbidden => Ok(unknown),
+            Err(failure) if failure.reason() == Reason::Forbidden => Ok(unknown),
             Err(failure) => Err(failure),
         }
     }

@@ -59,11 +59,11 @@ async fn a_renamed_repository_and_one_on_another_host_are_held_by_name() {
     .await;
     let github = destination(KIND, &server);
     let failure = github.find(&path("acme/old")).await.unwrap_err();
-    assert_eq!(failure.reason, Reason::Held);
-    assert!(failure.message.contains("acme/old") && failure.message.contains("acme/new"), "{failure}");
+    assert_eq!(failure.reason(), Reason::Held);
+    assert!(failure.message().contains("acme/old") && failure.message().contains("acme/new"), "{failure}");
     for name in ["acme/gone", "acme/evil"] {
         let failure = github.find(&path(name)).await.unwrap_err();
-        assert!(failure.reason == Reason::Held && failure.message.contains("evil.test"), "{failure}");
+        assert!(failure.reason() == Reason::Held && failure.message().contains("evil.test"), "{failure}");
     }
 }
 
@@ -109,7 +109,7 @@ async fn losing_the_race_for_a_name_is_success_unless_it_is_hidden() {
     .await;
     let github = destination(KIND, &server);
     assert_eq!(github.create(&wish("acme/tool")).await.unwrap().id, "9");
-    assert_eq!(github.create(&wish("acme/hidden")).await.unwrap_err().reason, Reason::Forbidden);
+    assert_eq!(github.create(&wish("acme/hidden")).await.unwrap_err().reason(), Reason::Forbidden);
 }
 
 #[tokio::test]
@@ -129,17 +129,17 @@ async fn each_refusal_names_its_cause() {
         ),
     ] {
         let failure = refused(KIND, status, body).await;
-        assert_eq!(failure.reason, reason, "{failure}");
+        assert_eq!(failure.reason(), reason, "{failure}");
         assert!(failure.way_out().unwrap().contains(hint), "{failure:?}");
     }
-    assert_eq!(refused(KIND, 502, "<html>").await.reason, Reason::ServerError);
+    assert_eq!(refused(KIND, 502, "<html>").await.reason(), Reason::ServerError);
 }
 
 #[tokio::test]
 async fn a_name_that_github_would_change_is_not_made() {
     let server = Server::start(|_| me()).await;
     let failure = destination(KIND, &server).create(&wish("acme/c++ tool")).await.unwrap_err();
-    assert_eq!((failure.reason, server.asked().len()), (Reason::PushRejected, 0));
+    assert_eq!((failure.reason(), server.asked().len()), (Reason::PushRejected, 0));
     assert!(failure.way_out().unwrap().contains("`name`"), "{failure:?}");
 }
 
@@ -164,7 +164,7 @@ async fn what_cannot_be_internal_becomes_private_never_public() {
 #[tokio::test]
 async fn a_nested_namespace_has_no_place_on_github() {
     let server = Server::start(|_| not_found()).await;
-    assert_eq!(destination(KIND, &server).find(&path("a/b/c")).await.unwrap_err().reason, Reason::PushRejected);
+    assert_eq!(destination(KIND, &server).find(&path("a/b/c")).await.unwrap_err().reason(), Reason::PushRejected);
     assert!(server.asked().is_empty());
 }
 

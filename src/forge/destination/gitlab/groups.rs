@@ -91,8 +91,8 @@ impl Gitlab {
             }
             Err(refusal) => {
                 let failure = self.site.not_created(path, refusal, SCOPE);
-                let text = format!("{} (its group {full})", failure.message);
-                return Err(Failure { message: crate::secret::redact(&text), ..failure });
+                let text = format!("{} (its group {full})", failure.message());
+                return Err(failure.with_message(text));
             }
         };
         self.learn_group(&full, &made);

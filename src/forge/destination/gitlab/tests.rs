@@ -52,8 +52,8 @@ async fn what_is_neither_is_unknown() {
 async fn a_moved_project_is_held_by_both_names() {
     let server = Server::start(|asked| Reply::json(&project(asked, "group/new"))).await;
     let failure = destination(KIND, &server).find(&path("group/old")).await.unwrap_err();
-    assert_eq!(failure.reason, Reason::Held);
-    assert!(failure.message.contains("group/old") && failure.message.contains("group/new"), "{failure}");
+    assert_eq!(failure.reason(), Reason::Held);
+    assert!(failure.message().contains("group/old") && failure.message().contains("group/new"), "{failure}");
 }
 
 #[tokio::test]
@@ -83,8 +83,8 @@ async fn a_project_or_group_that_is_to_be_deleted_says_so_and_how_it_comes_back(
     }
     failures.push(gitlab.create(&wish("leaving/tool")).await.unwrap_err());
     for failure in failures {
-        assert_eq!(failure.reason, Reason::Archived, "{failure}");
-        assert!(failure.message.contains("marked for deletion"), "{failure}");
+        assert_eq!(failure.reason(), Reason::Archived, "{failure}");
+        assert!(failure.message().contains("marked for deletion"), "{failure}");
         assert!(failure.way_out().unwrap().contains("restore it"), "{failure}");
     }
     assert_eq!(server.changes(), Vec::<String>::new());
@@ -177,8 +177,8 @@ async fn missing_subgroups_are_made_one_by_one_and_known_from_then_on() {
 async fn a_top_level_group_is_not_made_and_an_unknown_one_makes_nothing() {
     let server = with_groups(&[]).await;
     let failure = destination(KIND, &server).create(&wish("top/sub/tool")).await.unwrap_err();
-    assert_eq!(failure.reason, Reason::RemoteNotFound);
-    assert!(failure.message.contains("no group top") && failure.hint.is_some(), "{failure}");
+    assert_eq!(failure.reason(), Reason::RemoteNotFound);
+    assert!(failure.message().contains("no group top") && failure.hint().is_some(), "{failure}");
     assert_eq!(server.changes(), Vec::<String>::new());
     let server = Server::start(|asked| match asked.path() {
         "/user" => me(),
@@ -187,7 +187,7 @@ async fn a_top_level_group_is_not_made_and_an_unknown_one_makes_nothing() {
     })
     .await;
     let failure = destination(KIND, &server).create(&wish("top/sub/tool")).await.unwrap_err();
-    assert_eq!((failure.reason, server.changes().len()), (Reason::ServerError, 0));
+    assert_eq!((failure.reason(), server.changes().len()), (Reason::ServerError, 0));
 }
 
 #[tokio::test]
@@ -215,7 +215,7 @@ async fn losing_the_race_for_a_group_or_a_project_is_success() {
     .await;
     let gitlab = destination(KIND, &server);
     assert_eq!(gitlab.create(&wish("top/sub/tool")).await.unwrap().id, "9");
-    assert_eq!(gitlab.create(&wish("top/sub/hidden")).await.unwrap_err().reason, Reason::Forbidden);
+    assert_eq!(gitlab.create(&wish("top/sub/hidden")).await.unwrap_err().reason(), Reason::Forbidden);
 }
 
 #[tokio::test]
@@ -239,10 +239,10 @@ async fn each_refusal_names_its_cause() {
         (404, r#"{"message":"404 Namespace Not Found"}"#, Reason::RemoteNotFound, "create acme first"),
     ] {
         let failure = refused(KIND, status, body).await;
-        assert_eq!(failure.reason, reason, "{failure}");
+        assert_eq!(failure.reason(), reason, "{failure}");
         assert!(failure.way_out().unwrap().contains(hint), "{failure:?}");
     }
-    assert_eq!(refused(KIND, 500, "{}").await.reason, Reason::ServerError);
+    assert_eq!(refused(KIND, 500, "{}").await.reason(), Reason::ServerError);
 }
 
 #[tokio::test]

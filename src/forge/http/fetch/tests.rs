@@ -110,7 +110,7 @@ async fn another_part_or_size_than_asked_for_is_a_failure() {
     let server = Server::start(storage).await;
     let url = server.url.join("/asset").unwrap();
     let failure = fetch_at(&server, &url, Some(11), 0, None).await.err().unwrap();
-    assert!(failure.message.contains("10 bytes") && failure.message.contains("11"), "{failure}");
+    assert!(failure.message().contains("10 bytes") && failure.message().contains("11"), "{failure}");
 }
 
 /// Answers every connection with these bytes and hangs up.
@@ -140,7 +140,7 @@ async fn a_body_that_ends_early_or_late_is_a_failure() {
         let (api, files) = (Api::new(&connection, Auth::Bearer).unwrap(), Files::open(&connection).unwrap());
         let wanted = Wanted { url: &url, accept: "*/*", size: listed, offset: 0, etag: None };
         let failure = text(files.fetch(&api, &wanted).await).await.unwrap_err();
-        assert!(failure.reason.is_transient(), "{answer}: {failure}");
+        assert!(failure.reason().is_transient(), "{answer}: {failure}");
     }
 }
 
@@ -154,13 +154,13 @@ async fn bytes_that_are_stored_compressed_stay_so() {
 async fn nothing_but_http_is_followed_and_nothing_from_https_to_http() {
     for location in ["file:///etc/passwd", "ftp://h/x", "data:text/plain,x"] {
         let server = Server::start(move |_| Reply::new(302, "").with("location", location)).await;
-        assert_eq!(fetch(&server).await.err().unwrap().reason, Reason::Held, "{location}");
+        assert_eq!(fetch(&server).await.err().unwrap().reason(), Reason::Held, "{location}");
         let url = Url::parse(location).unwrap();
-        assert_eq!(fetch_at(&server, &url, None, 0, None).await.err().unwrap().reason, Reason::Held);
+        assert_eq!(fetch_at(&server, &url, None, 0, None).await.err().unwrap().reason(), Reason::Held);
     }
     let (tls, clear) = (Url::parse("https://h/x?sig=canary").unwrap(), Url::parse("http://h/x?sig=canary").unwrap());
     let failure = check_scheme("GET https://h/x", &tls, &clear).unwrap_err();
-    assert!(failure.reason == Reason::Held && !failure.to_string().contains("canary"), "{failure}");
+    assert!(failure.reason() == Reason::Held && !failure.to_string().contains("canary"), "{failure}");
     for (from, to) in [(&tls, &tls), (&clear, &tls), (&clear, &clear)] {
         assert!(check_scheme("", from, to).is_ok());
     }
@@ -177,13 +177,13 @@ async fn a_storages_refusal_is_not_the_tokens_and_shows_no_signature() {
         let store = Server::start(move |_| Reply::new(status, "<Signature>canary-signature</Signature>")).await;
         let server = Server::start(redirect_to(&store.url)).await;
         let failure = fetch(&server).await.err().unwrap();
-        assert_eq!(failure.reason, reason, "{failure}");
+        assert_eq!(failure.reason(), reason, "{failure}");
         assert!(!format!("{failure:?}").contains("canary-signature"), "{failure:?}");
         // Transient ones begin at the forge again, which gives a fresh address.
         assert_eq!(server.asked().len(), if reason.is_transient() { 3 } else { 1 });
     }
     let server = Server::start(|_| Reply::new(403, r#"{"message":"no"}"#)).await;
-    assert_eq!(fetch(&server).await.err().unwrap().reason, Reason::Forbidden);
+    assert_eq!(fetch(&server).await.err().unwrap().reason(), Reason::Forbidden);
 }
 
 #[tokio::test]
@@ -193,7 +193,7 @@ async fn a_login_page_is_no_file_and_a_busy_server_is_asked_again() {
         _ => Reply::new(200, "<html>please log in</html>"),
     })
     .await;
-    assert_eq!(fetch(&server).await.err().unwrap().reason, Reason::Forbidden);
+    assert_eq!(fetch(&server).await.err().unwrap().reason(), Reason::Forbidden);
 
     let turn = AtomicUsize::new(0);
     let server = Server::start(move |_| match turn.fetch_add(1, Ordering::SeqCst) {

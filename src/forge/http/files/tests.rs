@@ -72,7 +72,7 @@ async fn a_file_goes_to_the_apis_origin_and_the_named_one_only() {
     let other = Server::start(done).await;
     let sender = Sender::new(&server, b"bytes");
     let refusal = sender.send(sender.parcel(other.url.clone())).await.unwrap_err();
-    assert_eq!(refusal.failure.reason, Reason::Held);
+    assert_eq!(refusal.failure.reason(), Reason::Held);
     assert_eq!(other.asked().len(), 0);
     let parcel = Parcel { also: Origin::of(&other.url), ..sender.parcel(other.url.clone()) };
     sender.send(parcel).await.unwrap();
@@ -82,7 +82,7 @@ async fn a_file_goes_to_the_apis_origin_and_the_named_one_only() {
     let away = other.url.clone();
     let server = Server::start(move |_| Reply::new(307, "").with("location", away.to_string())).await;
     let sender = Sender::new(&server, b"bytes");
-    assert_eq!(sender.send(sender.parcel(server.url.clone())).await.unwrap_err().failure.reason, Reason::Held);
+    assert_eq!(sender.send(sender.parcel(server.url.clone())).await.unwrap_err().failure.reason(), Reason::Held);
     assert_eq!(other.asked().len(), 1);
 }
 
@@ -121,9 +121,9 @@ async fn a_file_that_changed_is_not_sent_and_no_networks_fault() {
     let server = Server::start(done).await;
     let sender = Sender::new(&server, b"bytes");
     let parcel = Parcel { size: 6, ..sender.parcel(server.url.clone()) };
-    assert_eq!(sender.send(parcel).await.unwrap_err().failure.reason, Reason::LocalFailed);
+    assert_eq!(sender.send(parcel).await.unwrap_err().failure.reason(), Reason::LocalFailed);
     let gone = Parcel { file: Path::new("/nonexistent/file"), ..sender.parcel(server.url.clone()) };
-    assert_eq!(sender.send(gone).await.unwrap_err().failure.reason, Reason::LocalFailed);
+    assert_eq!(sender.send(gone).await.unwrap_err().failure.reason(), Reason::LocalFailed);
     assert_eq!(server.asked().len(), 0);
 }
 

@@ -116,7 +116,7 @@ async fn a_recorded_conflict_is_found_and_a_recorded_panic_is_tried_again() {
     })
     .await;
     let failure = destination(KIND, &server).create(&repo(), &fields("v1.0")).await.unwrap_err();
-    assert_eq!(failure.reason, Reason::ServerError);
+    assert_eq!(failure.reason(), Reason::ServerError);
     assert_eq!(server.changes().len(), 3, "as often as the policy says");
 }
 
@@ -210,7 +210,7 @@ async fn each_refusal_of_an_upload_names_its_cause() {
         let server = Server::start(move |_| Reply::new(status, body)).await;
         let upload = file.upload("a.exe");
         let failure = destination(KIND, &server).upload(&repo(), &release("8", "v1"), &upload).await.unwrap_err();
-        assert_eq!((failure.reason, server.asked().len()), (reason, 1), "{failure}");
+        assert_eq!((failure.reason(), server.asked().len()), (reason, 1), "{failure}");
         assert!(failure.way_out().is_some());
     }
 }
@@ -275,7 +275,7 @@ async fn every_recorded_answer_of_a_real_gitea_is_understood() {
             Err(refusal) => {
                 assert_eq!(refusal.status.map(|status| u64::from(status.as_u16())), Some(status), "{name}");
                 assert_eq!(refusal.words.is_some(), response["body"].is_object(), "{name}");
-                assert!(refusal.failure.evidence.is_some(), "{name}: {}", refusal.failure);
+                assert!(refusal.failure.evidence().is_some(), "{name}: {}", refusal.failure);
             }
         }
         let body = response["body"].clone();

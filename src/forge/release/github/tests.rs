@@ -178,7 +178,7 @@ async fn a_creation_that_came_to_nothing_is_tried_again_and_a_refused_one_is_not
     ] {
         let server = Server::start(move |_| Reply::new(status, body)).await;
         let failure = destination(KIND, &server).create(&repo(), &fields("v1")).await.unwrap_err();
-        assert_eq!(failure.reason, reason, "{failure}");
+        assert_eq!(failure.reason(), reason, "{failure}");
         assert!(failure.way_out().is_some(), "{failure}");
         assert_eq!(server.asked().len(), 1);
     }
@@ -257,7 +257,7 @@ async fn other_bytes_than_sent_are_removed_and_a_failure() {
         .await;
         let github = destination(KIND, &server);
         let failure = github.upload(&repo(), &release("1", "v1"), &file.upload("a.zip")).await.unwrap_err();
-        assert!(failure.reason == Reason::ServerError && failure.message.contains("a.zip"), "{failure}");
+        assert!(failure.reason() == Reason::ServerError && failure.message().contains("a.zip"), "{failure}");
         assert_eq!(server.changes().last(), Some(&format!("DELETE {RELEASES}/assets/9")));
     }
 }
@@ -307,7 +307,7 @@ async fn somebody_elses_asset_of_that_name_stays() {
     .await;
     let upload = file.upload("a.zip");
     let failure = destination(KIND, &server).upload(&repo(), &release("1", "v1"), &upload).await.unwrap_err();
-    assert_eq!(failure.reason, Reason::PushRejected);
+    assert_eq!(failure.reason(), Reason::PushRejected);
     assert_eq!(server.changes(), ["POST /upload/1/assets"]);
 }
 
@@ -324,7 +324,7 @@ async fn files_and_token_go_to_githubs_own_hosts_only() {
     .await;
     let upload = file.upload("a.zip");
     let failure = destination(KIND, &server).upload(&repo(), &release("1", "v1"), &upload).await.unwrap_err();
-    assert_eq!((failure.reason, stranger.asked().len()), (Reason::Held, 0));
+    assert_eq!((failure.reason(), stranger.asked().len()), (Reason::Held, 0));
 
     for (api, uploads) in [
         ("https://api.github.com", Some("https://uploads.github.com")),

@@ -167,10 +167,12 @@ impl Gitlab {
             let packages = match self.packages(repo, name, None).await {
                 Ok(packages) => packages,
                 // Packages may be turned off, or be for members only, where releases are not.
-                Err(failure) if matches!(failure.reason, Reason::Forbidden | Reason::RemoteNotFound) => {
+                Err(failure) if matches!(failure.reason(), Reason::Forbidden | Reason::RemoteNotFound) => {
                     return Ok(None);
                 }
-                Err(failure) if failure.reason == Reason::AuthFailed && !self.site.api.has_token() => return Ok(None),
+                Err(failure) if failure.reason() == Reason::AuthFailed && !self.site.api.has_token() => {
+                    return Ok(None);
+                }
                 Err(failure) => return Err(failure),
             };
             ids.extend(packages.into_iter().filter_map(|json| Some(((json.name, json.version?), json.id))));
@@ -317,7 +319,7 @@ impl Gitlab {
             let is_empty = match self.files(repo, package).await {
                 Ok(files) => files.is_empty(),
                 // With its last file a package may go by itself.
-                Err(failure) if failure.reason == Reason::RemoteNotFound => false,
+                Err(failure) if failure.reason() == Reason::RemoteNotFound => false,
                 Err(failure) => return Err(failure),
             };
             if is_empty {

@@ -264,7 +264,7 @@ async fn a_link_that_somebody_made_is_not_taken_over_by_an_upload() {
     project.lock().unwrap().put_link(&theirs, None);
     let upload = file.upload("a.zip");
     let failure = destination(KIND, &server).upload(&repo(), &release(TAG, TAG), &upload).await.unwrap_err();
-    assert_eq!(failure.reason, Reason::PushRejected);
+    assert_eq!(failure.reason(), Reason::PushRejected);
     assert_eq!(project.lock().unwrap().links[0]["url"], theirs["url"]);
 }
 

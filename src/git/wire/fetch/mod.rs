@@ -94,7 +94,7 @@ impl Git {
         match checked {
             Ok(history) => Ok(Fetched { history, ..fetched }),
             // What an earlier fetch left, and was not whole: git asks for all of it again.
-            Err(failure) if failure.reason == Reason::Corrupt && !here.is_subset(&named) => {
+            Err(failure) if failure.reason() == Reason::Corrupt && !here.is_subset(&named) => {
                 unhandled("what is here is not connected")
             }
             Err(failure) => Err(failure.into()),

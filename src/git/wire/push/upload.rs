@@ -229,7 +229,7 @@ impl Upload<'_> {
         // Git shows what the server says to its first request only.
         let words = if step == Step::Greeting { words_of(answer).await } else { String::new() };
         let mut failure = self.said(&format!("{words}{line}"));
-        failure.message = format!("{WHAT}: the server answered with status {code}");
+        failure = failure.with_message(format!("{WHAT}: the server answered with status {code}"));
         Stop::Failed(failure.with_retry_after(wait.map(Duration::from_secs)))
     }
 
@@ -259,7 +259,7 @@ impl Upload<'_> {
             return Stop::Unhandled(Unhandled("a connection through a proxy failed".into()));
         }
         let failure = client::failure(WHAT, error, self.idle);
-        match failure.reason {
+        match failure.reason() {
             // Whom git trusts is a matter of how it was built.
             Reason::TlsFailed => Stop::Unhandled(Unhandled(format!("TLS failed: {failure}"))),
             _ => Stop::Failed(failure),

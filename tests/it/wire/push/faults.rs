@@ -17,14 +17,14 @@ fn band(number: u8, text: &str) -> String {
 /// it is as broken as any other.
 async fn assert_same_failure(day: &Day, what: &str) -> Reason {
     let [ours, gits] = day.push().await.map(Result::unwrap_err);
-    match (ours.reason, gits.reason) {
+    match (ours.reason(), gits.reason()) {
         (Reason::NetworkFailed, Reason::Unknown) => {}
         (ours_reason, gits_reason) => {
             assert_eq!(ours_reason, gits_reason, "{what}\nours: {ours:?}\ngit's: {gits:?}");
         }
     }
     day.there(|there| assert!(there.refs().is_empty(), "{what}"));
-    ours.reason
+    ours.reason()
 }
 
 #[tokio::test]
@@ -51,7 +51,7 @@ async fn a_server_says_when_it_wants_to_be_asked_again() {
         day.forge.heal();
         day.forge.fault(Fault::status(429).header("retry-after", "7").service(service));
         let failure = day.one(&day.both.auto, &day.ours, &day.edits(&day.ours)).await.unwrap_err();
-        assert_eq!((failure.reason, failure.retry_after), (Reason::RateLimited, Some(Duration::from_secs(7))));
+        assert_eq!((failure.reason(), failure.retry_after()), (Reason::RateLimited, Some(Duration::from_secs(7))));
     }
 }
 
@@ -76,7 +76,7 @@ async fn answers_that_are_no_reports_have_the_reasons_that_they_have_with_git() 
         day.forge.heal();
         day.forge.fault(fault.clone().service(Service::Push));
         let [ours, gits] = day.push().await.map(Result::unwrap_err);
-        let (one, other) = (ours.reason, gits.reason);
+        let (one, other) = (ours.reason(), gits.reason());
         // git has no word for some of them; none of them is a success.
         assert!(one == other || other == Reason::Unknown, "{fault:?}\nours: {ours:?}\ngit's: {gits:?}");
     }
@@ -95,7 +95,7 @@ async fn a_pack_that_is_not_taken_for_its_size_is_too_large_whole_as_the_report_
         let main = edit("refs/heads/main", None, Some(&day.source.tip("main")));
         let pushed = day.one(&day.both.auto, &day.ours, &[main]).await;
         match reason {
-            Some(reason) => assert_eq!(pushed.unwrap_err().reason, reason),
+            Some(reason) => assert_eq!(pushed.unwrap_err().reason(), reason),
             None => assert_eq!(refused_refs(&fates(&pushed.unwrap())), ["refs/heads/main server_error"]),
         }
     }
@@ -113,7 +113,7 @@ async fn a_connection_cut_anywhere_is_no_success_and_what_arrived_is_seen_afterw
                 let cut = day.one(&day.both.auto, &day.ours, &day.edits(&day.ours)).await;
                 // The report may be whole where it is short, and the cut behind it.
                 match cut {
-                    Err(failure) => assert_eq!(failure.reason, Reason::NetworkFailed, "{service:?} {fault:?}"),
+                    Err(failure) => assert_eq!(failure.reason(), Reason::NetworkFailed, "{service:?} {fault:?}"),
                     Ok(pushed) if refused_refs(&fates(&pushed)).is_empty() => {
                         assert_eq!(day.ours.refs(), day.source.refs(), "{service:?} {fault:?}");
                     }
@@ -140,7 +140,7 @@ async fn a_large_push_that_is_cut_or_refused_in_its_middle_leaves_nothing_behind
     day.source.commit_file("main", "large", &noise(6_000_000));
     day.forge.fault(Fault::cut_in_upload(500_000).service(Service::Push));
     let failure = day.one(&day.both.auto, &day.ours, &day.edits(&day.ours)).await.unwrap_err();
-    assert_eq!(failure.reason, Reason::NetworkFailed, "{failure}");
+    assert_eq!(failure.reason(), Reason::NetworkFailed, "{failure}");
     assert!(day.ours.refs().is_empty());
     day.forge.heal();
     day.one(&day.both.auto, &day.ours, &day.edits(&day.ours)).await.unwrap();
@@ -157,7 +157,7 @@ async fn a_large_push_that_is_refused_before_it_was_heard_is_refused_for_that_re
         day.forge.heal();
         day.forge.fault(Fault::status(status).service(Service::Push));
         let failure = day.one(&patient, &day.ours, &day.edits(&day.ours)).await.unwrap_err();
-        assert_eq!(failure.reason, reason, "{status}: {failure}");
+        assert_eq!(failure.reason(), reason, "{status}: {failure}");
     }
 }
 
@@ -171,7 +171,7 @@ async fn silence_ends_after_the_time_that_was_given_and_a_stop_at_once() {
             day.forge.fault(fault.clone().service(service));
             day.source.commit("main", "more");
             let failure = day.one(&short, &day.ours, &day.edits(&day.ours)).await.unwrap_err();
-            assert_eq!(failure.reason, Reason::TimedOut, "{service:?} {fault:?}: {failure}");
+            assert_eq!(failure.reason(), Reason::TimedOut, "{service:?} {fault:?}: {failure}");
         }
     }
 }
@@ -196,6 +196,6 @@ async fn a_token_goes_to_no_other_host_whatever_answers() {
     remote.credential.as_mut().unwrap().origin.port = Some(1);
     let edits = day.edits(&day.ours);
     let failure = day.both.auto.push(day.source.git_dir(), &remote, &edits, &mut |_, _| ()).await.unwrap_err();
-    assert_eq!(failure.reason, Reason::AuthFailed);
+    assert_eq!(failure.reason(), Reason::AuthFailed);
     assert!(day.forge.requests().iter().all(|request| request.authorization().is_none()));
 }

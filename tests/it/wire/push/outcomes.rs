@@ -87,7 +87,7 @@ async fn over_tls_a_large_push_and_its_refusal_arrive_as_well() {
     push().await.unwrap();
     day.source.commit_file("main", "large", &noise(4_000_000));
     tls.fault(Fault::status(413).service(Service::Push));
-    assert_eq!(push().await.unwrap_err().reason, Reason::TooLarge);
+    assert_eq!(push().await.unwrap_err().reason(), Reason::TooLarge);
     tls.heal();
     push().await.unwrap();
     day.both.env.assert_pushed(&day.source, &target);
@@ -208,9 +208,9 @@ async fn a_pack_that_the_receiver_does_not_take_is_told_with_its_words() {
         let [ours, gits] = day.push().await;
         // A server that hangs up while it is still spoken to may not be heard any more.
         let is_told = |reason: Reason| [Reason::TooLarge, Reason::NetworkFailed].contains(&reason);
-        assert!(is_told(ours.as_ref().unwrap_err().reason), "{size}: {ours:?}");
+        assert!(is_told(ours.as_ref().unwrap_err().reason()), "{size}: {ours:?}");
         match gits {
-            Err(gits) => assert!(is_told(gits.reason), "{size}: {gits:?}"),
+            Err(gits) => assert!(is_told(gits.reason()), "{size}: {gits:?}"),
             Ok(gits) => {
                 let fates = super::fates(&gits);
                 assert!(fates.values().all(|why| why.as_ref().is_some_and(|why| is_told(why.0))), "{fates:?}");
@@ -226,7 +226,7 @@ async fn a_repository_that_has_lost_an_object_fails_here_and_moves_nothing_there
     let missing = "1234567890123456789012345678901234567890".to_owned();
     let edits = vec![edit("refs/heads/main", None, Some(&missing))];
     let [ours, gits] = day.push_these(&[edits.clone(), edits]).await.map(Result::unwrap_err);
-    assert_eq!(ours.reason, Reason::Corrupt, "{ours}\n{gits}");
+    assert_eq!(ours.reason(), Reason::Corrupt, "{ours}\n{gits}");
     assert_eq!(day.forge.git_requests("acme/ours").len(), 1, "only the question");
     assert!(day.ours.refs().is_empty());
 }

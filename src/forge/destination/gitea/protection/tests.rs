@@ -240,8 +240,8 @@ async fn a_rule_that_does_not_come_back_whole_is_told() {
     // The server switches the keys off with the list, whatever is asked for.
     undo.before["enable_push"] = json!(false);
     let failure = gitea.restore_rule(&undo).await.unwrap_err();
-    assert_eq!(failure.reason, Reason::ProtectedRefRejected);
-    assert!(failure.message.contains("differs"), "{failure}");
+    assert_eq!(failure.reason(), Reason::ProtectedRefRejected);
+    assert!(failure.message().contains("differs"), "{failure}");
     assert_eq!(state.lock().unwrap().rules.len(), 1);
 }
 
@@ -260,7 +260,7 @@ async fn a_rule_that_names_somebody_who_is_gone_is_still_put_back_with_nobody() 
     let undo = gitea.rules(&target("5", "acme/tool"), "main", Need::Delete).await.unwrap().remove(0);
     gitea.open_rule(&undo, Need::Delete).await.unwrap();
     let failure = gitea.restore_rule(&undo).await.unwrap_err();
-    assert_eq!(failure.evidence.as_deref(), Some("User does not exist"));
+    assert_eq!(failure.evidence(), Some("User does not exist"));
     let rule = state.lock().unwrap().rules[0].clone();
     assert_eq!((&rule["enable_push"], &rule["merge_whitelist_usernames"]), (&json!(false), &json!([])));
     assert_eq!(rule["required_approvals"], 2);

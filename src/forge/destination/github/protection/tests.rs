@@ -275,7 +275,7 @@ async fn a_rule_that_does_not_come_back_whole_is_told() {
     let undo = github.rules(&target("9", "acme/tool"), "main", Need::Force).await.unwrap().remove(0);
     github.open_rule(&undo, Need::Force).await.unwrap();
     let failure = github.restore_rule(&undo).await.unwrap_err();
-    assert!(failure.message.contains("`restrictions` differs"), "{failure}");
+    assert!(failure.message().contains("`restrictions` differs"), "{failure}");
 }
 
 #[tokio::test]
@@ -303,8 +303,8 @@ async fn a_ruleset_is_named_and_not_opened_unless_we_may_bypass_it() {
     let (server, _) = Protected { rules, ..Protected::main() }.serve().await;
     let github = destination(KIND, &server);
     let failure = github.rules(&target("9", "acme/tool"), "main", Need::Force).await.unwrap_err();
-    assert_eq!(failure.reason, Reason::ProtectedRefRejected);
-    assert!(failure.message.contains("no rewriting") && failure.message.contains("non_fast_forward"), "{failure}");
+    assert_eq!(failure.reason(), Reason::ProtectedRefRejected);
+    assert!(failure.message().contains("no rewriting") && failure.message().contains("non_fast_forward"), "{failure}");
     assert_eq!(github.rules(&target("9", "acme/tool"), "main", Need::Delete).await.unwrap().len(), 1);
     assert_eq!(github.rules(&target("9", "acme/tool"), "main", Need::Push).await.unwrap().len(), 1);
 }
@@ -319,8 +319,8 @@ async fn a_token_that_may_not_see_protections_is_told_what_it_needs() {
     })
     .await;
     let failure = destination(KIND, &server).rules(&target("9", "acme/tool"), "main", Need::Force).await.unwrap_err();
-    assert_eq!(failure.reason, Reason::Forbidden);
-    assert!(failure.hint.unwrap().contains("Administration: write"));
+    assert_eq!(failure.reason(), Reason::Forbidden);
+    assert!(failure.hint().unwrap().contains("Administration: write"));
 }
 
 #[tokio::test]
@@ -338,6 +338,6 @@ async fn a_protection_that_names_somebody_who_is_gone_has_its_switches_put_back(
     let undo = github.rules(&target("9", "acme/tool"), "main", Need::Force).await.unwrap().remove(0);
     github.open_rule(&undo, Need::Force).await.unwrap();
     let failure = github.restore_rule(&undo).await.unwrap_err();
-    assert!(failure.evidence.unwrap().contains("No such team"));
+    assert!(failure.evidence().unwrap().contains("No such team"));
     assert_eq!(opened_fields(&essence(state.lock().unwrap().shown.as_ref().unwrap())), Vec::<String>::new());
 }

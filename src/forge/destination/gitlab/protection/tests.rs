@@ -233,8 +233,8 @@ async fn a_groups_rule_is_named_and_not_touched() {
     let gitlab = destination(KIND, &server);
     for (branch, need) in [("other", Need::Push), ("release/1", Need::Force), ("main", Need::Delete)] {
         let failure = gitlab.rules(&target("9", "acme/tool"), branch, need).await.unwrap_err();
-        assert_eq!(failure.reason, Reason::ProtectedRefRejected);
-        assert!(failure.message.contains("group"), "{failure}");
+        assert_eq!(failure.reason(), Reason::ProtectedRefRejected);
+        assert!(failure.message().contains("group"), "{failure}");
     }
     assert_eq!(server.changes(), Vec::<String>::new());
 }
@@ -267,14 +267,14 @@ async fn a_rule_that_does_not_come_back_whole_is_told() {
     let gitlab = destination(KIND, &server);
     let undo = gitlab.rules(&target("9", "acme/tool"), "main", Need::Push).await.unwrap().remove(0);
     let failure = gitlab.restore_rule(&undo).await.unwrap_err();
-    assert!(failure.message.contains("`merge_access_levels` differs"), "{failure}");
+    assert!(failure.message().contains("`merge_access_levels` differs"), "{failure}");
 }
 
 #[tokio::test]
 async fn a_token_that_may_not_see_rules_is_told_what_it_needs() {
     let server = Server::start(|_| not_found()).await;
     let failure = destination(KIND, &server).rules(&target("9", "acme/tool"), "main", Need::Force).await.unwrap_err();
-    assert!(failure.reason == Reason::Forbidden && failure.hint.unwrap().contains("maintainer"));
+    assert!(failure.reason() == Reason::Forbidden && failure.hint().unwrap().contains("maintainer"));
 }
 
 #[tokio::test]
@@ -294,8 +294,8 @@ async fn a_rule_that_names_somebody_who_is_gone_is_still_put_back_by_its_roles()
     let undo = gitlab.rules(&target("9", "acme/tool"), "release/1", Need::Delete).await.unwrap().remove(0);
     gitlab.open_rule(&undo, Need::Delete).await.unwrap();
     let failure = gitlab.restore_rule(&undo).await.unwrap_err();
-    assert!(failure.message.contains("could not be put back"), "{failure}");
-    assert!(failure.evidence.unwrap().contains("not a member"));
+    assert!(failure.message().contains("could not be put back"), "{failure}");
+    assert!(failure.evidence().unwrap().contains("not a member"));
     let rules = state.lock().unwrap().rules.clone();
     assert_eq!(plain(std::slice::from_ref(rule(&rules, "release/*")))[0]["push"], json!([{"role": 40}]));
 }
