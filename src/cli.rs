@@ -123,7 +123,8 @@ Examples:
   holocron --config holocron.yaml                several forges, filters and tokens from a file
 
 Environment (also read from ./.env):
-  GITHUB_TOKEN, GITLAB_TOKEN, GITEA_TOKEN or FORGEJO_TOKEN       the token of each kind of forge
+  GITHUB_TOKEN, GITLAB_TOKEN, GITEA_TOKEN, FORGEJO_TOKEN,        the token of each kind of forge
+  CODEBERG_TOKEN
   <ID>_TOKEN, <ID>_USER                                          those of the file's destination `id`
   GITHUB_API_URL, GITLAB_API_URL, GITEA_API_URL                  servers of your own
   HOLOCRON_<FLAG>                                                every flag, as named beside it

@@ -292,7 +292,8 @@ fn covers(source: &SourceConfig, record: &MirrorRecord) -> bool {
         (None, ForgeKind::Urls) => false,
         (None, _) => source.dirs.iter().any(|dir| Path::new(&record.url).starts_with(dir)),
     };
-    record.source == source.id && on_host && (source.owners.is_empty() || source.owners.iter().any(owned))
+    let is_its = record.source == source.id || source.former_id.as_ref() == Some(&record.source);
+    is_its && on_host && (source.owners.is_empty() || source.owners.iter().any(owned))
 }
 
 /// Which of the listed repositories are wanted.

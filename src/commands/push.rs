@@ -149,6 +149,7 @@ fn source(loaded: &PushLoaded, url: RemoteUrl, login: Option<Login>) -> SourceCo
     let (token, user) = found.or(given).map_or((None, String::new()), |(token, user)| (Some(token), user));
     SourceConfig {
         id: "origin".to_owned(),
+        former_id: None,
         kind: ForgeKind::Urls,
         api_url: None,
         forge: loaded.forge_of(&url),

@@ -8,10 +8,10 @@ use super::entry::{Draft, List, RawServer, check_id};
 use super::file::ConfigFile;
 use super::layers::{Layers, SetBy};
 use super::problem::{Problem, nearest};
-use super::raw::{RawDestination, RawDestinationKind};
+use super::raw::{RawDestination, RawDestinationKind, RawKind};
 use super::server::prefix;
 use super::tree::Step;
-use super::{Purpose, SourceConfig, settings};
+use super::{Purpose, SourceConfig, naming, settings};
 
 mod check;
 mod place;
@@ -156,7 +156,7 @@ fn file_drafts(layers: &mut Layers<'_>) -> Vec<DestinationDraft> {
 fn source_ids(file: &ConfigFile) -> BTreeMap<String, (&'static str, String)> {
     let sources = file.raw.sources.iter().flatten().enumerate();
     let ids = sources.filter_map(|(index, raw)| {
-        let id = raw.id.clone().or_else(|| Some(raw.kind?.forge().to_string()))?;
+        let id = naming::source_id(&file.raw, raw)?;
         let path = [Step::Key("sources".into()), Step::Item(index), Step::Key("id".into())];
         Some((id.to_ascii_lowercase(), ("source", file.place(&path))))
     });
@@ -173,7 +173,7 @@ fn draft(
     let RawDestination { host, api_url, token, user, proxy, .. } = raw.clone();
     let server = RawServer { host, api_url, token, user, proxy };
     let raw = RawDestination { kind: Some(kind), ..raw };
-    Draft { raw, server, list: List::Destinations, kind: kind.server(), id, at, set_by }
+    Draft { raw, server, list: List::Destinations, kind: kind.server(), id, former_id: None, at, set_by }
 }
 
 /// Destinations that the file does not have, one for each kind that is named.
@@ -211,9 +211,10 @@ fn made(layers: &mut Layers<'_>, names: &[String], set_by: &SetBy, sources: &[So
 
 /// The ids of the file's destinations that are named, by id or kind.
 fn select(layers: &mut Layers<'_>, drafts: &[DestinationDraft], names: &[String], set_by: &SetBy) -> Vec<String> {
+    let known: Vec<(&str, RawKind)> = drafts.iter().map(|draft| (draft.id.as_str(), draft.kind)).collect();
     let means = |draft: &DestinationDraft, name: &str| {
-        let kind = |kind: RawDestinationKind| draft.raw.kind.is_some_and(|own| own.kind() == kind.kind());
-        draft.id.eq_ignore_ascii_case(name) || RawDestinationKind::of(name).is_some_and(kind)
+        let kind = RawDestinationKind::of(name).map(RawDestinationKind::server);
+        naming::means(&known, (&draft.id, draft.kind), name, kind)
     };
     let mut ids = Vec::new();
     for name in names {

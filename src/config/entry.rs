@@ -45,6 +45,8 @@ pub(super) struct Draft<R> {
     /// What stands behind it; plain git is [`RawKind::Urls`]: a server without an API.
     pub kind: RawKind,
     pub id: String,
+    /// The id that it had before its kind's own name became the usual one; records of older runs have it.
+    pub former_id: Option<String>,
     /// Its place in the file's list; `None` when flags and environment made it.
     pub at: Option<usize>,
     /// Who asked for it, when it is not the file's.

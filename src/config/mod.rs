@@ -12,6 +12,7 @@ mod flags;
 mod interpolate;
 mod layers;
 pub mod limits;
+mod naming;
 mod problem;
 mod push;
 mod raw;
@@ -108,7 +109,7 @@ pub fn token_variables(config: &Config) -> Vec<String> {
         Some(SecretSource::Env(name)) => Some(name.clone()),
         _ => None,
     });
-    let usual = ["GITHUB_TOKEN", "GITLAB_TOKEN", "GITEA_TOKEN", "FORGEJO_TOKEN"].map(str::to_owned);
+    let usual = ["GITHUB_TOKEN", "GITLAB_TOKEN", "GITEA_TOKEN", "FORGEJO_TOKEN", "CODEBERG_TOKEN"].map(str::to_owned);
     named.chain(pushed).chain(usual).chain(config.hidden.iter().cloned()).collect()
 }
 
@@ -213,6 +214,8 @@ impl Config {
 pub struct SourceConfig {
     /// Unique among the sources; shown in reports.
     pub id: String,
+    /// The id that older versions gave it, which records of its mirrors may still have.
+    pub former_id: Option<String>,
     pub kind: ForgeKind,
     /// The API's base URL without a trailing slash, such as `https://api.github.com`; `None` for `dir` and `urls`.
     pub api_url: Option<url::Url>,

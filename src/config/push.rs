@@ -12,6 +12,7 @@ use super::flags::MirrorArgs;
 use super::layers::Layers;
 use super::limits::Limits;
 use super::problem::{ConfigError, Problem};
+use super::raw::RawKind;
 use super::values::Seconds;
 use super::{Cliff, ColorChoice, Output, Purpose, absolute, open, run_from, server, settings, sources};
 use crate::forge::web_origin;
@@ -281,10 +282,15 @@ fn credential_of_source(env: &dyn Environment) -> Vec<SourceCredential> {
 
 /// The tokens of the kinds of forge, and the one that a GitLab pipeline has for its own server.
 fn credentials_of_kinds(env: &dyn Environment) -> Vec<SourceCredential> {
-    let kinds = [(ForgeKind::Github, "x-access-token"), (ForgeKind::Gitlab, "oauth2"), (ForgeKind::Gitea, "git")];
-    let of_kind = |(kind, user): (ForgeKind, &str)| {
-        let home = server::home(env, kind)?;
-        let token = SecretSource::Env(server::token_of_kind(env, kind, &home)?.to_owned());
+    let kinds = [
+        (RawKind::Github, "x-access-token"),
+        (RawKind::Gitlab, "oauth2"),
+        (RawKind::Gitea, "git"),
+        (RawKind::Codeberg, "git"),
+    ];
+    let of_kind = |(kind, user): (RawKind, &str)| {
+        let home = if kind == RawKind::Codeberg { server::codeberg()? } else { server::home(env, kind.forge())? };
+        let token = SecretSource::Env(server::token_of_server(env, kind, &home)?.to_owned());
         Some(SourceCredential { origin: Some(web_origin(&home)), token, user: Some(user.to_owned()) })
     };
     let mut found: Vec<SourceCredential> = kinds.into_iter().filter_map(of_kind).collect();

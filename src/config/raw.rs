@@ -278,6 +278,11 @@ impl RawKind {
         })
     }
 
+    /// The name as it is written.
+    pub fn as_str(self) -> &'static str {
+        Self::NAMES[self as usize]
+    }
+
     pub fn forge(self) -> ForgeKind {
         match self {
             RawKind::Github => ForgeKind::Github,

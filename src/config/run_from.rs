@@ -2,6 +2,7 @@
 
 use super::destination::RunFrom;
 use super::layers::Layers;
+use super::naming;
 use super::problem::{Problem, nearest};
 use super::raw::{RawDestination, RawRunFrom, RawSource};
 use super::tree::Step;
@@ -41,10 +42,14 @@ fn host(layers: &Layers<'_>, forge: &str) -> Result<String, Problem> {
     let file = layers.file.ok_or_else(|| Problem::new("", "there is no configuration file"))?;
     let place = file.place(&[Step::Key("run_from".into()), Step::Key("forge".into())]);
     let mut ids: Vec<(String, Option<String>)> = Vec::new();
-    for RawSource { id, kind, host, api_url, .. } in file.raw.sources.iter().flatten().cloned() {
-        let Some(kind) = kind else { continue };
-        let id = id.unwrap_or_else(|| kind.forge().to_string());
-        ids.push((id, server_host(layers, kind.forge(), kind == super::raw::RawKind::Codeberg, host, api_url)));
+    // What older versions called them: a file of theirs goes on meaning the same.
+    let mut former: Vec<(String, Option<String>)> = Vec::new();
+    for source in file.raw.sources.iter().flatten() {
+        let (Some(kind), Some(id)) = (source.kind, naming::source_id(&file.raw, source)) else { continue };
+        let RawSource { host, api_url, .. } = source.clone();
+        let host = server_host(layers, kind.forge(), kind == super::raw::RawKind::Codeberg, host, api_url);
+        former.extend(source.id.is_none().then(|| (kind.forge().to_string(), host.clone())));
+        ids.push((id, host));
     }
     for RawDestination { id, kind, host, api_url, url, .. } in file.raw.destinations.iter().flatten().cloned() {
         let Some(kind) = kind else { continue };
@@ -54,7 +59,7 @@ fn host(layers: &Layers<'_>, forge: &str) -> Result<String, Problem> {
         let is_codeberg = server == super::raw::RawKind::Codeberg;
         ids.push((id, server_host(layers, server.forge(), is_codeberg, host, api_url).or_else(of_url)));
     }
-    match ids.iter().find(|(id, _)| id.eq_ignore_ascii_case(forge)) {
+    match ids.iter().chain(&former).find(|(id, _)| id.eq_ignore_ascii_case(forge)) {
         Some((_, Some(host))) => return Ok(host.to_ascii_lowercase()),
         Some((id, None)) => {
             return Err(Problem::new(place, format!("`{id}` has no host, so no pipeline runs on it"))

@@ -10,7 +10,9 @@ use crate::secret::SecretSource;
 pub(super) const CODEBERG: &str = "https://codeberg.org/api/v1";
 
 /// The variables whose tokens belong to the server of their kind, whatever an entry is called.
-const TOKENS_OF_KINDS: [&str; 4] = ["GITHUB_TOKEN", "GITLAB_TOKEN", "GITEA_TOKEN", "FORGEJO_TOKEN"];
+const TOKENS_OF_KINDS: [&str; 5] = ["GITHUB_TOKEN", "GITLAB_TOKEN", "GITEA_TOKEN", "FORGEJO_TOKEN", CODEBERG_TOKEN];
+
+const CODEBERG_TOKEN: &str = "CODEBERG_TOKEN";
 
 impl<R> Checker<'_, '_, R> {
     /// The API's URL: given, made from `host`, or the one of its kind.
@@ -96,12 +98,17 @@ impl<R> Checker<'_, '_, R> {
         if let Some(token) = self.value("token", self.draft.server.token.clone()) {
             return self.secret("token", token);
         }
+        let (env, kind) = (self.layers.env, self.draft.kind);
+        let prefix = prefix(&self.draft.id);
         let named = match self.draft.list {
-            List::Destinations => token_variable(self.layers.env, &prefix(&self.draft.id)),
+            // The file says that it is Codeberg, wherever that may be.
+            List::Destinations if kind == RawKind::Codeberg && prefix == "CODEBERG" && is_set(env, CODEBERG_TOKEN) => {
+                Some(CODEBERG_TOKEN.to_owned())
+            }
+            List::Destinations => token_variable(env, &prefix),
             List::Sources => None,
         };
-        let kind = self.draft.kind.forge();
-        let name = named.or_else(|| token_of_kind(self.layers.env, kind, api?).map(str::to_owned))?;
+        let name = named.or_else(|| token_of_server(env, kind, api?).map(str::to_owned))?;
         let set_by = self.layers.set_by_variable(&name);
         self.origin("token", set_by);
         Some(SecretSource::Env(name))
@@ -138,15 +145,9 @@ pub(super) fn user_variable(env: &dyn Environment, prefix: &str) -> Option<(Stri
     (!user.is_empty() && !user.contains(':')).then_some((name, user))
 }
 
-/// The variable of a kind's token, when it is set and belongs to the server of this API.
-///
-/// A token belongs to one host; another server of the same kind must say which token is its own.
-pub(super) fn token_of_kind(env: &dyn Environment, kind: ForgeKind, api: &url::Url) -> Option<&'static str> {
-    let home = home(env, kind)?;
-    if home.origin() != api.origin() {
-        return None;
-    }
-    token_names(kind).iter().find(|name| is_set(env, name)).copied()
+/// The variable that has the token of this API's server: the first that is set.
+pub(super) fn token_of_server(env: &dyn Environment, kind: RawKind, api: &url::Url) -> Option<&'static str> {
+    token_names(env, kind, api).into_iter().find(|name| is_set(env, name))
 }
 
 /// The API of Codeberg.
@@ -163,14 +164,22 @@ pub(super) fn home(env: &dyn Environment, kind: ForgeKind) -> Option<url::Url> {
     url::Url::parse(&text).ok()
 }
 
-/// The variables that may have the token of a kind's server.
-pub(super) fn token_names(kind: ForgeKind) -> &'static [&'static str] {
-    match kind {
-        ForgeKind::Github => &["GITHUB_TOKEN"],
-        ForgeKind::Gitlab => &["GITLAB_TOKEN"],
-        ForgeKind::Gitea => &["GITEA_TOKEN", "FORGEJO_TOKEN"],
-        ForgeKind::Dir | ForgeKind::Urls => &[],
-    }
+/// The variables that may have the token of this API's server, the nearest first.
+///
+/// A token belongs to one host: the kind's own server, that of `…_API_URL`, or Codeberg. Another server of the same kind
+/// must say which token is its own.
+pub(super) fn token_names(env: &dyn Environment, kind: RawKind, api: &url::Url) -> Vec<&'static str> {
+    let is_here = |home: Option<url::Url>| home.is_some_and(|home| home.origin() == api.origin());
+    let of_kind: &[&str] = match kind {
+        RawKind::Github => &["GITHUB_TOKEN"],
+        RawKind::Gitlab => &["GITLAB_TOKEN"],
+        RawKind::Forgejo => &["FORGEJO_TOKEN", "GITEA_TOKEN"],
+        RawKind::Gitea | RawKind::Codeberg => &["GITEA_TOKEN", "FORGEJO_TOKEN"],
+        RawKind::Dir | RawKind::Urls => &[],
+    };
+    let own = (kind.forge() == ForgeKind::Gitea && is_here(codeberg())).then_some(CODEBERG_TOKEN);
+    let of_kind = of_kind.iter().copied().filter(|_| is_here(home(env, kind.forge())));
+    own.into_iter().chain(of_kind).collect()
 }
 
 pub(super) fn is_set(env: &dyn Environment, name: &str) -> bool {

@@ -9,7 +9,7 @@ use super::layers::{Layers, SetBy};
 use super::problem::{Problem, nearest};
 use super::raw::{RawKind, RawSource};
 use super::tree::Step;
-use super::{Purpose, SourceConfig};
+use super::{Purpose, SourceConfig, naming};
 use crate::model::ForgeKind;
 
 mod check;
@@ -51,7 +51,7 @@ fn drafts(layers: &mut Layers<'_>) -> Vec<SourceDraft> {
     let selection = selection(layers);
     let Some(selection) = selection else {
         if from_file.is_empty() {
-            return vec![ad_hoc(RawKind::Github, SetBy::Default)];
+            return vec![ad_hoc(layers, RawKind::Github, SetBy::Default)];
         }
         return from_file;
     };
@@ -60,12 +60,13 @@ fn drafts(layers: &mut Layers<'_>) -> Vec<SourceDraft> {
         for name in &selection.names {
             match RawKind::of(name) {
                 Some(kind) if drafts.iter().all(|draft| draft.kind != kind) => {
-                    drafts.push(ad_hoc(kind, selection.set_by.clone()));
+                    drafts.push(ad_hoc(layers, kind, selection.set_by.clone()));
                 }
                 Some(_) => {}
                 None => layers.problems.push(unknown(name, &RawKind::NAMES, &selection.set_by)),
             }
         }
+        note_former_ids(&mut drafts);
         return drafts;
     }
     select(layers, from_file, &selection)
@@ -85,7 +86,7 @@ fn file_drafts(layers: &mut Layers<'_>) -> Vec<SourceDraft> {
             );
             continue;
         };
-        let id = raw.id.clone().unwrap_or_else(|| kind.forge().to_string());
+        let id = naming::source_id(&file.raw, raw).unwrap_or_default();
         check_id(layers, &file.place(&at("id")), &format!("sources[{index}].id"), &id);
         let place = file.place(&at("id"));
         if let Some(first) = lines.get(&id.to_ascii_lowercase()) {
@@ -97,17 +98,30 @@ fn file_drafts(layers: &mut Layers<'_>) -> Vec<SourceDraft> {
         lines.entry(id.to_ascii_lowercase()).or_insert_with(|| file.place(&at("id")));
         drafts.push(draft(raw.clone(), kind, id, Some(index), SetBy::Default));
     }
+    note_former_ids(&mut drafts);
     drafts
 }
 
-fn ad_hoc(kind: RawKind, set_by: SetBy) -> SourceDraft {
-    draft(RawSource::default(), kind, kind.forge().to_string(), None, set_by)
+fn ad_hoc(layers: &Layers<'_>, kind: RawKind, set_by: SetBy) -> SourceDraft {
+    let typed = [&layers.flags.destination, &layers.environment.args.destination].into_iter().flatten();
+    let id = naming::implied(kind, typed.map(String::as_str)).to_owned();
+    draft(RawSource::default(), kind, id, None, set_by)
+}
+
+/// Older versions called all sources of the Gitea family `gitea` that had no id of their own. The records of the mirrors
+/// that they made belong to such a source still, unless another one has that name now.
+fn note_former_ids(drafts: &mut [SourceDraft]) {
+    let ids: Vec<String> = drafts.iter().map(|draft| draft.id.clone()).collect();
+    for draft in drafts.iter_mut().filter(|draft| draft.raw.id.is_none()) {
+        let former = draft.kind.forge().to_string();
+        draft.former_id = (!ids.iter().any(|id| id.eq_ignore_ascii_case(&former))).then_some(former);
+    }
 }
 
 fn draft(raw: RawSource, kind: RawKind, id: String, at: Option<usize>, set_by: SetBy) -> SourceDraft {
     let RawSource { host, api_url, token, user, proxy, .. } = raw.clone();
     let server = RawServer { host, api_url, token, user, proxy };
-    Draft { raw, server, list: List::Sources, kind, id, at, set_by }
+    Draft { raw, server, list: List::Sources, kind, id, former_id: None, at, set_by }
 }
 
 /// What the flags select, else what the environment selects.
@@ -134,9 +148,10 @@ fn select_by(args: &MirrorArgs, set_by: &dyn Fn(&str) -> SetBy) -> Option<Select
 
 /// The file's sources that are named by id or kind; `dir` and `urls` may be made on the spot when flags fill them.
 fn select(layers: &mut Layers<'_>, from_file: Vec<SourceDraft>, selection: &Selection) -> Vec<SourceDraft> {
-    let means = |draft: &SourceDraft, name: &str| {
-        draft.id.eq_ignore_ascii_case(name) || RawKind::of(name).is_some_and(|kind| kind.forge() == draft.kind.forge())
-    };
+    let known: Vec<(String, RawKind)> = from_file.iter().map(|draft| (draft.id.clone(), draft.kind)).collect();
+    let known: Vec<(&str, RawKind)> = known.iter().map(|(id, kind)| (id.as_str(), *kind)).collect();
+    let means =
+        |draft: &SourceDraft, name: &str| naming::means(&known, (&draft.id, draft.kind), name, RawKind::of(name));
     let mut added = Vec::new();
     for name in &selection.names {
         if from_file.iter().any(|draft| means(draft, name)) {
@@ -144,7 +159,7 @@ fn select(layers: &mut Layers<'_>, from_file: Vec<SourceDraft>, selection: &Sele
         }
         match RawKind::of(name) {
             Some(kind @ (RawKind::Dir | RawKind::Urls)) if fills(layers, kind) => {
-                added.push(ad_hoc(kind, selection.set_by.clone()));
+                added.push(ad_hoc(layers, kind, selection.set_by.clone()));
             }
             _ => {
                 let ids: Vec<&str> = from_file.iter().map(|draft| draft.id.as_str()).collect();

@@ -129,6 +129,58 @@ fn gitea_must_say_which_and_codeberg_has_said_it() {
 }
 
 #[test]
+fn the_token_of_codeberg_goes_to_codeberg_alone() {
+    let tokens = |file: &str, variables: &[(&str, &str)]| -> Vec<Option<SecretSource>> {
+        let sources = with_file(file, &["--backup-only"], variables).unwrap().config.sources;
+        sources.into_iter().map(|source| source.token).collect()
+    };
+    let from = |name: &str| Some(SecretSource::Env(name.into()));
+    let file = "sources:\n  - {kind: codeberg, owners: [x]}\n  - {id: b, kind: gitea, host: codeberg.org, owners: [x]}\n  - {id: c, kind: forgejo, host: h, owners: [x]}\n";
+    let codeberg = ("CODEBERG_TOKEN", "x");
+    let own = || from("CODEBERG_TOKEN");
+    assert_eq!(tokens(file, &[codeberg, ("GITEA_TOKEN", "y")]), [own(), own(), None]);
+    assert_eq!(tokens(file, &[("GITEA_TOKEN", "y")]), [from("GITEA_TOKEN"), from("GITEA_TOKEN"), None]);
+    let here = ("GITEA_API_URL", "https://h/api/v1");
+    assert_eq!(tokens(file, &[here, ("GITEA_TOKEN", "y"), codeberg]), [own(), own(), from("GITEA_TOKEN")]);
+    // Neither is one called codeberg that is another server.
+    let file = "sources: [{kind: dir}]\ndestinations: [{id: codeberg, kind: gitea, host: h}]\n";
+    let error = message(with_file(file, &[], &[codeberg]));
+    assert!(error.contains("belongs to another server"), "{error}");
+}
+
+#[test]
+fn sources_are_called_as_their_kinds_are() {
+    let ids = |file: &str, words: &[&str]| -> Vec<(String, Option<String>)> {
+        let words = [&["--backup-only", "--owner", "x"], words].concat();
+        let sources = with_file(file, &words, &[("GITEA_API_URL", "https://h/api/v1")]).unwrap().config.sources;
+        sources.into_iter().map(|source| (source.id, source.former_id)).collect()
+    };
+    let called = |id: &str, former: Option<&str>| (id.to_owned(), former.map(str::to_owned));
+    let both = [called("codeberg", Some("gitea")), called("forgejo", Some("gitea"))];
+    assert_eq!(ids("sources: [{kind: codeberg}, {kind: forgejo, host: h}]\n", &[]), both);
+    assert_eq!(ids("keep: 3\n", &["--source", "codeberg,forgejo"]), both);
+    // Records of `gitea` are those of the source that is called so now.
+    let file = "sources: [{kind: codeberg}, {kind: gitea, host: h}]\n";
+    assert_eq!(ids(file, &[]), [called("codeberg", None), called("gitea", None)]);
+    // A file that older versions took is not refused because of the new name.
+    let file = "sources: [{kind: forgejo, host: a}]\ndestinations: [{kind: forgejo, host: b, token: {env: B}}]\n";
+    assert_eq!(ids(file, &[]), [called("gitea", None)]);
+    let loaded = with_file("sources: [{kind: codeberg, owners: [x]}]\nrun_from: {forge: gitea}\n", &[], &[]).unwrap();
+    assert_eq!(loaded.config.run_from.unwrap().host, "codeberg.org");
+}
+
+#[test]
+fn codeberg_and_forgejo_mean_no_other_gitea_where_one_is_called_so() {
+    let file = "sources:\n  - {kind: codeberg, owners: [x]}\n  - {kind: forgejo, host: h, owners: [x]}\n  - {id: lab, kind: gitea, host: l, owners: [x]}\n";
+    let ids = |words: &[&str]| -> Vec<String> {
+        with_file(file, words, &[]).unwrap().config.sources.into_iter().map(|source| source.id).collect()
+    };
+    assert_eq!(ids(&["--source", "codeberg"]), ["codeberg"]);
+    assert_eq!(ids(&["--source", "forgejo"]), ["forgejo"]);
+    assert_eq!(ids(&["--source", "gitea"]), ["codeberg", "forgejo", "lab"]);
+}
+
+#[test]
 fn a_token_of_the_environment_goes_to_no_other_host() {
     let file = "sources: [{id: a, kind: github}, {id: b, kind: github, host: ghe.example.com, owners: [x]}]\n";
     let sources = with_file(file, &[], &[("GITHUB_TOKEN", "x")]).unwrap().config.sources;

@@ -4,6 +4,7 @@
 
 mod bad_days;
 mod command_line;
+mod configuring;
 mod contract;
 mod crashes;
 mod credentials;

@@ -128,11 +128,10 @@ impl Checker<'_, '_, RawDestination> {
     }
 
     fn missing_token(&mut self, api: &url::Url) {
-        let (id, kind) = (self.draft.id.clone(), self.draft.kind.forge());
+        let id = self.draft.id.clone();
         let env = self.layers.env;
-        let home = server::home(env, kind).filter(|home| home.origin() == api.origin());
         let own = format!("{}_TOKEN", server::prefix(&id));
-        let of_kind = server::token_names(kind).first().copied().filter(|_| home.is_some());
+        let of_kind = server::token_names(env, self.draft.kind, api).first().copied();
         if self.draft.at.is_some() {
             let hint = match (of_kind, server::is_set(env, &own)) {
                 // GITHUB_TOKEN and its like, set for another server.

@@ -3,7 +3,7 @@
 use super::SourceDraft;
 use crate::config::entry::Checker;
 use crate::config::layers::Layers;
-use crate::config::raw::{RawFilters, RawSource};
+use crate::config::raw::{RawFilters, RawKind, RawSource};
 use crate::config::settings::check_globs;
 use crate::config::tree::Step;
 use crate::config::{Filters, Purpose, SourceConfig};
@@ -38,6 +38,7 @@ pub(super) fn check(
     Some(SourceConfig {
         forge: None,
         id: checker.draft.id.clone(),
+        former_id: checker.draft.former_id.clone(),
         kind,
         api_url: api,
         user: checker.user(None),
@@ -148,10 +149,12 @@ impl Checker<'_, '_, RawSource> {
     }
 
     fn missing_token(&mut self) {
-        let variable = match self.draft.kind.forge() {
-            ForgeKind::Gitlab => "GITLAB_TOKEN",
-            ForgeKind::Gitea => "GITEA_TOKEN",
-            _ => "GITHUB_TOKEN",
+        let variable = match self.draft.kind {
+            RawKind::Gitlab => "GITLAB_TOKEN",
+            RawKind::Gitea => "GITEA_TOKEN",
+            RawKind::Forgejo => "FORGEJO_TOKEN",
+            RawKind::Codeberg => "CODEBERG_TOKEN",
+            RawKind::Github | RawKind::Dir | RawKind::Urls => "GITHUB_TOKEN",
         };
         let id = self.draft.id.clone();
         if self.draft.at.is_some() {

@@ -61,6 +61,19 @@ fn a_file_with_sources_pushes_to_its_destinations_only() {
 }
 
 #[test]
+fn codeberg_means_no_other_destination_of_the_gitea_family_where_one_is_called_so() {
+    let file = "sources: [{kind: dir}]\ndestinations:\n  - {kind: codeberg, token: {env: A}}\n  - {kind: forgejo, host: h, token: {env: B}}\n";
+    let ids = |words: &[&str]| -> Vec<String> {
+        with_file(file, words, &[]).unwrap().config.destinations.into_iter().map(|it| it.id).collect()
+    };
+    assert_eq!(ids(&["--destination", "codeberg"]), ["codeberg"]);
+    assert_eq!(ids(&["--destination", "gitea"]), ["codeberg", "forgejo"]);
+    let file = "sources: [{kind: dir}]\ndestinations: [{id: backup, kind: codeberg}]\n";
+    let loaded = with_file(file, &[], &[("CODEBERG_TOKEN", "x")]).unwrap();
+    assert_eq!(loaded.config.destinations[0].token, from("CODEBERG_TOKEN"));
+}
+
+#[test]
 fn destinations_that_are_typed_take_servers_and_tokens_from_the_environment() {
     let variables = [
         ("GITLAB_API_URL", "https://lab.example.org/api/v4"),

@@ -176,7 +176,7 @@ async fn variables_that_hold_tokens_do_not_reach_git() {
     env.file("holocron.yaml", text);
     let git = RecordingGit::install(&env);
     let mut program = env.holocron(["--json"]).env("TOKEN_OF_MINE", forge.token()).env("UNRELATED", "stays");
-    for name in ["GITHUB_TOKEN", "GITLAB_TOKEN", "GITEA_TOKEN", "FORGEJO_TOKEN"] {
+    for name in ["GITHUB_TOKEN", "GITLAB_TOKEN", "GITEA_TOKEN", "FORGEJO_TOKEN", "CODEBERG_TOKEN"] {
         program = program.env(name, "canary-that-nobody-uses");
     }
     program.run().await.assert_code(0);

@@ -1,0 +1,3 @@
+//! The configuration by itself: what it is called, what a check of it finds, its schema, and what shells complete.
+
+mod ids;
