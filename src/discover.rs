@@ -5,13 +5,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use futures_util::{StreamExt, stream};
-use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
 
-use crate::config::{Config, Filters, SourceConfig, Transport};
+use crate::config::{Config, SourceConfig, Transport};
 use crate::failure::{Failure, Reason};
 use crate::forge::{self, Connection, DirTree, Listing, PageCache, Source, UrlList};
 use crate::git::{Remote, Ssh};
-use crate::mirror::decide::too_many;
 use crate::mirror::{self, adopt};
 use crate::model::{ForgeKind, MirrorKey, Repo};
 use crate::progress::{Event, Sink};
@@ -20,6 +18,12 @@ use crate::secret::{Credential, Secret};
 use crate::store::MirrorRecord;
 use crate::tools::Tools;
 use crate::url::RemoteUrl;
+
+mod absent;
+mod selection;
+
+use absent::{Absent, absent};
+pub use selection::Selection;
 
 /// Lookups of single repositories under way at once.
 const LOOKUPS: usize = 4;
@@ -99,13 +103,6 @@ struct Found {
     listing: Listing,
     absent: Absent,
     access: Access,
-}
-
-/// The mirrors of a source whose repositories its listing does not show.
-#[derive(Default)]
-struct Absent {
-    gone: Vec<MirrorKey>,
-    unlisted: Vec<(MirrorKey, Failure)>,
 }
 
 impl Inventory {
@@ -211,136 +208,4 @@ fn credential(source: &SourceConfig, token: &Secret) -> Option<Credential> {
         None => source.urls.first()?.origin()?.clone(),
     };
     Some(Credential { origin, user: source.user.clone(), secret: token.clone() })
-}
-
-/// Asks after the mirrors of this source that its listing no longer shows.
-///
-/// Nothing is ever retired because a question failed. What is known to be gone is not asked after again: if it comes
-/// back, the listing shows it.
-///
-/// # Errors
-/// `held` when so many are gone at once that the listing is more likely wrong: a token that lost its rights, a volume
-/// that is not mounted.
-async fn absent(
-    source: &SourceConfig,
-    config: &Config,
-    open: &dyn Source,
-    listing: &Listing,
-    records: &[MirrorRecord],
-) -> Result<Absent, Failure> {
-    let listed: HashSet<MirrorKey> = listing.repos.iter().map(Repo::key).collect();
-    let covered: Vec<_> = records.iter().filter(|record| covers(source, record)).collect();
-    let selection = Selection::of(&source.filters);
-    let missing = covered.iter().filter(|record| !listed.contains(&record.key));
-    let (known, news): (Vec<&MirrorRecord>, Vec<&MirrorRecord>) =
-        missing.partition(|record| record.gone_since.is_some());
-    let answers = stream::iter(news)
-        .map(|record| async move { (record, open.find(&record.key.id).await) })
-        .buffer_unordered(LOOKUPS)
-        .collect::<Vec<_>>()
-        .await;
-    let mut absent = Absent { gone: known.iter().map(|record| record.key.clone()).collect(), ..Absent::default() };
-    let mut lost = Vec::new();
-    for (record, answer) in answers {
-        match answer {
-            Ok(None) => lost.push(record),
-            // Who excludes it has settled the matter.
-            _ if selection.excludes(&record.path.to_string()) => {}
-            Ok(Some(repo)) => absent.unlisted.push((record.key.clone(), no_longer_listed(record, &repo))),
-            Err(failure) => {
-                let message =
-                    format!("is no longer listed, and nobody can tell whether it exists: {}", failure.message());
-                absent.unlisted.push((record.key.clone(), failure.with_message(message)));
-            }
-        }
-    }
-    let accepted = globs(&config.accept_deletions);
-    let meant = lost.iter().all(|record| accepted.is_match(record.path.to_string()));
-    let had = covered.len() - known.len();
-    if !meant && too_many(had, lost.len(), had - lost.len(), config.cliff) {
-        let message =
-            format!("{} of {had} repositories are gone at once: nothing behind this source was touched", lost.len());
-        let hint = "see whether the token still sees them, or the directory is mounted; when it is meant, run again with \
-                    --accept-deletions and their names.";
-        let names: Vec<_> = lost.iter().take(3).map(|record| record.path.to_string()).collect();
-        return Err(Failure::new(Reason::Held, message).with_evidence(names.join(", ")).with_hint(hint));
-    }
-    absent.gone.extend(lost.into_iter().map(|record| record.key.clone()));
-    Ok(absent)
-}
-
-fn no_longer_listed(record: &MirrorRecord, repo: &Repo) -> Failure {
-    let name = if repo.path == record.path { String::new() } else { format!(" as {}", repo.path) };
-    let message = format!("is no longer listed, but exists{name}: its mirror is not brought up to date");
-    let hint = "give the token access to it, name its owner as a source, or exclude it.";
-    Failure::new(Reason::RemoteNotFound, message).with_hint(hint)
-}
-
-/// Whether this source, as it is configured now, would list the repository of a record if it existed.
-///
-/// A source's id (`gitea`) stays when its server, its owners or its list of URLs are others than they were: what it no
-/// longer covers is not gone, and need not be asked for one by one in every run.
-fn covers(source: &SourceConfig, record: &MirrorRecord) -> bool {
-    let namespace = record.path.namespace().to_lowercase();
-    let owned = |owner: &String| {
-        let rest = namespace.strip_prefix(&owner.to_lowercase());
-        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
-    };
-    let on_host = match (&source.api_url, source.kind) {
-        (Some(api), _) => record.key.folder == forge::web_origin(api).folder(),
-        // Who takes a URL from the list has not deleted the repository, and nobody can be asked.
-        (None, ForgeKind::Urls) => false,
-        (None, _) => source.dirs.iter().any(|dir| Path::new(&record.url).starts_with(dir)),
-    };
-    let is_its = record.source == source.id || source.former_id.as_ref() == Some(&record.source);
-    is_its && on_host && (source.owners.is_empty() || source.owners.iter().any(owned))
-}
-
-/// Which of the listed repositories are wanted.
-#[derive(Debug)]
-pub struct Selection<'a> {
-    filters: &'a Filters,
-    include: GlobSet,
-    exclude: GlobSet,
-}
-
-impl<'a> Selection<'a> {
-    /// The selection that `filters` describes; its globs were checked with the configuration.
-    pub fn of(filters: &'a Filters) -> Self {
-        Selection { filters, include: globs(&filters.include), exclude: globs(&filters.exclude) }
-    }
-
-    fn excludes(&self, name: &str) -> bool {
-        self.exclude.is_match(name)
-    }
-
-    /// Whether this repository is wanted.
-    pub fn wants(&self, repo: &Repo) -> bool {
-        let filters = self.filters;
-        let name = repo.path.to_string();
-        (filters.include.is_empty() || self.include.is_match(&name))
-            && !self.excludes(&name)
-            && (filters.forks || !repo.fork)
-            && (filters.archived || !repo.archived)
-            && (filters.visibility.is_empty() || filters.visibility.contains(&repo.visibility))
-            && (filters.topics.is_empty() || filters.topics.iter().any(|topic| repo.topics.contains(topic)))
-            && filters.max_size_kib.is_none_or(|limit| repo.size_kib.unwrap_or(0) <= limit)
-    }
-}
-
-/// Globs on `namespace/name`, case-insensitive; `*` stays within one part, `**` does not.
-pub fn globs(patterns: &[String]) -> GlobSet {
-    let mut set = GlobSetBuilder::new();
-    for pattern in patterns {
-        match GlobBuilder::new(pattern).case_insensitive(true).literal_separator(true).build() {
-            Ok(glob) => {
-                set.add(glob);
-            }
-            Err(error) => tracing::error!("the pattern `{pattern}` matches nothing: {error}"),
-        }
-    }
-    set.build().unwrap_or_else(|error| {
-        tracing::error!("the patterns match nothing: {error}");
-        GlobSet::empty()
-    })
 }

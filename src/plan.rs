@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use globset::GlobSet;
 use jiff::{SignedDuration, Timestamp};
 
-use crate::config::Config;
-use crate::discover::{Inventory, globs};
+use crate::config::{Config, globs};
+use crate::discover::Inventory;
 use crate::failure::{Failure, Reason};
 use crate::model::{MirrorKey, Outcome, RefCounts, Repo, RepoState, Verdict};
 use crate::storage::Storage;
@@ -123,7 +123,7 @@ pub fn plan(
         config,
         inventory,
         records: records.iter().map(|record| (&record.key, record)).collect(),
-        accepted: globs(&config.accept_deletions),
+        accepted: globs::of_repositories(&config.accept_deletions),
         now,
     };
     let mut plan = Plan::default();

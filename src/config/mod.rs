@@ -9,6 +9,7 @@ mod entry;
 mod environment;
 mod file;
 mod flags;
+pub mod globs;
 mod interpolate;
 mod layers;
 pub mod limits;

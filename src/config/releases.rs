@@ -8,6 +8,8 @@ use serde::Deserialize;
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{self, Deserializer, MapAccess, Visitor};
 
+use super::globs;
+
 /// The releases that a place gets.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
@@ -57,22 +59,13 @@ pub struct ReleaseFilter {
 impl ReleaseFilter {
     /// Whether the repository of this name is meant.
     pub fn wants_repo(&self, name: &str) -> bool {
-        self.repos.is_empty() || matches(&self.repos, name, true)
+        self.repos.is_empty() || globs::of_repositories(&self.repos).is_match(name)
     }
 
     /// Whether the release of this tag is meant.
     pub fn wants_tag(&self, tag: &str) -> bool {
-        self.tags.is_empty() || matches(&self.tags, tag, false)
+        self.tags.is_empty() || globs::of_refs(&self.tags).is_match(tag)
     }
-}
-
-/// Whether one of the globs, which were checked before, fits.
-fn matches(globs: &[String], text: &str, fold_case: bool) -> bool {
-    let fits = |glob: &String| {
-        let glob = globset::GlobBuilder::new(glob).case_insensitive(fold_case).build();
-        glob.is_ok_and(|glob| glob.compile_matcher().is_match(text))
-    };
-    globs.iter().any(fits)
 }
 
 /// What becomes of a release's files at a destination.

@@ -179,10 +179,9 @@ impl Source for Gitea {
 
     async fn find(&self, id: &str) -> Result<Option<Repo>, Failure> {
         check_id(id)?;
-        match self.api.get(self.api.url(&["repositories", id], &[])).await {
-            Ok(json) => self.entry(json).into_repo().map(Some),
-            Err(failure) if failure.reason() == Reason::RemoteNotFound => Ok(None),
-            Err(failure) => Err(failure),
+        match self.api.look(self.api.url(&["repositories", id], &[])).await? {
+            Some(answer) => self.entry(answer.json()?).into_repo().map(Some),
+            None => Ok(None),
         }
     }
 }

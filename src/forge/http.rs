@@ -118,7 +118,22 @@ pub(super) struct Refusal {
 impl Refusal {
     /// Whether the API itself says that there is no such thing: a proxy's 404 page does not count.
     pub(super) fn is_missing(&self) -> bool {
-        self.status == Some(StatusCode::NOT_FOUND) && self.words.is_some()
+        self.says_not_there() && self.words.as_ref().is_some_and(|words| !words.is_empty())
+    }
+
+    fn says_not_there(&self) -> bool {
+        matches!(self.status, Some(StatusCode::NOT_FOUND | StatusCode::GONE))
+    }
+
+    /// The same refusal; a 404 that is not the API's own proves nothing, and is no longer called `remote_not_found`.
+    fn doubted(mut self) -> Self {
+        if self.says_not_there() && !self.is_missing() && self.failure.reason() == Reason::RemoteNotFound {
+            let text = format!("{}: not the API's own words", self.failure.message());
+            self.failure = self.failure.with_reason(Reason::ServerError).with_message(text).with_hint(
+                "see whether `api_url` is the API's base, and whether a proxy answers in the server's place.",
+            );
+        }
+        self
     }
 
     /// Whether the server's words, whatever their case, have `part` (lower case) in them.
@@ -230,12 +245,6 @@ impl Api {
         match self.attempt(&Ask::get(url)).await {
             Ok(answer) => Ok(Some(answer)),
             Err(refusal) if refusal.is_missing() => Ok(None),
-            Err(refusal) if refusal.failure.reason() == Reason::RemoteNotFound => {
-                let text = format!("{}: not the API's own words", refusal.failure.message());
-                Err(Failure::new(Reason::ServerError, text)
-                    .with_evidence(refusal.failure.evidence().unwrap_or_default())
-                    .with_hint("see whether `api_url` is the API's base, and whether a proxy answers in its place."))
-            }
             Err(refusal) => Err(refusal.failure),
         }
     }
@@ -250,6 +259,11 @@ impl Api {
 
     /// As [`Api::send`], for a caller to whom the server's refusal says something.
     pub(super) async fn attempt(&self, ask: &Ask<'_>) -> Result<Answer, Refusal> {
+        self.persist(ask).await.map_err(Refusal::doubted)
+    }
+
+    /// Sends a request until it is answered or trying again is of no use.
+    async fn persist(&self, ask: &Ask<'_>) -> Result<Answer, Refusal> {
         let mut schedule = self.policy.start();
         loop {
             self.wait_for_reset().await?;

@@ -4,15 +4,14 @@ use std::fs::File;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
+use globset::GlobSet;
 use tokio::sync::OnceCell;
 use tokio_util::sync::CancellationToken;
 
 use super::decide::PushRules;
 use super::patience::Patience;
-use crate::config::Cliff;
 use crate::config::destination::{DestinationConfig, DestinationVisibility, KnownHosts, SshConfig};
-use crate::config::{Config, Transport};
+use crate::config::{Cliff, Config, Transport, globs};
 use crate::failure::{Failure, Reason};
 use crate::forge::destination::{Destination, open_destination};
 use crate::forge::release::{ReleaseDestination, open_release_destination};
@@ -104,8 +103,8 @@ impl Opened {
             forge: connect(tools.stop.clone())?,
             repair: connect(CancellationToken::new())?,
             releases,
-            protect: config.protect.as_ref().map(|patterns| globs(patterns, false)),
-            rolling: globs(&config.rolling, false),
+            protect: config.protect.as_ref().map(|patterns| globs::of_refs(patterns)),
+            rolling: globs::of_refs(&config.rolling),
             own_namespace: OnceCell::new(),
             ssh: ssh(config, tools).await?,
             patience: Patience::default(),
@@ -224,7 +223,7 @@ pub struct Choice {
 impl Choice {
     /// What the configuration of a destination chooses.
     pub fn of(config: &DestinationConfig) -> Self {
-        Choice { include: globs(&config.include, true), exclude: globs(&config.exclude, true) }
+        Choice { include: globs::of_repositories(&config.include), exclude: globs::of_repositories(&config.exclude) }
     }
 
     /// Whether the repository of this name at the source goes there.
@@ -249,21 +248,4 @@ async fn ssh(config: &DestinationConfig, tools: &Tools) -> Result<Ssh, Failure> 
         KnownHosts::AcceptNew => HostKeys::AcceptNew,
     });
     Ok(Ssh { host_keys, key_file: key_file.clone(), passphrase })
-}
-
-/// Globs as they were checked with the configuration; those on repositories ignore case and keep within one part.
-fn globs(patterns: &[String], repositories: bool) -> GlobSet {
-    let mut set = GlobSetBuilder::new();
-    for pattern in patterns {
-        match GlobBuilder::new(pattern).case_insensitive(repositories).literal_separator(repositories).build() {
-            Ok(glob) => {
-                set.add(glob);
-            }
-            Err(error) => tracing::error!("the pattern `{pattern}` matches nothing: {error}"),
-        }
-    }
-    set.build().unwrap_or_else(|error| {
-        tracing::error!("the patterns match nothing: {error}");
-        GlobSet::empty()
-    })
 }

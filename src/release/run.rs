@@ -13,7 +13,7 @@ use tokio::sync::{OnceCell, Semaphore};
 use super::disk::DiskReleases;
 use super::plan::is_only_ours;
 use super::transfer::Transfer;
-use crate::config::Config;
+use crate::config::{Config, globs};
 use crate::discover::Inventory;
 use crate::failure::{Failure, Reason};
 use crate::forge::release::{ReleaseSource, open_release_source};
@@ -238,9 +238,7 @@ impl<'a> Projector<'a> {
 
     /// Most of what we made gone at once is more likely a bad day of the source.
     fn guard(&self, gone: usize, had: usize, repo: &Repo) -> Option<Failure> {
-        let accepted = self.config.accept_deletions.iter().any(|glob| {
-            globset::Glob::new(glob).is_ok_and(|glob| glob.compile_matcher().is_match(repo.path.to_string()))
-        });
+        let accepted = globs::of_repositories(&self.config.accept_deletions).is_match(repo.path.to_string());
         if accepted || gone == 0 {
             return None;
         }

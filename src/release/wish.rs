@@ -2,9 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use globset::{Glob, GlobSet, GlobSetBuilder};
-
 use super::{marker, state};
+use crate::config::globs;
 use crate::config::releases::{AssetMode, ReleaseScope};
 use crate::failure::{Failure, Reason};
 use crate::model::projection::ReleaseProblem;
@@ -68,7 +67,7 @@ pub fn wishes(
 
 /// The releases in the scope, the oldest first.
 pub fn select<'a>(source: &'a [Release], scope: &ReleaseScope) -> Vec<&'a Release> {
-    let tags = globs(&scope.tags);
+    let tags = globs::of_refs(&scope.tags);
     let wanted = |release: &&Release| {
         (scope.drafts || !release.draft)
             && (scope.prereleases || !release.prerelease)
@@ -213,13 +212,4 @@ fn fit(notes: String, features: &Features) -> String {
         Some((end, _)) => format!("{}\n\n_(shortened: the forge takes no more)_", &notes[..end]),
         None => notes,
     }
-}
-
-/// Globs on tags as they were checked with the configuration.
-fn globs(patterns: &[String]) -> GlobSet {
-    let mut set = GlobSetBuilder::new();
-    for glob in patterns.iter().filter_map(|pattern| Glob::new(pattern).ok()) {
-        set.add(glob);
-    }
-    set.build().unwrap_or_else(|_| GlobSet::empty())
 }

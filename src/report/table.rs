@@ -11,7 +11,8 @@ use unicode_width::UnicodeWidthStr as _;
 use self::destinations::{destination_entries, destination_name, destination_rows};
 use self::releases::{release_entries, release_rows};
 use super::failures::{self, Entry};
-use super::{Report, View};
+use super::{Report, SourceFailure, View};
+use crate::failure::Reason;
 use crate::model::{Outcome, Verdict};
 use crate::progress::{self, result, tone};
 use crate::text::{Detail, Tone, bytes, clean, count, duration, refs_changed, sentence, shorten};
@@ -180,8 +181,12 @@ fn summary(report: &Report) -> String {
     let received = if received > 0 { bytes(received) } else { "nothing".to_owned() };
     let counts = if counts.is_empty() { String::new() } else { format!(": {}", counts.join(", ")) };
     let mut text = count(outcomes.len(), "mirror") + &counts;
-    if !report.source_failures.is_empty() {
-        text += &format!("; {} not listed", count(report.source_failures.len(), "source"));
+    let is_held = |failed: &&SourceFailure| failed.failure.reason() == Reason::Held;
+    let (held, failed): (Vec<_>, Vec<_>) = report.source_failures.iter().partition(is_held);
+    for (sources, word) in [(failed, "not listed"), (held, "held")] {
+        if !sources.is_empty() {
+            text += &format!("; {} {word}", count(sources.len(), "source"));
+        }
     }
     if !report.refused.is_empty() {
         text += &format!("; {} refused", count(report.refused.len(), "part"));

@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::*;
-use crate::forge::testing::{Asked, Reply, Server, TOKEN, connection, router};
+use crate::forge::testing::{Asked, Reply, Server, TOKEN, connection, not_found, router};
 
 type Heard = Arc<Mutex<Vec<(Reason, Duration)>>>;
 
@@ -278,7 +278,7 @@ async fn what_sets_something_to_a_value_is_sent_again_and_a_creation_is_not() {
 #[tokio::test]
 async fn a_refusal_keeps_its_status_and_all_its_words() {
     let words = format!(r#"{{"message":"{} Already TAKEN"}}"#, "x".repeat(300));
-    let server = in_turn(vec![Reply::new(409, words), Reply::new(404, "<html>"), Reply::new(404, "{}")]).await;
+    let server = in_turn(vec![Reply::new(409, words), Reply::new(404, "<html>"), not_found()]).await;
     let api = Api::new(&connection(&server.url), Auth::Bearer).unwrap();
     let ask = || Ask::get(api.url(&["x"], &[]));
     let taken = api.attempt(&ask()).await.unwrap_err();

@@ -23,7 +23,7 @@ async fn five() -> (TestEnv, Forge, [Repo; 5]) {
 async fn each_status_of_a_listing_has_its_reason_and_nothing_is_touched() {
     let (env, forge, repos) = five().await;
     let before = on_disk(&env);
-    for (code, reason) in [(401, "auth_failed"), (403, "forbidden"), (404, "remote_not_found"), (500, "server_error")] {
+    for (code, reason) in [(401, "auth_failed"), (403, "forbidden"), (404, "server_error"), (500, "server_error")] {
         forge.heal();
         forge.reset_log();
         forge.fault(Fault::status(code).on_api("/user/repos"));
@@ -175,4 +175,68 @@ async fn repositories_that_are_all_gone_at_once_are_held_until_that_is_accepted(
     assert_eq!((&told["mirrors"], on_disk(&env)), (&json!([]), before.clone()));
     let told = report(&github(&env, &forge, ["--accept-deletions", "acme/*"]).run().await, 0);
     assert_eq!((&told["totals"]["gone"], on_disk(&env)), (&json!(5), before));
+}
+
+#[tokio::test]
+async fn a_404_page_of_a_proxy_makes_no_repository_gone_on_any_forge() {
+    let page = || Fault::status(404).header("content-type", "text/html").body("<html><h1>404 Not Found</h1></html>");
+    let json_of_others = || Fault::status(404).json(&json!({"status": 404}));
+    for kind in ["github", "gitlab", "gitea"] {
+        let (env, forge) = (TestEnv::new(), Forge::start().await);
+        let run = || match kind {
+            "github" => json(&env).github(&forge),
+            "gitlab" => json(&env).gitlab(&forge),
+            _ => json(&env).gitea(&forge),
+        };
+        let [alpha, beta] = ["acme/alpha", "acme/beta"].map(|name| forge.repo(name).branch("main"));
+        report(&run().run().await, 0);
+        alpha.remove();
+        let question = match kind {
+            "gitlab" => format!("/projects/{}", alpha.id()),
+            _ => format!("/repositories/{}", alpha.id()),
+        };
+        for fault in [page(), json_of_others()] {
+            forge.heal();
+            forge.fault(fault.on_api(&question));
+            let told = report(&run().run().await, 3);
+            let failure = assert_failed(&told, "acme/alpha", "server_error");
+            assert!(failure["message"].as_str().unwrap().contains("not the API's own words"), "{kind} {failure:#}");
+            assert_eq!(told["totals"]["gone"], 0, "{kind}");
+        }
+        // Of an owner it says nothing either, and the rest is not touched.
+        let owner = |forge: &Forge| {
+            for end in ["/acme", "/acme/repos", "/acme/projects"] {
+                forge.fault(page().on_api(end));
+            }
+        };
+        forge.heal();
+        owner(&forge);
+        let told = report(&run().args(["--owner", "acme"]).run().await, 3);
+        assert_source_failed(&told, "server_error");
+        assert_eq!((&told["mirrors"], &told["refused"]), (&json!([]), &json!([])), "{kind}");
+        forge.heal();
+        let told = report(&run().run().await, 0);
+        assert_eq!(mirror(&told, "acme/alpha")["verdict"], "gone", "{kind}");
+        env.assert_mirrored(&beta);
+    }
+}
+
+#[tokio::test]
+async fn the_only_repository_of_a_source_that_is_deleted_is_said_to_be_that() {
+    let (env, forge) = (TestEnv::new(), Forge::start().await);
+    let alpha = forge.repo("acme/alpha").branch("main");
+    report(&github(&env, &forge, []).run().await, 0);
+    alpha.remove();
+    let run = env.holocron(["--backup-only"]).github(&forge).run().await;
+    run.assert_code(3);
+    for expected in [
+        "source github: held: acme/alpha is gone, and was the only repository of this source: nothing of it was touched.",
+        "--accept-deletions acme/alpha.",
+        "1 source held",
+    ] {
+        assert!(run.stdout.contains(expected), "{expected} is not in {run}");
+    }
+    assert!(!run.stdout.contains("not listed"), "{run}");
+    let told = report(&github(&env, &forge, ["--accept-deletions", "ACME/alpha"]).run().await, 0);
+    assert_eq!(told["totals"]["gone"], 1);
 }
