@@ -118,16 +118,13 @@ pub(super) struct Refusal {
 impl Refusal {
     /// Whether the API itself says that there is no such thing: a proxy's 404 page does not count.
     pub(super) fn is_missing(&self) -> bool {
-        self.says_not_there() && self.words.as_ref().is_some_and(|words| !words.is_empty())
-    }
-
-    fn says_not_there(&self) -> bool {
-        matches!(self.status, Some(StatusCode::NOT_FOUND | StatusCode::GONE))
+        self.status == Some(StatusCode::NOT_FOUND) && self.words.as_ref().is_some_and(|words| !words.is_empty())
     }
 
     /// The same refusal; a 404 that is not the API's own proves nothing, and is no longer called `remote_not_found`.
     fn doubted(mut self) -> Self {
-        if self.says_not_there() && !self.is_missing() && self.failure.reason() == Reason::RemoteNotFound {
+        let says_so = matches!(self.status, Some(StatusCode::NOT_FOUND | StatusCode::GONE));
+        if says_so && !self.is_missing() && self.failure.reason() == Reason::RemoteNotFound {
             let text = format!("{}: not the API's own words", self.failure.message());
             self.failure = self.failure.with_reason(Reason::ServerError).with_message(text).with_hint(
                 "see whether `api_url` is the API's base, and whether a proxy answers in the server's place.",
