@@ -1,5 +1,7 @@
 //! A push: look, decide, push, deal with what was refused, verify.
 
+mod default_branch;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use bstr::{BStr, BString, ByteSlice};
@@ -66,16 +68,21 @@ impl Push<'_> {
             outcome.refused = refusals.into_values().collect();
             return Ok(outcome);
         }
-        let mut head = there.head.clone();
-        if let Err(failure) = self.default_branch_first(&there, &mut plan, &mut head, &mut refusals).await {
-            // The old default branch stays, and with it everything else that is not in its way.
-            if let Some(old) = &head {
-                plan.delete.retain(|update| update.name != *old);
-                // Not in step: the next run must try again.
-                let message = format!("not deleted, as it stays the default branch: {failure}");
-                refusals.insert(old.clone(), RefusedRef { name: old.to_string(), reason: failure.reason(), message });
+        let was_set = match self.default_branch_first(&there, &mut plan, &mut refusals).await {
+            Ok(set) => set,
+            Err(failure) => {
+                // The old default branch stays, and with it everything else that is not in its way.
+                for old in self.old_defaults(&there, &plan) {
+                    plan.delete.retain(|update| update.name != old);
+                    // Not in step: the next run must try again.
+                    let (name, reason) = (old.to_string(), failure.reason());
+                    let message = format!("not deleted, as it stays the default branch: {failure}");
+                    refusals.insert(old, RefusedRef { name, reason, message });
+                }
+                false
             }
-        }
+        };
+        self.default_branch_alone(&there, &mut plan, &mut refusals).await?;
         // The default branch may have gone ahead.
         let pushes = self.route(&plan, &there).pushes;
         for (at, push) in pushes.iter().enumerate() {
@@ -85,17 +92,16 @@ impl Push<'_> {
             refusals.extend(refused);
         }
         self.open_rules(&plan, &mut refusals, &mut outcome).await;
-        if let Some(now) = self.verify(&plan, &there, &refusals).await? {
-            head = now.head;
-        }
-        let unset = self.default_branch_last(head, &refusals).await.err();
+        let now = self.verify(&plan, &there, &refusals).await?;
+        let set = self.default_branch_last(&there, now.as_ref().unwrap_or(&there), was_set, &refusals).await;
         outcome.verified = true;
         outcome.refs = count(&plan, &forced, &refusals);
         let pushed = outcome.refs.changed() > 0;
         outcome.verdict = verdict(&plan, &refusals, pushed);
         outcome.failure = held(self.job, &plan);
         outcome.refused = refusals.into_values().chain(plan.diverged.iter().map(diverged)).collect();
-        if let Some(failure) = unset {
+        outcome.notes.extend(set.as_ref().ok().cloned().flatten());
+        if let Err(failure) = set {
             outcome.notes.push(format!("the default branch stays as it is: {failure}."));
             // A plain git server's HEAD is out of reach; a forge's is behind until it is set.
             if self.target.is_some() && outcome.verdict.in_step() {
@@ -163,18 +169,17 @@ impl Push<'_> {
         Ok((decide(&job.refs.refs, there, &ancestry, &rules), forced))
     }
 
-    /// When the destination's default branch is about to be deleted, the new one must be there and set before.
+    /// When the destination's default branch is about to be deleted, the new one must be there and set before. Returns
+    /// whether it was set.
     async fn default_branch_first(
         &self,
         there: &Advertisement,
         plan: &mut PushPlan,
-        head: &mut Option<BString>,
         refusals: &mut Refusals,
-    ) -> Result<(), Failure> {
-        let Some(new) = self.job.head else { return Ok(()) };
-        let Some(old) = &there.head else { return Ok(()) };
-        if !plan.delete.iter().any(|update| update.name == *old) || new == old.as_bstr() {
-            return Ok(());
+    ) -> Result<bool, Failure> {
+        let Some(new) = self.job.head else { return Ok(false) };
+        if self.old_defaults(there, plan).is_empty() {
+            return Ok(false);
         }
         if let Some(at) = plan.push.iter().position(|update| update.name == new) {
             let update = plan.push.remove(at);
@@ -191,17 +196,7 @@ impl Push<'_> {
             plan.done.push(RefUpdate { name: new.into(), change: plan_change(there, self.job, new) });
         }
         self.set_head(new).await?;
-        *head = Some(new.into());
-        Ok(())
-    }
-
-    /// A repository that was made for this very default branch has it already.
-    async fn default_branch_last(&self, head: Option<BString>, refusals: &Refusals) -> Result<(), Failure> {
-        let Some(new) = self.job.head else { return Ok(()) };
-        if head.is_some_and(|head| head == new) || !self.job.refs.refs.contains_key(new) || refusals.contains_key(new) {
-            return Ok(());
-        }
-        self.set_head(new).await
+        Ok(true)
     }
 
     async fn set_head(&self, branch: &BStr) -> Result<(), Failure> {

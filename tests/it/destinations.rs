@@ -1,6 +1,7 @@
 //! Forges as destinations: what a run makes, moves and deletes there, what it leaves alone, and what it says.
 
 mod command;
+mod default_branch;
 mod faults;
 mod first;
 mod names;

@@ -75,7 +75,8 @@ async fn gitlab_makes_projects_in_namespaces_and_groups_in_groups() {
     assert_eq!((status, &made["path_with_namespace"]), (201, &json!("acme/tools/alpha")));
     assert_eq!((&made["issues_access_level"], &made["jobs_enabled"]), (&json!("disabled"), &json!(false)));
     let alpha = forge.find("acme/tools/alpha").unwrap();
-    assert_eq!((alpha.default_branch(), alpha.visibility()), ("trunk".to_owned(), "private".to_owned()));
+    // `default_branch` counts only together with a README.
+    assert_eq!((alpha.default_branch(), alpha.visibility()), ("main".to_owned(), "private".to_owned()));
     // GitLab protects the default branch by itself.
     assert_eq!(alpha.protected(), ["trunk"]);
 

@@ -30,6 +30,9 @@ impl TestEnv {
         assert_eq!(ours(destination), ours(source), "the destination (left) differs from its source (right)");
         let heads = [destination, source].map(|repo| head_of(repo.git_dir()));
         assert_eq!(heads[0], heads[1], "HEAD of the destination (left) differs from its source (right)");
+        if let Some(said) = destination.said_default_branch().filter(|_| destination.refs().contains_key(&heads[1])) {
+            assert_eq!(format!("refs/heads/{said}"), heads[1], "what the forge calls the default branch (left)");
+        }
     }
 }
 

@@ -188,6 +188,24 @@ impl Repo {
         self.look(|record| record.visibility.as_str().to_owned())
     }
 
+    /// What the forge calls the default branch, which need not be git's HEAD; `None` for a repository on no forge.
+    pub fn said_default_branch(&self) -> Option<String> {
+        let place = self.place.as_ref()?;
+        let model = place.forge.model();
+        let record = model.record(place.id)?;
+        Some(match model.dialect(record) {
+            Dialect::Gitlab => super::gitlab::default_branch(record),
+            _ => record.default_branch(),
+        })
+    }
+
+    /// Lets a Gitea call a branch the default one without changing git's HEAD.
+    pub fn gitea_calls_default(&self, branch: &str) -> Self {
+        let head = crate::support::repo::head_of(self.git_dir());
+        super::replace(&self.git_dir().join("forge-default"), &format!("{branch}\n{head}\n"));
+        self.clone()
+    }
+
     /// Whether it is archived.
     pub fn is_archived(&self) -> bool {
         self.look(|record| record.archived)

@@ -29,6 +29,15 @@ impl Dialect {
         }
     }
 
+    /// Its name in what is written down for the hooks.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Dialect::Github => "github",
+            Dialect::Gitlab => "gitlab",
+            Dialect::Gitea => "gitea",
+        }
+    }
+
     /// What stands before the words of a `pre-receive` hook.
     pub(super) fn prefix(self) -> &'static str {
         match self {

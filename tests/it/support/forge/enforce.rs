@@ -48,7 +48,7 @@ impl Files {
         let dialect = model.dialect(record);
         let mode = if dialect == Dialect::Gitlab { "union" } else { "first" };
         let default = dialect.default_branch_stays().unwrap_or_default();
-        let mut rules = format!("{}\n", [mode, dialect.prefix(), default].join(COLUMN));
+        let mut rules = format!("{}\n", [mode, dialect.prefix(), default, dialect.name()].join(COLUMN));
         let mut config = String::from("[receive]\n\tdenyDeleteCurrent = refuse\n");
         let mut line = |kind: &str, name: &str, judge: Judge| {
             rules.push_str(&format!("{}\n", judge.columns(kind, &pattern(name, dialect)).join(COLUMN)));
@@ -84,9 +84,11 @@ impl Files {
             Some(text) => replace(&git_dir.join("forge-closed"), &format!("{text}\n")),
             None => remove(&git_dir.join("forge-closed")),
         }
-        for (name, text, wanted) in
-            [("pre-receive", PRE_RECEIVE, self.pre_receive), ("proc-receive", PROC_RECEIVE, self.proc_receive)]
-        {
+        for (name, text, wanted) in [
+            ("pre-receive", PRE_RECEIVE, self.pre_receive),
+            ("proc-receive", PROC_RECEIVE, self.proc_receive),
+            ("post-receive", POST_RECEIVE, true),
+        ] {
             let hook = git_dir.join("hooks").join(name);
             let program = forge.join("forge-hooks").join(name);
             if !wanted {
@@ -275,4 +277,5 @@ fn reach(name: &str) -> String {
 
 const PRE_RECEIVE: &str = include_str!("hooks/pre-receive");
 const PROC_RECEIVE: &str = include_str!("hooks/proc-receive");
+const POST_RECEIVE: &str = include_str!("hooks/post-receive");
 const JUDGE: &str = include_str!("hooks/judge");

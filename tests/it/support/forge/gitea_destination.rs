@@ -138,7 +138,7 @@ fn change(write: &mut Write, id: u64) -> Reply {
     if let Some(branch) = write.text("default_branch") {
         // A branch that is not there is left alone without a word, as in Gitea.
         if write.record(id).is_empty() || write.record(id).tip(&branch).is_some() {
-            write.set_head(id, &branch);
+            write.set_gitea_default(id, &branch);
         }
     }
     let (body, archive) = (write.body.clone(), write.switch("archived"));

@@ -193,7 +193,7 @@ pub(super) fn project_json(ask: &Ask, record: &Record) -> Value {
         "id": record.id, "description": null, "name": record.name, "path": record.name,
         "name_with_namespace": record.full_name().replace('/', " / "), "path_with_namespace": record.full_name(),
         "created_at": time(record.created), "updated_at": time(record.pushed), "last_activity_at": time(record.pushed),
-        "default_branch": (!empty).then(|| record.default_branch()), "tag_list": record.topics, "topics": record.topics,
+        "default_branch": (!empty).then(|| default_branch(record)), "tag_list": record.topics, "topics": record.topics,
         "ssh_url_to_repo": ask.ssh_url(record), "http_url_to_repo": ask.clone_url(record), "web_url": ask.web_url(record),
         "readme_url": null, "forks_count": 0, "avatar_url": null, "star_count": 0, "namespace": namespace,
         "repository_storage": "default", "visibility": record.visibility.as_str(), "archived": record.archived,
@@ -212,4 +212,12 @@ pub(super) fn project_json(ask: &Ask, record: &Record) -> Value {
             "lfs_objects_size": 0, "job_artifacts_size": 0, "wiki_size": 0, "packages_size": 0});
     }
     merged([project, shown(ask, record, Dialect::Gitlab)])
+}
+
+/// What GitLab says is the default branch: what HEAD names, or else main, master or the first branch there is.
+pub(super) fn default_branch(record: &Record) -> String {
+    let said = record.default_branch();
+    let first = || crate::support::refs_of(&record.git_dir).into_keys().find(|name| name.starts_with("refs/heads/"));
+    let known = [said.as_str(), "main", "master"].into_iter().find(|branch| record.tip(branch).is_some());
+    known.map(str::to_owned).or_else(|| Some(first()?["refs/heads/".len()..].to_owned())).unwrap_or(said)
 }

@@ -38,7 +38,7 @@ pub(super) fn read(ask: &Ask) -> Reply {
                     Some(tip) => Reply::ok(json!({
                         "name": branch, "commit": {"id": tip, "short_id": &tip[..8]}, "merged": false,
                         "protected": record.rules().iter().any(|rule| fits(&rule.name, branch, true)),
-                        "default": record.default_branch() == *branch, "can_push": true,
+                        "default": gitlab::default_branch(record) == *branch, "can_push": true,
                         "developers_can_push": false, "developers_can_merge": false,
                         "web_url": format!("{}/-/tree/{}", ask.web_url(record), encode_path(branch)),
                     })),
@@ -160,8 +160,8 @@ fn create(write: &mut Write) -> Reply {
     let ok = |letter: char| letter.is_ascii_alphanumeric() || "-_.".contains(letter);
     match write.create(&namespace, &name, Dialect::Gitlab, ok) {
         Ok(id) => {
+            // HEAD names the instance's own default: `default_branch` counts only together with a README.
             let default = write.text("default_branch").unwrap_or("main".to_owned());
-            write.set_head(id, &default);
             // GitLab does so at the first push, with its own default branch and the instance's default level.
             write.model.set_rule(id, &default, Protection::default());
             write.publish(id);

@@ -90,8 +90,14 @@ impl Record {
         !self.git_dir.join("packed-refs").exists() && !has_file(&self.git_dir.join("refs"))
     }
 
+    /// What the forge says is the default branch. Gitea remembers it beside git's HEAD, and the two can differ; once HEAD was
+    /// changed by hand, that counts.
     pub(super) fn default_branch(&self) -> String {
         let head = repo::head_of(&self.git_dir);
+        let remembered = std::fs::read_to_string(self.git_dir.join("forge-default")).unwrap_or_default();
+        if let Some((said, _)) = remembered.trim().split_once('\n').filter(|(_, seen)| *seen == head) {
+            return said.to_owned();
+        }
         head.strip_prefix("refs/heads/").unwrap_or(&head).to_owned()
     }
 }

@@ -227,6 +227,20 @@ impl<'a> Write<'a> {
         }
     }
 
+    /// Makes a branch the default one as Gitea does: git's HEAD follows when that changes what it remembers, and once there
+    /// is a branch.
+    pub(super) fn set_gitea_default(&self, id: u64, branch: &str) {
+        let record = self.record(id);
+        if record.default_branch() == branch {
+            return;
+        }
+        if !record.is_empty() {
+            self.set_head(id, branch);
+        }
+        let head = crate::support::repo::head_of(&record.git_dir);
+        super::replace(&record.git_dir.join("forge-default"), &format!("{branch}\n{head}\n"));
+    }
+
     /// Deletes a repository.
     pub(super) fn remove(&mut self, id: u64) {
         self.model.repos.retain(|record| record.id != id);
