@@ -66,6 +66,16 @@ pub trait Destination: Send + Sync {
     /// itself; it is for a repository whose creation broke off. What cannot be turned off stays on: the mirror is whole.
     async fn turn_off(&self, _target: &Target) {}
 
+    /// Gives a repository another name within its namespace.
+    ///
+    /// # Errors
+    /// What the forge says.
+    async fn rename(&self, target: &Target, to: &RepoPath) -> Result<Target, Failure>;
+
+    /// Learns where our own repositories are: one that answers under another of these names has left the name that was
+    /// asked for, which is free then.
+    fn know(&self, ours: &[RepoPath]);
+
     /// Makes `branch` (short name), which exists there, the default one.
     ///
     /// # Errors

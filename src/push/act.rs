@@ -1,6 +1,7 @@
 //! A push: look, decide, push, deal with what was refused, verify.
 
 mod default_branch;
+mod former;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -55,6 +56,7 @@ type Refusals = BTreeMap<BString, RefusedRef>;
 impl Push<'_> {
     async fn once(&self) -> Result<DestinationOutcome, Failure> {
         let there = self.look().await?;
+        self.may_overwrite(&there).await?;
         let (mut plan, forced) = self.decide(&there).await?;
         let mut outcome =
             DestinationOutcome::new(&self.job.destination.config.id, self.remote.url.to_string(), PushVerdict::Current);

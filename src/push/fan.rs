@@ -10,7 +10,9 @@ use bstr::{BString, ByteSlice};
 use futures_util::future::join_all;
 use jiff::Timestamp;
 
+use super::claims::{Claims, refuse_shared};
 use super::decide::in_scope;
+use super::moved::{self, Moved};
 use super::open::{Choice, Opened, Place};
 use super::{PushJob, bring_up, journal, skipped};
 use crate::advice::advise;
@@ -29,22 +31,28 @@ use crate::tools::Tools;
 /// How long a destination that failed is left alone under `--watch`, as long as nothing new is to be pushed.
 const REST: Duration = Duration::from_secs(15 * 60);
 
+/// What stands before the place in what is remembered of the rules of a push.
+const AT: &str = " at ";
+
 /// The destinations of a run and what is remembered of them.
 #[derive(Default)]
 pub struct Fan {
     ways: Vec<Way>,
+    claims: Claims,
     records: HashMap<(MirrorKey, String), DestinationRecord>,
+    /// The mirrors that were pushed to a place, by destination and place.
+    holders: HashMap<(String, String), Vec<MirrorKey>>,
 }
 
 /// One destination, as far as it could be opened.
-struct Way {
+pub(super) struct Way {
     id: String,
     choice: Choice,
     /// It gets releases, too.
     releases: bool,
-    opened: Result<Opened, Failure>,
+    pub(super) opened: Result<Opened, Failure>,
     /// Where each repository goes, as far as it is known without asking, or why it goes nowhere.
-    places: HashMap<MirrorKey, Result<Place, Failure>>,
+    pub(super) places: HashMap<MirrorKey, Result<Place, Failure>>,
 }
 
 /// Where the releases of a repository go.
@@ -81,7 +89,8 @@ impl Fan {
             }
         }));
         let key = |record: DestinationRecord| ((record.key.clone(), record.destination.clone()), record);
-        Fan { ways: ways.await, records: records.into_iter().map(key).collect() }
+        let records: HashMap<_, _> = records.into_iter().map(key).collect();
+        Fan { ways: ways.await, claims: Claims::default(), holders: holders(&records), records }
     }
 
     /// Whether there is any destination.
@@ -100,21 +109,22 @@ impl Fan {
     /// No destination is asked anything: one that is dead must not hold back what comes next.
     pub fn assign(&mut self, repos: &[Repo]) {
         for way in &mut self.ways {
-            let mut taken: HashMap<String, MirrorKey> = HashMap::new();
             for repo in repos.iter().filter(|repo| way.choice.wants(&repo.path)) {
-                let mut place = match &way.opened {
+                let place = match &way.opened {
                     Ok(opened) => opened.spot(repo).and_then(|place| not_itself(opened, repo, place)),
                     Err(failure) => Err(failure.clone()),
                 };
-                if let Ok(found) = &place
-                    && let Some(other) = taken.insert(found.to_string().to_lowercase(), repo.key())
-                {
-                    let failure = shared(found);
-                    way.places.insert(other, Err(failure.clone()));
-                    place = Err(failure);
-                }
                 way.places.insert(repo.key(), place);
             }
+        }
+        self.claims = refuse_shared(&mut self.ways, repos);
+        for way in &self.ways {
+            let Ok(Opened { forge: Some(forge), .. }) = &way.opened else { continue };
+            let path = |place: &Place| match place {
+                Place::Path(path) if !place.is_unsettled() => Some(path.clone()),
+                _ => None,
+            };
+            forge.know(&way.places.values().flatten().filter_map(path).collect::<Vec<_>>());
         }
     }
 
@@ -130,10 +140,13 @@ impl Fan {
     /// The mirrors that some destination has not got as it should, as far as is remembered.
     pub fn behind<'a>(&self, repos: impl Iterator<Item = &'a Repo>) -> HashSet<MirrorKey> {
         let settled = |way: &Way, key: &MirrorKey| match (&way.opened, way.places.get(key)) {
-            (Ok(opened), Some(Ok(_))) => self
-                .records
-                .get(&(key.clone(), way.id.clone()))
-                .is_some_and(|record| record.verdict.in_step() && record.rules.starts_with(&opened.digest())),
+            (Ok(opened), Some(Ok(spot))) => {
+                let record = self.records.get(&(key.clone(), way.id.clone()));
+                let as_now = |record: &&DestinationRecord| {
+                    record.rules.starts_with(&opened.digest()) && is_at(place_on(record, opened), spot)
+                };
+                record.filter(as_now).is_some_and(|record| record.verdict.in_step() && record.former.is_empty())
+            }
             // It does not go there.
             (_, None) => true,
             _ => false,
@@ -194,7 +207,14 @@ impl Fan {
         let settled = match place {
             Ok((opened, spot)) => {
                 let place = opened.settle(&spot).await;
-                place.and_then(|place| not_itself(opened, turn.repo, place)).map(|place| (opened, place))
+                let place = place.and_then(|place| not_itself(opened, turn.repo, place));
+                match place {
+                    Ok(place) => {
+                        let free = self.claims.check(&self.ways, opened, turn.repo, &place).await;
+                        free.map(|()| (opened, place))
+                    }
+                    Err(failure) => Err(failure),
+                }
             }
             Err(failure) => Err(failure),
         };
@@ -203,18 +223,26 @@ impl Fan {
             Err(failure) => {
                 let failed = DestinationOutcome::failed(&way.id, turn.repo.path.to_string(), failure);
                 // By no rules at all: whatever comes next is tried.
-                return self.remember(key, failed, String::new(), config, store, tools).await;
+                let former = self.records.get(&key).map(|record| record.former.clone()).unwrap_or_default();
+                return self.remember(key, failed, (String::new(), former), config, store, tools).await;
             }
         };
         let (refs, head) = match ready {
             Ok(ready) => ready,
             Err(failure) => return skipped(opened, &place.to_string(), failure),
         };
-        let rules = format!("{} refs {}", opened.digest(), fingerprint(opened, refs, head.as_ref()));
+        let refs_now = fingerprint(opened, refs, head.as_ref());
+        let rules = format!("{} refs {refs_now}{AT}{} {place}", opened.digest(), opened.server());
+        let moved = self.follow(&key, opened, &place, config, tools).await;
         let known = self.records.get(&key).filter(|record| record.rules == rules && !turn.full);
         match known {
             Some(record) if record.verdict.in_step() => {
-                return DestinationOutcome::new(&way.id, &record.place, PushVerdict::Current);
+                let mut outcome = DestinationOutcome::new(&way.id, &record.place, PushVerdict::Current);
+                outcome.notes = moved.notes;
+                if moved.former == record.former {
+                    return outcome;
+                }
+                return self.remember(key, outcome, (rules, moved.former), config, store, tools).await;
             }
             // It failed with just these refs a moment ago: under --watch it is given a rest.
             Some(record) if config.watch && tools.since(record.last_attempt) < REST => {
@@ -230,6 +258,7 @@ impl Fan {
             head: head.as_ref().map(|head| head.as_bstr()),
             destination: opened,
             place: &place,
+            holder: self.holder(&key, opened, &place),
             cliff: config.cliff,
             accepted: turn.accepted,
             store,
@@ -241,8 +270,44 @@ impl Fan {
         }
         let mut outcome = bring_up(&job, tools, sink).await;
         outcome.kind = Some(opened.config.kind);
+        outcome.notes.extend(moved.notes);
         outcome.failure = outcome.failure.map(|failure| advise(failure, Some(opened.config.kind)));
-        self.remember(key, outcome, rules, config, store, tools).await
+        self.remember(key, outcome, (rules, moved.former), config, store, tools).await
+    }
+
+    /// Lets the copy follow when its place is another than before, and looks for old copies that were left behind.
+    async fn follow(
+        &self,
+        key: &(MirrorKey, String),
+        opened: &Opened,
+        place: &Place,
+        config: &Config,
+        tools: &Tools,
+    ) -> Moved {
+        let Some(record) = self.records.get(key) else { return Moved::default() };
+        let here = place.to_string();
+        let old = place_on(record, opened).filter(|old| record.last_success.is_some() && *old != here);
+        if old.is_none() && record.former.is_empty() {
+            return Moved::default();
+        }
+        // One that is not asked any more in this run is not asked this either.
+        if opened.patience.over().is_some() {
+            return Moved { former: record.former.clone(), notes: Vec::new() };
+        }
+        let taken = |former: &str| self.claims.is_taken(opened, former);
+        let dry_run = config.dry_run || !config.push;
+        moved::follow(opened, place, old, &record.former, taken, (dry_run, tools)).await
+    }
+
+    /// Another mirror that was pushed to this place, unless this one was as well.
+    fn holder(&self, key: &(MirrorKey, String), opened: &Opened, place: &Place) -> Option<&MirrorKey> {
+        let here = place.to_string();
+        let own = self.records.get(key).filter(|record| record.last_success.is_some());
+        if own.is_some_and(|record| place_on(record, opened) == Some(here.as_str())) {
+            return None;
+        }
+        let spelled = format!("{} {here}", opened.server());
+        self.holders.get(&(key.1.clone(), spelled))?.iter().find(|holder| **holder != key.0)
     }
 
     /// Writes down how a mirror came out there, unless that was cut short or nothing was to be changed.
@@ -250,14 +315,14 @@ impl Fan {
         &self,
         key: (MirrorKey, String),
         mut outcome: DestinationOutcome,
-        rules: String,
+        (rules, former): (String, Vec<String>),
         config: &Config,
         store: Option<&Store>,
         tools: &Tools,
     ) -> DestinationOutcome {
         let cancelled = outcome.failure.as_ref().is_some_and(|failure| failure.reason() == Reason::Cancelled);
         if let Some(store) = store.filter(|_| !cancelled && config.push) {
-            let record = record(self.records.get(&key), key.0, &outcome, rules, tools.now());
+            let record = record(self.records.get(&key), key.0, &outcome, (rules, former), tools.now());
             let recorded = match record.verdict {
                 PushVerdict::Current => store.note(Note::Destination(Box::new(record))).await,
                 _ => store.record_destination(&record).await,
@@ -299,15 +364,22 @@ fn record(
     previous: Option<&DestinationRecord>,
     key: MirrorKey,
     outcome: &DestinationOutcome,
-    rules: String,
+    (rules, former): (String, Vec<String>),
     now: Timestamp,
 ) -> DestinationRecord {
     let last = previous.and_then(|record| record.last_success);
+    // Until it arrived at another place, the copy is where it was.
+    let was = previous.filter(|_| last.is_some() && !outcome.verdict.in_step()).and_then(place_of);
+    let rules = match was {
+        Some(was) => format!("{}{AT}{was}", rules.rsplit_once(AT).map_or(rules.as_str(), |(rules, _)| rules)),
+        None => rules,
+    };
     DestinationRecord {
         key,
         destination: outcome.destination.clone(),
         place: outcome.place.clone(),
         rules,
+        former,
         verdict: outcome.verdict,
         failure: outcome.failure.clone(),
         last_attempt: now,
@@ -333,8 +405,33 @@ fn not_itself(opened: &Opened, repo: &Repo, place: Place) -> Result<Place, Failu
     }
 }
 
-fn shared(place: &Place) -> Failure {
-    let message = format!("two repositories would land in {place}: neither was pushed there");
-    let hint = "put `{namespace}` into the destination's namespace or name, or exclude one of them.";
-    Failure::new(Reason::Held, message).with_hint(hint)
+/// The mirrors that arrived at each place.
+fn holders(records: &HashMap<(MirrorKey, String), DestinationRecord>) -> HashMap<(String, String), Vec<MirrorKey>> {
+    let mut holders: HashMap<_, Vec<MirrorKey>> = HashMap::new();
+    for ((key, way), record) in records.iter().filter(|(_, record)| record.last_success.is_some()) {
+        if let Some(place) = place_of(record) {
+            holders.entry((way.clone(), place.to_owned())).or_default().push(key.clone());
+        }
+    }
+    holders
+}
+
+/// The server and the place that a record is about, as the place was settled then.
+fn place_of(record: &DestinationRecord) -> Option<&str> {
+    record.rules.rsplit_once(AT).map(|(_, place)| place)
+}
+
+/// The place that a record is about, when it is on this server.
+fn place_on<'a>(record: &'a DestinationRecord, opened: &Opened) -> Option<&'a str> {
+    place_of(record)?.strip_prefix(opened.server())?.strip_prefix(' ')
+}
+
+/// Whether what was pushed to `place` was pushed to where `spot` is; whose namespace it is where the configuration names
+/// none, only the forge can say.
+fn is_at(place: Option<&str>, spot: &Place) -> bool {
+    let spelled = spot.to_string();
+    match spot.is_unsettled() {
+        true => place.is_some_and(|place| place.rsplit('/').next() == Some(spelled.as_str())),
+        false => place == Some(spelled.as_str()),
+    }
 }

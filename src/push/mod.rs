@@ -3,15 +3,18 @@
 //! [`decide`] is pure. The source's mirror is complete before this begins; whatever happens here leaves it alone.
 
 mod act;
+mod claims;
 pub mod decide;
 pub mod fan;
 pub mod journal;
+mod moved;
 pub mod open;
 pub mod patience;
 mod protect;
 mod shadow;
 mod slice;
 mod target;
+mod template;
 
 use std::path::Path;
 use std::time::Instant;
@@ -20,8 +23,8 @@ use self::open::{Opened, Place};
 use crate::config::Cliff;
 use crate::failure::Failure;
 use crate::git::refs::LocalRefs;
-use crate::model::Repo;
 use crate::model::destination::{DestinationOutcome, PushVerdict};
+use crate::model::{MirrorKey, Repo};
 use crate::progress::Sink;
 use crate::store::Store;
 use crate::tools::Tools;
@@ -37,6 +40,8 @@ pub struct PushJob<'a> {
     pub head: Option<&'a bstr::BStr>,
     pub destination: &'a Opened,
     pub place: &'a Place,
+    /// Another repository whose copy was pushed to this place, as far as is remembered.
+    pub holder: Option<&'a MirrorKey>,
     pub cliff: Cliff,
     pub accepted: bool,
     /// Where opened rules are written down; a dry run has none.

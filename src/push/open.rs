@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::decide::PushRules;
 use super::patience::Patience;
+use super::template::fill;
 use crate::config::destination::{DestinationConfig, DestinationVisibility, KnownHosts, SshConfig};
 use crate::config::{Cliff, Config, Transport, globs};
 use crate::failure::{Failure, Reason};
@@ -57,6 +58,21 @@ impl std::fmt::Display for Place {
         match self {
             Place::Path(path) => path.fmt(f),
             Place::Url(url) => url.fmt(f),
+        }
+    }
+}
+
+impl Place {
+    /// Whether it lies in the namespace of the token's user, who is not known yet.
+    pub fn is_unsettled(&self) -> bool {
+        matches!(self, Place::Path(path) if path.namespace().is_empty())
+    }
+
+    /// The repository's own name on a forge.
+    pub fn name_there(&self) -> Option<&str> {
+        match self {
+            Place::Path(path) => Some(path.name()),
+            Place::Url(_) => None,
         }
     }
 }
@@ -119,11 +135,11 @@ impl Opened {
     /// # Errors
     /// A name that may not be there.
     pub fn spot(&self, repo: &Repo) -> Result<Place, Failure> {
-        let fill = |text: &str| text.replace("{namespace}", &repo.path.namespace()).replace("{name}", repo.path.name());
+        let fill = |text: &str| fill(text, &repo.path.namespace(), repo.path.name());
         let hint = "map it to another name with this destination's `name` or `namespace`, or exclude it.";
         if let Some(url) = &self.config.url {
             let unusable = |why: String| Failure::new(Reason::Held, format!("cannot make the URL of its place: {why}"));
-            let url = RemoteUrl::parse(&fill(url).replace("//{", "/{"));
+            let url = RemoteUrl::parse(&fill(url));
             return url.map(Place::Url).map_err(|error| unusable(error.to_string()).with_hint(hint));
         }
         let (namespace, name) = (fill(&self.config.namespace), fill(&self.config.name));
@@ -146,6 +162,11 @@ impl Opened {
         let path = RepoPath::new(&own, path.name());
         path.map(Place::Path)
             .map_err(|error| Failure::new(Reason::Held, format!("the token's user {own} cannot be a place: {error}")))
+    }
+
+    /// The forge's API; empty for plain git, whose places are URLs.
+    pub fn server(&self) -> &str {
+        self.config.api_url.as_ref().map(url::Url::as_str).unwrap_or_default()
     }
 
     /// How git reaches a repository there.

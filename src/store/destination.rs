@@ -24,6 +24,8 @@ pub struct DestinationRecord {
     pub place: String,
     /// A digest of the rules it was pushed by: other rules may mean other refs.
     pub rules: String,
+    /// Places where copies of it were before and still are, as far as is known.
+    pub former: Vec<String>,
     pub verdict: PushVerdict,
     pub failure: Option<Failure>,
     pub last_attempt: Timestamp,
@@ -31,15 +33,16 @@ pub struct DestinationRecord {
 }
 
 pub(super) const ALL: &str = "
-    SELECT folder, id, destination, place, rules, verdict, failure, last_attempt, last_success
+    SELECT folder, id, destination, place, rules, verdict, failure, last_attempt, last_success, former
     FROM destinations ORDER BY folder, id, destination";
 
 const PUT: &str = "
-    INSERT INTO destinations (folder, id, destination, place, rules, verdict, failure, last_attempt, last_success)
-    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
+    INSERT INTO destinations (folder, id, destination, place, rules, verdict, failure, last_attempt, last_success, former)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
     ON CONFLICT (folder, id, destination) DO UPDATE SET
         place = excluded.place, rules = excluded.rules, verdict = excluded.verdict, failure = excluded.failure,
-        last_attempt = excluded.last_attempt, last_success = excluded.last_success";
+        last_attempt = excluded.last_attempt, last_success = excluded.last_success,
+        former = excluded.former";
 
 impl Store {
     /// Reads all that is known of mirrors on destinations, ordered by mirror and destination.
@@ -68,6 +71,8 @@ impl Store {
 pub(super) async fn put(connection: &mut SqliteConnection, record: &DestinationRecord) -> Result<(), sqlx::Error> {
     let failure = record.failure.as_ref().map(serde_json::to_string).transpose();
     let failure = failure.map_err(|error| sqlx::Error::Encode(error.into()))?;
+    let former = (!record.former.is_empty()).then(|| serde_json::to_string(&record.former)).transpose();
+    let former = former.map_err(|error| sqlx::Error::Encode(error.into()))?.map(|text| redact(&text));
     sqlx::query(PUT)
         .bind(&record.key.folder)
         .bind(&record.key.id)
@@ -79,6 +84,7 @@ pub(super) async fn put(connection: &mut SqliteConnection, record: &DestinationR
         .bind(failure)
         .bind(record.last_attempt.to_string())
         .bind(record.last_success.map(|time| time.to_string()))
+        .bind(former)
         .execute(connection)
         .await
         .map(drop)
@@ -91,6 +97,7 @@ fn read(row: &Columns<'_>) -> Result<DestinationRecord, String> {
         place: row.text("place")?,
         rules: row.text("rules")?,
         verdict: verdict(&row.text("verdict")?)?,
+        former: row.json::<Vec<String>>("former")?.unwrap_or_default(),
         failure: row.json("failure")?,
         last_attempt: row.parsed("last_attempt")?.ok_or("column `last_attempt` is empty")?,
         last_success: row.parsed("last_success")?,

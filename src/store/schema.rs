@@ -97,6 +97,7 @@ pub(super) const STEPS: &[&str] = &[
     ) WITHOUT ROWID;
 ",
     "ALTER TABLE mirrors ADD COLUMN packs BIGINT;",
+    "ALTER TABLE destinations ADD COLUMN former TEXT;",
 ];
 
 /// The schema version that this program writes.

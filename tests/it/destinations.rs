@@ -4,6 +4,7 @@ mod command;
 mod default_branch;
 mod faults;
 mod first;
+mod moved;
 mod names;
 mod places;
 mod plain;

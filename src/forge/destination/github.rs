@@ -114,7 +114,8 @@ impl Destination for Github {
     async fn find(&self, path: &RepoPath) -> Result<Option<Target>, Failure> {
         let namespace = self.site.flat_namespace(path)?;
         let url = self.site.api.url(&["repos", &namespace, path.name()], &[]);
-        self.site.look(url).await?.map(|answer| self.target(path, &answer)).transpose()
+        let found = self.site.look(url).await?.filter(|answer| !self.site.has_left(path, answer));
+        found.map(|answer| self.target(path, &answer)).transpose()
     }
 
     async fn own_namespace(&self) -> Result<String, Failure> {
@@ -148,6 +149,17 @@ impl Destination for Github {
 
     async fn turn_off(&self, target: &Target) {
         self.turn_actions_off(&target.path).await;
+    }
+
+    async fn rename(&self, target: &Target, to: &RepoPath) -> Result<Target, Failure> {
+        self.check_name(to)?;
+        let url = self.site.api.url(&["repos", &target.path.namespace(), target.path.name()], &[]);
+        let body = json!({"name": to.name()});
+        self.target(to, &self.site.change(Method::PATCH, url, Some(&body)).await?)
+    }
+
+    fn know(&self, ours: &[RepoPath]) {
+        self.site.know(ours);
     }
 
     async fn set_default_branch(&self, target: &Target, branch: &str) -> Result<(), Failure> {

@@ -152,7 +152,8 @@ fn word(visibility: Visibility) -> &'static str {
 impl Destination for Gitlab {
     async fn find(&self, path: &RepoPath) -> Result<Option<Target>, Failure> {
         let url = self.site.api.url(&["projects", &path.to_string()], &[]);
-        self.site.look(url).await?.map(|answer| self.target(path, &answer)).transpose()
+        let found = self.site.look(url).await?.filter(|answer| !self.site.has_left(path, answer));
+        found.map(|answer| self.target(path, &answer)).transpose()
     }
 
     async fn own_namespace(&self) -> Result<String, Failure> {
@@ -176,6 +177,16 @@ impl Destination for Gitlab {
             }
             Err(refusal) => Err(self.site.not_created(&wish.path, refusal, SCOPE)),
         }
+    }
+
+    async fn rename(&self, target: &Target, to: &RepoPath) -> Result<Target, Failure> {
+        let url = self.site.api.url(&["projects", &target.id], &[]);
+        let body = json!({"name": display_name(to.name()), "path": to.name()});
+        self.target(to, &self.site.change(Method::PUT, url, Some(&body)).await?)
+    }
+
+    fn know(&self, ours: &[RepoPath]) {
+        self.site.know(ours);
     }
 
     async fn set_default_branch(&self, target: &Target, branch: &str) -> Result<(), Failure> {

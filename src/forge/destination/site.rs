@@ -1,6 +1,9 @@
 //! What the destinations have in common: looking up without mistaking a failure for an absence, checking what the forge
 //! says about a repository, and saying why one could not be made.
 
+use std::collections::HashSet;
+use std::sync::{Mutex, PoisonError};
+
 use reqwest::Method;
 use serde_json::{Value, json};
 use tokio::sync::OnceCell;
@@ -30,6 +33,8 @@ pub(super) struct Site {
     web: Origin,
     ssh: bool,
     me: OnceCell<Me>,
+    /// Where our own repositories are, in lower case.
+    ours: Mutex<HashSet<String>>,
 }
 
 impl Site {
@@ -42,7 +47,23 @@ impl Site {
         }
         let api = Api::new(connection, auth)?;
         let home = Home::of(connection);
-        Ok(Site { api, forge, home, web, ssh: connection.transport_ssh, me: OnceCell::new() })
+        Ok(Site { api, forge, home, web, ssh: connection.transport_ssh, me: OnceCell::new(), ours: Mutex::default() })
+    }
+
+    /// Remembers where our own repositories are.
+    pub(super) fn know(&self, ours: &[RepoPath]) {
+        let ours = ours.iter().map(|path| path.to_string().to_lowercase());
+        self.ours.lock().unwrap_or_else(PoisonError::into_inner).extend(ours);
+    }
+
+    /// Whether what answers is another repository of ours, which had the name `asked` before: a forge redirects from an old
+    /// name until it is given away again.
+    pub(super) fn has_left(&self, asked: &RepoPath, answer: &Answer) -> bool {
+        let Ok(json) = answer.json::<Value>() else { return false };
+        let name = json["full_name"].as_str().or_else(|| json["path_with_namespace"].as_str()).unwrap_or_default();
+        let name = name.to_lowercase();
+        name != asked.to_string().to_lowercase()
+            && self.ours.lock().unwrap_or_else(PoisonError::into_inner).contains(&name)
     }
 
     /// The user behind the token, asked for once.

@@ -9,6 +9,7 @@ pub fn full(id: &str) -> DestinationRecord {
         destination: "gitlab".into(),
         place: "https://gitlab.example.org/Ünï/a b '\".git".into(),
         rules: "5f3a".into(),
+        former: vec!["old/place".into()],
         verdict: PushVerdict::Refused,
         failure: Some(Failure::new(Reason::PushRejected, "refused").with_evidence("remote: no").with_hint("ask them")),
         last_attempt: at("2026-11-03T08:00:00.123Z"),

@@ -23,6 +23,8 @@ async fn two_repositories_for_one_place_are_both_refused_whatever_the_letter_cas
         for name in ["acme/alpha", "other/Alpha", "third/ALPHA"] {
             assert_eq!(there(&told, name)["failure"]["reason"], "held", "{kind:?}");
             assert!(there(&told, name)["failure"]["hint"].as_str().unwrap().contains("`{namespace}`"), "{told:#}");
+            let text = there(&told, name)["failure"]["message"].as_str().unwrap();
+            assert!(text.contains("acme/alpha, other/Alpha, third/ALPHA would all land in"), "{text}");
             assert_eq!(mirror(&told, name)["result"], "success", "its mirror on disk is safe");
         }
         assert_eq!(pair.there.names(), ["copies/beta"], "{kind:?}");

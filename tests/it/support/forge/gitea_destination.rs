@@ -135,6 +135,11 @@ fn shown_repository(write: &Write, id: u64) -> Reply {
 }
 
 fn change(write: &mut Write, id: u64) -> Reply {
+    if let Some(name) = write.text("name")
+        && write.rename(id, &name).is_err()
+    {
+        return fail(write, 422, "repo name already taken");
+    }
     if let Some(branch) = write.text("default_branch") {
         // A branch that is not there is left alone without a word, as in Gitea.
         if write.record(id).is_empty() || write.record(id).tip(&branch).is_some() {

@@ -145,6 +145,11 @@ fn change(write: &mut Write, id: u64) -> Reply {
     if write.record(id).archived && archive != Some(false) {
         return message(403, "Repository was archived so is read-only.");
     }
+    if let Some(name) = write.text("name")
+        && write.rename(id, &name).is_err()
+    {
+        return invalid("Repository update failed.", "name", "custom", "name already exists on this account");
+    }
     if let Some(branch) = write.text("default_branch") {
         if write.record(id).is_empty() {
             let text =

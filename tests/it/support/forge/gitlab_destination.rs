@@ -211,6 +211,11 @@ fn create_group(write: &mut Write) -> Reply {
 }
 
 fn change(write: &mut Write, id: u64) -> Reply {
+    if let Some(path) = write.text("path")
+        && write.rename(id, &path).is_err()
+    {
+        return bad(json!({"path": ["has already been taken"]}));
+    }
     if let Some(branch) = write.text("default_branch") {
         if write.record(id).tip(&branch).is_none() {
             let text =

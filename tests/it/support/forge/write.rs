@@ -241,6 +241,21 @@ impl<'a> Write<'a> {
         super::replace(&record.git_dir.join("forge-default"), &format!("{branch}\n{head}\n"));
     }
 
+    /// Gives a repository another name in its namespace; the old one answers with a redirect. Fails when it is taken.
+    pub(super) fn rename(&mut self, id: u64, name: &str) -> Result<(), NotMade> {
+        let (old, namespace) = (self.record(id).full_name(), self.record(id).namespace.clone());
+        let new = format!("{namespace}/{name}");
+        if self.model.find(&new).is_some_and(|other| other.id != id) {
+            return Err(NotMade::Exists);
+        }
+        if old != new {
+            self.model.moved.insert(old.to_lowercase(), id);
+            self.model.moved.remove(&new.to_lowercase());
+            self.record_mut(id).name = name.to_owned();
+        }
+        Ok(())
+    }
+
     /// Deletes a repository.
     pub(super) fn remove(&mut self, id: u64) {
         self.model.repos.retain(|record| record.id != id);
