@@ -141,6 +141,14 @@ impl ReleasesOutcome {
         ReleasesOutcome { failure: Some(failure), ..Self::new(destination, verdict) }
     }
 
+    /// Counts releases that were deleted before their tags, in whatever way the rest came out.
+    pub fn add_deleted(&mut self, number: usize) {
+        self.counts.deleted += number;
+        if number > 0 && self.verdict == ReleaseVerdict::Current {
+            self.verdict = ReleaseVerdict::Projected;
+        }
+    }
+
     /// Whether the place has not got what it should; one that our own stopping left out is none that is behind.
     pub fn is_behind(&self) -> bool {
         let stopped = self.failure.as_ref().is_some_and(|failure| failure.reason() == Reason::Cancelled);

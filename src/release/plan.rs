@@ -5,6 +5,7 @@ use std::fmt;
 
 use super::marker::{self, Marked};
 use super::wish::{Rules, Wish, wishes};
+use crate::config::releases::ReleaseScope;
 use crate::failure::{Failure, Reason};
 use crate::model::projection::{MadeAsset, MadeRelease, ReleaseProblem};
 use crate::model::release::{Asset, Features, Link, Release, ReleaseFields};
@@ -108,8 +109,7 @@ pub fn plan(
         }
     }
     if rules.scope.prune {
-        // What the source has and the scope leaves out is not gone; what it has not published any more is.
-        let has = |tag: &str| source.iter().any(|release| release.tag == tag && (!release.draft || rules.scope.drafts));
+        let has = |tag: &str| is_at_source(source, tag, rules.scope);
         let of = |release: &Release| made.iter().find(|made| made.tag == release.tag);
         let ours = there.iter().filter(|release| is_ours(release, of(release), rules));
         for gone in ours.filter(|release| (rules.only)(&release.tag) && !has(&release.tag)) {
@@ -123,6 +123,12 @@ pub fn plan(
         }
     }
     plan
+}
+
+/// Whether the source still has a release of this tag. One that the scope leaves out is not gone; one that is a draft again
+/// is, unless drafts are wanted.
+pub fn is_at_source(source: &[Release], tag: &str, scope: &ReleaseScope) -> bool {
+    source.iter().any(|release| release.tag == tag && (!release.draft || scope.drafts))
 }
 
 /// Whether we made it: by the mark in its notes, or by what the store remembers.

@@ -11,7 +11,7 @@ use futures_util::{StreamExt, stream};
 use tokio::sync::{OnceCell, Semaphore};
 
 use super::disk::DiskReleases;
-use super::plan::is_only_ours;
+use super::plan::{is_at_source, is_only_ours};
 use super::transfer::Transfer;
 use crate::config::{Config, globs};
 use crate::discover::Inventory;
@@ -139,7 +139,7 @@ impl<'a> Projector<'a> {
         }
         let source = self.source_of(repo)?;
         let listing = source.releases(&repo.path).await?;
-        gone.retain(|made| !listing.iter().any(|release| release.tag == made.tag && !release.draft));
+        gone.retain(|made| !is_at_source(&listing, &made.tag, scope));
         if self.guard(gone.len(), made.len(), repo).is_some() {
             return Ok(());
         }
@@ -186,9 +186,23 @@ impl<'a> Projector<'a> {
             all.push(self.timed(self.to_disk(&turn, scope)).await);
         }
         for place in &places {
-            all.push(self.timed(self.to_destination(&turn, place)).await);
+            let mut outcome = self.timed(self.to_destination(&turn, place)).await;
+            outcome.add_deleted(self.take_early(repo, place.id));
+            all.push(outcome);
         }
         all
+    }
+
+    /// How many releases were deleted before their tags at this place, each time told once.
+    fn take_early(&self, repo: &Repo, id: &str) -> usize {
+        let mut early = self.early.lock().unwrap_or_else(PoisonError::into_inner);
+        early.remove(&(repo.key(), id.to_owned())).unwrap_or_default()
+    }
+
+    /// Whether releases were deleted there before their tags in this run.
+    fn has_early(&self, repo: &Repo, id: &str) -> bool {
+        let early = self.early.lock().unwrap_or_else(PoisonError::into_inner);
+        early.contains_key(&(repo.key(), id.to_owned()))
     }
 
     /// Whether the release of this tag is to be looked at in this run.
@@ -249,9 +263,6 @@ impl<'a> Projector<'a> {
 
     /// Says how it came out, and remembers it.
     async fn conclude(&self, turn: &Turn<'_>, mut outcome: ReleasesOutcome, rules: String) -> ReleasesOutcome {
-        let place = (turn.repo.key(), outcome.destination.clone());
-        let early = self.early.lock().unwrap_or_else(PoisonError::into_inner).remove(&place);
-        outcome.counts.deleted += early.unwrap_or_default();
         let counts = &outcome.counts;
         outcome.verdict = match &outcome.failure {
             Some(failure) if failure.reason() == Reason::Cancelled => ReleaseVerdict::Skipped,

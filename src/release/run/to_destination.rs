@@ -55,7 +55,7 @@ impl Projector<'_> {
         let due = |look: &ReleaseLook| self.config.full || self.tools.since(look.compared_at) >= self.config.full_every;
         // Where refs were pushed, tags came or the repository was made anew, and its releases went with the old one.
         let pushed = |one: &&DestinationOutcome| one.destination == id && one.verdict == PushVerdict::Pushed;
-        let still = !turn.outcome.destinations.iter().any(|one| pushed(&one));
+        let still = !turn.outcome.destinations.iter().any(|one| pushed(&one)) && !self.has_early(turn.repo, id);
         if still && look.is_some_and(|look| look.rules == wanted && look.in_step && !due(look)) {
             let mut outcome = ReleasesOutcome::new(id, ReleaseVerdict::Current);
             outcome.counts.in_sync = select(listing, scope).len();

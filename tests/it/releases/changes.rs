@@ -5,7 +5,7 @@ use serde_json::json;
 use super::{assert_same, counts, files, pair, told};
 use crate::destinations::{KINDS, Pair};
 use crate::net::mirror;
-use crate::support::{Dialect, Kind, ReleaseHandle, ReleaseSeen, Repo, Request, Service};
+use crate::support::{Dialect, Fault, Kind, ReleaseHandle, ReleaseSeen, Repo, Request, Service};
 
 /// A settled release `v1` with three files.
 async fn settled(kind: Dialect) -> (Pair, Repo) {
@@ -213,6 +213,46 @@ async fn a_release_goes_before_its_tag() {
         let tags: Vec<String> = copy.releases().into_iter().map(|one| one.tag).collect();
         assert_eq!(tags, ["v2", "by-hand"], "{kind:?}");
         assert!(!copy.refs().contains_key("refs/tags/v1"));
+    }
+}
+
+#[tokio::test]
+async fn a_draft_whose_tag_is_not_there_yet_stays_as_long_as_the_source_has_it() {
+    for kind in [Dialect::Github, Dialect::Gitea] {
+        let pair = Pair::with(kind, &json!({"releases": {"prune": true, "drafts": true}})).await;
+        let alpha = pair.source.repo("acme/alpha").branch("main");
+        alpha.release("v1");
+        alpha.draft_release("v2").title("Soon");
+        let report = pair.run(&[], 0).await;
+        assert_eq!(counts(&report), json!({"created": 2}), "{kind:?}: {report:#}");
+        let copy = pair.copy();
+        for change in ["one", "two"] {
+            alpha.branch(change);
+            let report = pair.run(&["--window", "0"], 0).await;
+            assert_eq!(counts(&report), json!({"in_sync": 2}), "{kind:?}: {report:#}");
+            assert!(copy.seen_release("v2").draft, "{kind:?}");
+        }
+        // A draft that is thrown away at the source goes.
+        alpha.remove_release("v2").branch("three");
+        let report = pair.run(&["--window", "0"], 0).await;
+        assert_eq!(counts(&report), json!({"in_sync": 1, "deleted": 1}), "{kind:?}: {report:#}");
+        assert_eq!(copy.releases().len(), 1, "{kind:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_deletion_before_the_refs_is_told_also_when_these_fail() {
+    for kind in KINDS {
+        let pair = Pair::with(kind, &json!({"releases": {"prune": true}})).await;
+        let alpha = pair.source.repo("acme/alpha").branch("main");
+        alpha.release("v1");
+        alpha.release("v2");
+        pair.run(&[], 0).await;
+        alpha.remove_release("v1").delete("refs/tags/v1");
+        pair.there.fault(Fault::status(403).on_git("copies/alpha").service(Service::Push));
+        let report = pair.run(&["--window", "0"], 3).await;
+        assert_eq!(counts(&report), json!({"deleted": 1}), "{kind:?}: {report:#}");
+        assert_eq!(pair.copy().releases().len(), 1, "{kind:?}");
     }
 }
 
