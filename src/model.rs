@@ -228,6 +228,9 @@ pub struct Repo {
     pub state: RepoState,
     pub topics: BTreeSet<String>,
     pub description: Option<String>,
+    /// Releases are switched off at the source, so that it has none to show.
+    #[serde(default)]
+    pub releases_off: bool,
 }
 
 impl Repo {

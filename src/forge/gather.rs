@@ -37,6 +37,8 @@ pub(super) struct Raw {
     pub(super) state: Option<RepoState>,
     pub(super) topics: Vec<String>,
     pub(super) description: Option<String>,
+    /// The listing says that releases are switched off.
+    pub(super) releases_off: bool,
 }
 
 /// A repository of a listing, or why it cannot be one of ours.
@@ -112,6 +114,7 @@ impl Home {
             state: raw.state.unwrap_or(RepoState::Ready),
             topics: raw.topics.into_iter().collect::<BTreeSet<_>>(),
             description: raw.description.filter(|text| !text.is_empty()),
+            releases_off: raw.releases_off,
         }))
     }
 

@@ -50,6 +50,9 @@ struct RepoJson {
     archived: bool,
     topics: Option<Vec<String>>,
     description: Option<String>,
+    /// Older servers do not tell; nor do they, before 1.24, of the code.
+    has_releases: Option<bool>,
+    has_code: Option<bool>,
 }
 
 /// An organisation of the token's user, by its name.
@@ -86,6 +89,11 @@ impl Gitea {
             (false, true) => Visibility::Internal,
             (false, false) => Visibility::Public,
         };
+        let state = match json.has_code {
+            Some(false) => RepoState::Disabled,
+            _ if json.empty => RepoState::Empty,
+            _ => RepoState::Filled,
+        };
         self.home.entry(Raw {
             id: json.id,
             full_name: json.full_name,
@@ -97,9 +105,10 @@ impl Gitea {
             visibility: Some(visibility),
             fork: json.fork,
             archived: json.archived,
-            state: Some(if json.empty { RepoState::Empty } else { RepoState::Filled }),
+            state: Some(state),
             topics: json.topics.unwrap_or_default(),
             description: json.description,
+            releases_off: json.has_releases == Some(false),
         })
     }
 

@@ -105,6 +105,8 @@ impl Github {
             state: Some(state),
             topics: json.topics.unwrap_or_default(),
             description: json.description,
+            // GitHub has no switch for them.
+            releases_off: false,
         })
     }
 

@@ -42,6 +42,7 @@ struct ProjectJson {
     archived: Option<bool>,
     empty_repo: Option<bool>,
     repository_access_level: Option<String>,
+    releases_access_level: Option<String>,
     topics: Option<Vec<String>>,
     /// The name of `topics` before GitLab 14.
     tag_list: Option<Vec<String>>,
@@ -88,6 +89,7 @@ impl Gitlab {
             state: Some(state),
             topics: json.topics.or(json.tag_list).unwrap_or_default(),
             description: json.description,
+            releases_off: json.releases_access_level.as_deref() == Some("disabled"),
         })
     }
 

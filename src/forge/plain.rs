@@ -49,6 +49,7 @@ pub(super) fn unknown(source_id: &str, path: RepoPath, url: RemoteUrl) -> Repo {
         state: RepoState::Ready,
         topics: Default::default(),
         description: None,
+        releases_off: false,
     }
 }
 

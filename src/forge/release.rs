@@ -53,6 +53,12 @@ pub trait ReleaseSource: Send + Sync {
     /// The listing is whole or it is a failure: one page that cannot be read fails it all.
     async fn releases(&self, repo: &RepoPath) -> Result<Vec<Release>, Failure>;
 
+    /// Whether the forge says that releases are switched off in this repository; asked after it refused their listing.
+    /// What cannot be told is no.
+    async fn are_off(&self, _repo: &RepoPath) -> bool {
+        false
+    }
+
     /// Begins to read an asset's bytes at `offset`; `etag` is that of the first part, and a server whose file is another
     /// by now begins at 0. A redirect to another host (the forges' storage) is followed without the credential.
     ///

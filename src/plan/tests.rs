@@ -33,6 +33,7 @@ fn repo(id: &str, path: &str) -> Repo {
         state: RepoState::Ready,
         topics: Default::default(),
         description: None,
+        releases_off: false,
     }
 }
 

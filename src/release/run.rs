@@ -129,7 +129,8 @@ impl<'a> Projector<'a> {
         let (Some(scope), Some(forge), Ok(spot)) = (&opened.config.releases, &opened.releases, &place.spot) else {
             return Ok(());
         };
-        if !scope.prune || !opened.config.prune {
+        // What is switched off is not gone.
+        if !scope.prune || !opened.config.prune || repo.releases_off {
             return Ok(());
         }
         let (made, tags) = (self.made(&repo.key(), place.id).await?, self.tags(mirror).await?);
@@ -173,10 +174,14 @@ impl<'a> Projector<'a> {
         if self.config.releases.is_none() && places.is_empty() {
             return Vec::new();
         }
+        let ids = || self.config.releases.iter().map(|_| DISK).chain(places.iter().map(|place| place.id));
+        if repo.releases_off {
+            return ids().map(switched_off).collect();
+        }
         let source = match self.source_of(repo) {
             Ok(source) => source,
             Err(failure) => {
-                let ids = self.config.releases.iter().map(|_| DISK).chain(places.iter().map(|place| place.id));
+                let ids = ids();
                 return ids.map(|id| ReleasesOutcome::failed(id, failure.clone())).collect();
             }
         };
@@ -221,7 +226,19 @@ impl<'a> Projector<'a> {
     }
 
     async fn listing<'t>(&self, turn: &'t Turn<'_>) -> Result<&'t [Release], Failure> {
-        let listing = turn.listing.get_or_init(|| turn.source.releases(&turn.repo.path)).await;
+        let list = || async {
+            let (source, path) = (&turn.source, &turn.repo.path);
+            match source.releases(path).await {
+                // The listing of repositories did not say so: it was made before, or the server is too old for it.
+                Err(failure) if failure.reason() == Reason::Forbidden && source.are_off(path).await => {
+                    Err(Failure::new(Reason::Forbidden, "releases are switched off at the source")
+                        .with_evidence(failure.message())
+                        .with_hint("run again; when it stays so, set `releases: off`."))
+                }
+                listed => listed,
+            }
+        };
+        let listing = turn.listing.get_or_init(list).await;
         listing.as_deref().map_err(Clone::clone)
     }
 
@@ -341,6 +358,12 @@ fn open_source(
         on_retry: Arc::new(move |failure, wait| sink.tell(&Event::Retrying { what: &name, failure, wait })),
     };
     open_release_source(kind, connection).map(Arc::from)
+}
+
+/// Nothing to copy, and nothing that was copied before is touched: whoever switches releases on again finds them all.
+fn switched_off(id: &str) -> ReleasesOutcome {
+    let notes = vec!["releases are switched off at the source: there is nothing to copy.".to_owned()];
+    ReleasesOutcome { notes, ..ReleasesOutcome::new(id, ReleaseVerdict::Current) }
 }
 
 fn skipped(id: &str, why: Option<&Failure>) -> ReleasesOutcome {

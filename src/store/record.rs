@@ -236,6 +236,7 @@ mod tests {
             state: RepoState::Ready,
             topics: Default::default(),
             description: None,
+            releases_off: false,
         }
     }
 

@@ -7,6 +7,7 @@ mod disk;
 mod faults;
 mod first;
 mod odd;
+mod off;
 mod secrets;
 
 use serde_json::{Value, json};

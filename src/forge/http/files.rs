@@ -147,6 +147,14 @@ impl Api {
         }
     }
 
+    /// Waits without a word: nothing has failed.
+    ///
+    /// # Errors
+    /// `cancelled` when the run is stopped meanwhile.
+    pub(in crate::forge) async fn rest(&self, wait: Duration) -> Result<(), Failure> {
+        self.cancellable(tokio::time::sleep(wait)).await
+    }
+
     /// Puts the token on a request; the caller has seen to its origin.
     pub(super) fn signed(&self, request: RequestBuilder) -> RequestBuilder {
         match &self.auth {

@@ -4,6 +4,7 @@ use async_trait::async_trait;
 use reqwest::{Method, StatusCode};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+use tokio::sync::OnceCell;
 use url::Url;
 
 use super::site::{self, Forge, Site, address, notes};
@@ -20,6 +21,8 @@ const SCOPE: &str = "the scope `write:repository`";
 /// One Gitea whose releases are read or written.
 pub(super) struct Gitea {
     site: Site,
+    /// Whether the server keeps files without a byte as they are; asked when the first one is sent.
+    keeps_empty: OnceCell<bool>,
 }
 
 /// A release, as far as we read it (`Release` of the server's own API description).
@@ -38,6 +41,19 @@ struct ReleaseJson {
     author: Option<UserJson>,
     html_url: Option<String>,
     assets: Vec<AttachmentJson>,
+}
+
+/// A repository, as far as releases depend on it.
+#[derive(Deserialize)]
+struct RepoJson {
+    #[serde(default)]
+    empty: bool,
+    has_releases: Option<bool>,
+}
+
+#[derive(Deserialize)]
+struct VersionJson {
+    version: String,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -66,7 +82,7 @@ impl AttachmentJson {
 impl Gitea {
     /// The releases at `connection.api_url`; nothing is sent yet.
     pub(super) fn open(connection: &Connection) -> Result<Self, Failure> {
-        Ok(Gitea { site: Site::open(connection, Auth::Token, "Gitea", SCOPE)? })
+        Ok(Gitea { site: Site::open(connection, Auth::Token, "Gitea", SCOPE)?, keeps_empty: OnceCell::new() })
     }
 
     /// The URL of something of a repository.
@@ -76,9 +92,25 @@ impl Gitea {
         self.site.api.url(&segments, query)
     }
 
+    /// Before 1.17 a buffer of 1,024 zero bytes is kept in place of an empty file: its first bytes are read to tell what
+    /// kind of file it is, and where there are none the buffer keeps its length.
+    async fn keeps_empty(&self) -> Result<bool, Failure> {
+        let ask = || async {
+            let json: VersionJson = self.site.api.get(self.site.api.url(&["version"], &[])).await?;
+            Ok(version(&json.version).is_none_or(|version| version >= (1, 17)))
+        };
+        self.keeps_empty.get_or_try_init(ask).await.copied()
+    }
+
     fn read(answer: &Answer) -> Result<Release, Failure> {
         release(answer.json()?)
     }
+}
+
+/// `1.15.4`, `1.21.0+dev-5-g1234`, Forgejo's `7.0.1+gitea-1.22.0`: the first two numbers.
+fn version(text: &str) -> Option<(u32, u32)> {
+    let mut numbers = text.trim_start_matches('v').split(|c: char| !c.is_ascii_digit());
+    Some((numbers.next()?.parse().ok()?, numbers.next()?.parse().ok()?))
 }
 
 fn release(json: ReleaseJson) -> Result<Release, Failure> {
@@ -146,6 +178,11 @@ impl ReleaseSource for Gitea {
         Ok(all)
     }
 
+    async fn are_off(&self, repo: &RepoPath) -> bool {
+        let json = self.site.api.get::<RepoJson>(self.url(repo, &[], &[])).await;
+        json.is_ok_and(|json| json.has_releases == Some(false))
+    }
+
     async fn download(&self, asset: &Asset, offset: u64, etag: Option<&str>) -> Result<Download, Failure> {
         self.site.fetch(asset, offset, etag).await
     }
@@ -166,6 +203,11 @@ impl Forge for Gitea {
     }
 
     async fn send(&self, repo: &RepoPath, release: &Release, file: &Upload<'_>) -> Result<Asset, Refusal> {
+        if file.size == 0 && !self.keeps_empty().await? {
+            let message = "this Gitea makes 1,024 zero bytes of a file without a byte: it was not sent";
+            let hint = "update the destination to Gitea 1.17 or later, or leave the file out.";
+            return Err(Failure::new(Reason::PushRejected, message).with_hint(hint).into());
+        }
         let parcel = Parcel {
             method: Method::POST,
             url: self.url(repo, &["releases", &release.id, "assets"], &[("name", file.name)]),
@@ -188,6 +230,22 @@ impl Forge for Gitea {
     fn is_taken(&self, refusal: &Refusal) -> bool {
         // "Release is has no Tag" (1.21), "Release already exists": the status is used for nothing else here.
         refusal.status == Some(StatusCode::CONFLICT)
+    }
+
+    /// A push fills a repository in git at once, and in the database when a queue comes to it. Until then a release is
+    /// answered with 500 and a page for people.
+    async fn counts_as_empty(&self, repo: &RepoPath, refusal: &Refusal) -> Result<bool, Failure> {
+        if refusal.status != Some(StatusCode::INTERNAL_SERVER_ERROR) {
+            return Ok(false);
+        }
+        match self.site.api.get::<RepoJson>(self.url(repo, &[], &[])).await {
+            Ok(json) => Ok(json.empty),
+            Err(failure) if failure.reason() == Reason::Cancelled => Err(failure),
+            Err(failure) => {
+                tracing::debug!("whether {repo} counts as empty cannot be told: {failure}");
+                Ok(false)
+            }
+        }
     }
 }
 

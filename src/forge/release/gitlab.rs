@@ -57,6 +57,12 @@ struct ReleaseJson {
     addresses: Option<AddressesJson>,
 }
 
+/// A project, as far as releases depend on it.
+#[derive(Deserialize)]
+struct ProjectJson {
+    releases_access_level: Option<String>,
+}
+
 #[derive(Serialize, Deserialize)]
 struct UserJson {
     username: String,
@@ -178,6 +184,11 @@ impl ReleaseSource for Gitlab {
             latest.latest = true;
         }
         Ok(all)
+    }
+
+    async fn are_off(&self, repo: &RepoPath) -> bool {
+        let json = self.site.api.get::<ProjectJson>(self.url(repo, &[], &[])).await;
+        json.is_ok_and(|json| json.releases_access_level.as_deref() == Some("disabled"))
     }
 
     async fn download(&self, asset: &Asset, offset: u64, etag: Option<&str>) -> Result<Download, Failure> {

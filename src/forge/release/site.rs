@@ -1,6 +1,8 @@
 //! What the releases of all forges have in common: whole listings, and writes whose answer was lost. Nothing is made
 //! twice: before a POST is repeated, the forge is asked what came of the first.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 use reqwest::{Method, StatusCode};
 use serde::de::DeserializeOwned;
@@ -45,6 +47,15 @@ pub(super) trait Forge: ReleaseDestination {
 
     /// Whether a refusal means that one of this name is there already.
     fn is_taken(&self, refusal: &Refusal) -> bool;
+
+    /// Whether the forge still counts the repository as empty, which a release there has to wait for; asked after a
+    /// refusal that this may be the cause of.
+    ///
+    /// # Errors
+    /// `cancelled` only: what cannot be told is no.
+    async fn counts_as_empty(&self, _repo: &RepoPath, _refusal: &Refusal) -> Result<bool, Failure> {
+        Ok(false)
+    }
 }
 
 /// An entry of a listing with its id as text.
@@ -155,6 +166,7 @@ pub(super) async fn create(forge: &dyn Forge, repo: &RepoPath, fields: &ReleaseF
     let mut schedule = site.api.schedule();
     // Whether the answer to a request of ours was lost: what is there may be what came of it.
     let mut lost = false;
+    let mut waited = false;
     loop {
         let refusal = match forge.make(repo, fields).await {
             Ok(release) => return Ok(Created::Made(release)),
@@ -163,6 +175,11 @@ pub(super) async fn create(forge: &dyn Forge, repo: &RepoPath, fields: &ReleaseF
         let taken = forge.is_taken(&refusal);
         if !taken && !is_unclear(&refusal.failure) {
             return Err(site.refused(refusal));
+        }
+        if !waited && !taken && forge.counts_as_empty(repo, &refusal).await? {
+            waited = true;
+            until_filled(forge, repo, &refusal).await?;
+            continue;
         }
         lost |= !taken;
         let mut there = forge.releases(repo).await?;
@@ -179,6 +196,27 @@ pub(super) async fn create(forge: &dyn Forge, repo: &RepoPath, fields: &ReleaseF
         }
         site.api.again(&mut schedule, &refusal.failure).await?;
     }
+}
+
+/// The first wait for a forge that has not noticed a push yet; each further one is twice as long.
+const FIRST_LOOK: Duration = Duration::from_millis(100);
+/// How long it may take to notice: Gitea does it in a queue that all its repositories share.
+const NOTICED_WITHIN: Duration = Duration::from_secs(60);
+
+/// Waits until the forge knows of the push that came before: as long as it does not, it makes no release.
+async fn until_filled(forge: &dyn Forge, repo: &RepoPath, refusal: &Refusal) -> Result<(), Failure> {
+    let (mut wait, mut waited) = (FIRST_LOOK, Duration::ZERO);
+    while waited < NOTICED_WITHIN {
+        forge.site().api.rest(wait).await?;
+        if !forge.counts_as_empty(repo, refusal).await? {
+            return Ok(());
+        }
+        waited += wait;
+        wait = (2 * wait).min(Duration::from_secs(5));
+    }
+    let message = format!("{repo} still counts as empty there, {} s after the push", waited.as_secs());
+    let hint = "the next run tries again; when it stays so, restart the forge: its queue of pushes does not move.";
+    Err(Failure::new(Reason::ServerError, message).with_hint(hint))
 }
 
 /// Whether it is as we ask for it, and nobody has added to it.

@@ -1,16 +1,17 @@
 //! The releases of one repository at one destination: plan, then act, or say what would be done.
 
 use super::{Projector, Turn, skipped, source_name, stop};
+use crate::config::releases::ReleaseScope;
 use crate::failure::{Failure, Reason};
-use crate::model::Status;
 use crate::model::destination::{DestinationOutcome, PushVerdict};
-use crate::model::projection::{ReleaseVerdict, ReleasesOutcome};
-use crate::model::release::Release;
+use crate::model::projection::{MadeRelease, ReleaseVerdict, ReleasesOutcome};
+use crate::model::release::{Features, Release};
+use crate::model::{RepoPath, Status};
 use crate::push::fan::ReleasePlace;
 use crate::push::open::Place;
 use crate::release::act::{Act, Done};
 use crate::release::backup::Backup;
-use crate::release::plan::{Plan, plan};
+use crate::release::plan::{Plan, is_ours, plan};
 use crate::release::state::identity;
 use crate::release::wish::{Rules, select};
 use crate::store::ReleaseLook;
@@ -56,29 +57,45 @@ impl Projector<'_> {
         // Where refs were pushed, tags came or the repository was made anew, and its releases went with the old one.
         let pushed = |one: &&DestinationOutcome| one.destination == id && one.verdict == PushVerdict::Pushed;
         let still = !turn.outcome.destinations.iter().any(|one| pushed(&one)) && !self.has_early(turn.repo, id);
-        if still && look.is_some_and(|look| look.rules == wanted && look.in_step && !due(look)) {
-            let mut outcome = ReleasesOutcome::new(id, ReleaseVerdict::Current);
-            outcome.counts.in_sync = select(listing, scope).len();
-            return outcome;
-        }
         let features = forge.features();
+        if still && look.is_some_and(|look| look.rules == wanted && look.in_step && !due(look)) {
+            return match self.made(&turn.repo.key(), id).await {
+                Ok(made) => unchanged(id, listing, scope, &features, &made),
+                Err(failure) => ReleasesOutcome::failed(id, failure),
+            };
+        }
         let source = source_name(turn.repo);
         let stored_name = |name: &str| forge.stored_name(name);
         let only = |tag: &str| self.only(tag);
         let rules = Rules { scope, features: &features, source: &source, stored_name: &stored_name, only: &only };
-        let ready = async {
-            let there = forge.releases(&path).await?;
-            let made = self.made(&turn.repo.key(), id).await?;
-            let mirror = self.tools.storage.path(&turn.outcome.mirror);
-            Ok::<_, Failure>((there, made, self.tags(&mirror).await?))
+        let made = match self.made(&turn.repo.key(), id).await {
+            Ok(made) => made,
+            Err(failure) => return ReleasesOutcome::failed(id, failure),
         };
-        let (there, made, tags) = match ready.await {
+        // A place without the repository, as an empty source has none, is not asked what it is not to have.
+        if made.is_empty() && listing.is_empty() && !scope.prune {
+            return self.conclude(turn, ReleasesOutcome::new(id, ReleaseVerdict::Current), wanted).await;
+        }
+        let ready = async {
+            let there = match forge.releases(&path).await {
+                Err(failure) if self.config.dry_run && is_to_be_made(turn, id, &failure) => Vec::new(),
+                Err(failure) if is_refused(&failure) && forge.are_off(&path).await => {
+                    return Err(off_there(&path, failure));
+                }
+                listed => listed.map_err(|failure| not_there(&path, failure))?,
+            };
+            let mirror = self.tools.storage.path(&turn.outcome.mirror);
+            Ok::<_, Failure>((there, self.tags(&mirror).await?))
+        };
+        let (there, tags) = match ready.await {
             Ok(ready) => ready,
             Err(failure) => return ReleasesOutcome::failed(id, failure),
         };
         let plan = plan(listing, &there, &made, &tags, &rules);
         let mut outcome = ReleasesOutcome::new(id, ReleaseVerdict::Current);
-        let held = self.guard(plan.deletions.len(), made.len().max(there.len()), turn.repo);
+        let known = |release: &Release| made.iter().find(|made| made.tag == release.tag);
+        let ours = there.iter().filter(|release| is_ours(release, known(release), &rules)).count();
+        let held = self.guard(plan.deletions.len(), ours, turn.repo);
         tell(&plan, &mut outcome);
         if self.config.dry_run || !self.config.push {
             return preview(&plan, outcome);
@@ -121,6 +138,54 @@ fn refs_are_there(turn: &Turn<'_>, id: &str) -> Result<(), Option<Failure>> {
         // Not spoken of: it was in step before, and nothing has changed.
         _ => Ok(()),
     }
+}
+
+/// Whether a dry run was told of a repository that is not there because a run would make it.
+fn is_to_be_made(turn: &Turn<'_>, id: &str, failure: &Failure) -> bool {
+    let pushed = |one: &DestinationOutcome| one.destination == id && one.verdict == PushVerdict::Pushed;
+    failure.reason() == Reason::RemoteNotFound && turn.outcome.destinations.iter().any(pushed)
+}
+
+fn is_refused(failure: &Failure) -> bool {
+    matches!(failure.reason(), Reason::Forbidden | Reason::RemoteNotFound)
+}
+
+fn off_there(path: &RepoPath, failure: Failure) -> Failure {
+    Failure::new(Reason::Forbidden, format!("releases are switched off in {path}"))
+        .with_evidence(failure.message())
+        .with_hint("switch them on in the repository's settings, or set `releases: off` for this destination.")
+}
+
+/// The refs were there when they were looked at last; where the repository is no more, they have to come first.
+fn not_there(path: &RepoPath, failure: Failure) -> Failure {
+    match failure.reason() {
+        Reason::RemoteNotFound => Failure::new(
+            Reason::RemoteNotFound,
+            format!("{path} is not there any more, or the token may not see it: no release was touched"),
+        )
+        .with_evidence(failure.message())
+        .with_hint("run again with --full: a repository that is missing is made and pushed again."),
+        _ => failure,
+    }
+}
+
+/// How a place stands where nothing has changed since it was in step: of what it was to have, all that we did not make is
+/// somebody else's.
+fn unchanged(
+    id: &str,
+    listing: &[Release],
+    scope: &ReleaseScope,
+    features: &Features,
+    made: &[MadeRelease],
+) -> ReleasesOutcome {
+    let chosen = select(listing, scope).into_iter().filter(|release| features.drafts || !release.draft);
+    let (ours, foreign): (Vec<&Release>, Vec<&Release>) =
+        chosen.partition(|release| made.iter().any(|made| made.tag == release.tag));
+    let mut outcome = ReleasesOutcome::new(id, ReleaseVerdict::Current);
+    (outcome.counts.in_sync, outcome.counts.foreign) = (ours.len(), foreign.len());
+    let foreign: Vec<String> = foreign.into_iter().map(|release| release.tag.clone()).collect();
+    tell_tags(&foreign, &[], &mut outcome);
+    outcome
 }
 
 /// A digest of everything that should be at a place.

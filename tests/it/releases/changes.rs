@@ -217,6 +217,61 @@ async fn a_release_goes_before_its_tag() {
 }
 
 #[tokio::test]
+async fn releases_of_others_do_not_hide_that_all_of_ours_are_gone() {
+    for kind in KINDS {
+        let pair = Pair::with(kind, &json!({"releases": {"prune": true}})).await;
+        let alpha = pair.source.repo("acme/alpha").branch("main");
+        alpha.release("v1");
+        alpha.release("v2");
+        let others = ["a", "b", "c", "d"];
+        others.iter().for_each(|tag| drop(alpha.tag(tag)));
+        pair.run(&[], 0).await;
+        others.iter().for_each(|tag| drop(pair.copy().release(tag)));
+        alpha.remove_release("v1").remove_release("v2");
+        let report = pair.run(&["--full"], 3).await;
+        assert_eq!(told(&report)["failure"]["reason"], "held", "{kind:?}: {report:#}");
+        assert_eq!(pair.copy().releases().len(), 6, "{kind:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_quick_run_counts_as_a_full_one_does() {
+    for kind in KINDS {
+        let (pair, alpha) = settled(kind).await;
+        alpha.tag("v2");
+        pair.run(&["--window", "0"], 0).await;
+        pair.copy().release("v2").title("Theirs");
+        alpha.release("v2").title("Ours");
+        let full = pair.run(&["--full"], 0).await;
+        assert_eq!(counts(&full), json!({"in_sync": 1, "foreign": 1}), "{kind:?}: {full:#}");
+        pair.there.reset_log();
+        let quick = pair.run(&[], 0).await;
+        assert_eq!((counts(&quick), &told(&quick)["notes"]), (counts(&full), &told(&full)["notes"]), "{kind:?}");
+        assert!(pair.there.requests().is_empty(), "{kind:?}");
+    }
+}
+
+#[tokio::test]
+async fn an_old_gitea_is_not_sent_empty_files_again_and_again() {
+    let (pair, alpha) = pair(Dialect::Gitea).await;
+    pair.there.gitea_version("1.15.4");
+    alpha.release("v1").asset("empty", b"").asset("a", b"aaa");
+    let mut uploads = 1;
+    for _ in 0..2 {
+        let report = pair.run(&["--full"], 3).await;
+        let problem = &told(&report)["problems"][0];
+        assert_eq!((&problem["asset"], &problem["reason"]), (&"empty".into(), &"push_rejected".into()), "{report:#}");
+        assert!(problem["message"].as_str().unwrap().contains("1,024 zero bytes"), "{report:#}");
+        assert_eq!(pair.there.uploads().len(), uploads);
+        pair.there.reset_log();
+        uploads = 0;
+    }
+    pair.there.gitea_version("1.17.0");
+    pair.run(&["--full"], 0).await;
+    assert_same(Dialect::Gitea, &alpha, &pair.copy());
+}
+
+#[tokio::test]
 async fn a_draft_whose_tag_is_not_there_yet_stays_as_long_as_the_source_has_it() {
     for kind in [Dialect::Github, Dialect::Gitea] {
         let pair = Pair::with(kind, &json!({"releases": {"prune": true, "drafts": true}})).await;

@@ -5,7 +5,7 @@ use serde_json::json;
 
 use super::{assert_same, counts, pair, told};
 use crate::destinations::{KINDS, Pair};
-use crate::support::{Dialect, Fault, Kind, Service};
+use crate::support::{Dialect, Fault, Kind, Request, Service};
 
 #[tokio::test]
 async fn a_file_that_failed_is_the_only_one_that_the_next_run_copies() {
@@ -146,6 +146,19 @@ async fn an_answer_that_is_lost_makes_nothing_twice() {
         pair.run(&[], 0).await;
         assert_same(kind, &alpha, &pair.copy());
     }
+}
+
+#[tokio::test]
+async fn a_gitea_that_has_not_noticed_the_first_push_is_waited_for() {
+    let (pair, alpha) = pair(Dialect::Gitea).await;
+    alpha.release("v1").title("One").notes("x").asset("a", b"aaa");
+    alpha.release("v2").title("Two");
+    // More often than a request is tried.
+    pair.there.unnoticed_after_push(5);
+    pair.run(&[], 0).await;
+    assert_same(Dialect::Gitea, &alpha, &pair.copy());
+    let is_post = |one: &&Request| one.method == "POST" && one.path.ends_with("/releases");
+    assert_eq!(pair.there.requests().iter().filter(is_post).count(), 3, "one of them was too early");
 }
 
 #[tokio::test]

@@ -175,6 +175,13 @@ impl Repo {
         })
     }
 
+    /// Sets one of its settings by hand, by its name in the forge's API: `has_releases`, `releases_access_level`.
+    pub fn set(&self, name: &str, value: Value) -> Self {
+        self.change(|record| {
+            record.settings.said.insert(name.to_owned(), value);
+        })
+    }
+
     /// What a client set through an API, by the API's name for it (`has_wiki`, `wiki_access_level`); null when it did not.
     pub fn setting(&self, name: &str) -> Value {
         self.look(|record| match name {

@@ -1,5 +1,7 @@
 //! Gitea's face (`/api/v1`), with the words of a real Gitea 1.21; Forgejo and Codeberg speak the same.
 
+use std::sync::atomic::Ordering;
+
 use serde_json::{Value, json};
 
 use super::api::{Ask, Reply, encode_path, merged};
@@ -53,7 +55,14 @@ pub(super) fn answer(ask: &Ask) -> Reply {
         ["repos", owner, name] => {
             let full_name = format!("{owner}/{name}");
             match (ask.find(&full_name), ask.find_moved(&full_name)) {
-                (Some(record), _) => Reply::ok(repository(ask, record)),
+                (Some(record), _) => {
+                    let unnoticed = &record.releases.unnoticed;
+                    let is_unnoticed = |n: usize| n.checked_sub(1);
+                    let late = unnoticed.fetch_update(Ordering::SeqCst, Ordering::SeqCst, is_unnoticed).is_ok();
+                    let mut shown = repository(ask, record);
+                    shown["empty"] = json!(late || record.is_empty());
+                    Reply::ok(shown)
+                }
                 (None, Some(record)) => {
                     let url = format!("{}{ROOT}/repos/{}", ask.base, encode_path(&record.full_name()));
                     Reply::new(307, Value::Null).header("location", url)

@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::io::Read as _;
 use std::path::PathBuf;
+use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, OnceLock};
 
 use sha2::{Digest as _, Sha256};
@@ -26,6 +27,8 @@ pub(super) struct Shelf {
     pub(super) chosen: Option<u64>,
     /// How many POSTs are still to be answered with a page for people.
     pub(super) failing: usize,
+    /// How many looks at the repository still show it as empty.
+    pub(super) unnoticed: Arc<AtomicUsize>,
 }
 
 #[derive(Debug, Clone)]

@@ -1,5 +1,7 @@
 //! Gitea's releases and attachments, with the words and the habits of a real 1.21.
 
+use std::sync::atomic::Ordering;
+
 use serde_json::{Value, json};
 
 use super::api::{Ask, Reply, encode_path};
@@ -8,7 +10,7 @@ use super::download::uuid;
 use super::gitea::{self, ROOT, not_found, page};
 use super::gitea_destination::fail;
 use super::model::{Record, time};
-use super::releases::{self, Asset, Release, github_name};
+use super::releases::{self, Asset, Blob, Release, github_name};
 use super::upload::Received;
 use super::write::Write;
 
@@ -18,6 +20,9 @@ const FAILED: &str = "\n<!DOCTYPE html>\n<html lang=\"en-US\" class=\"theme-auto
     address or nil pointer dereference</pre>\n</body>\n</html>\n";
 
 pub(super) fn read(ask: &Ask, record: &Record, rest: &[&str]) -> Reply {
+    if is_off(record) {
+        return forbidden(ask);
+    }
     let mut shelf = releases::open(record, ask.base, Dialect::Gitea);
     if !ask.may_push(record) {
         shelf.list.retain(|release| !release.draft);
@@ -49,6 +54,17 @@ pub(super) fn read(ask: &Ask, record: &Record, rest: &[&str]) -> Reply {
         }
         _ => not_found(ask),
     }
+}
+
+/// Whether the unit is switched off, as it is in forks by default (`DEFAULT_FORK_REPO_UNITS`).
+fn is_off(record: &Record) -> bool {
+    record.settings.said.get("has_releases") == Some(&json!(false))
+}
+
+/// What `reqRepoReader` says.
+fn forbidden(ask: &Ask) -> Reply {
+    let text = "user should have specific read permission or be a repo admin or a site admin";
+    Reply::new(403, json!({"message": text, "url": format!("{}/api/swagger", ask.base)}))
 }
 
 /// One tag, or all for the empty name.
@@ -131,12 +147,21 @@ pub(super) fn upload(write: &mut Write, received: Received) -> Reply {
     let (asset, now) = (write.model.next_id(), write.model.tick());
     let stored = github_name(&name);
     let content_type = "application/octet-stream".to_owned();
-    let kept = Asset { id: asset, name, stored, content_type, blob: received.blob, created: now, complete: true };
+    let mut blob = received.blob;
+    if blob.size == 0 && !write.model.gitea_keeps_empty_files() {
+        // The buffer of 1,024 bytes that tells the kind of a file is kept in its place.
+        std::fs::write(&blob.file, [0; 1024]).expect("our own file");
+        blob = Blob::new(blob.file.clone(), 1024);
+    }
+    let kept = Asset { id: asset, name, stored, content_type, blob, created: now, complete: true };
     write.record_mut(id).releases.get_mut(release).expect("just found").assets.push(kept);
     shown_asset(write, id, asset).status(201)
 }
 
 fn closed(write: &Write, id: u64) -> Option<Reply> {
+    if is_off(write.record(id)) {
+        return Some(forbidden(&write.ask()));
+    }
     if !write.has_scope(&["write:repository"]) {
         let text = "token does not have at least one of required scope(s): [write:repository]";
         return Some(fail(write, 403, text));
@@ -160,7 +185,7 @@ fn create(write: &mut Write, id: u64) -> Reply {
         return fail(write, 422, "[TagName]: Required");
     };
     let record = write.record(id);
-    if record.is_empty() {
+    if record.is_empty() || record.releases.unnoticed.load(Ordering::SeqCst) > 0 {
         return Reply::html(500, FAILED);
     }
     // Also for a draft, in these words.

@@ -11,6 +11,9 @@ use super::releases::{self, Link, Release, moment};
 use super::write::Write;
 
 pub(super) fn read(ask: &Ask, record: &Record, rest: &[&str]) -> Reply {
+    if is_off(record) {
+        return forbidden();
+    }
     let mut shelf = releases::open(record, ask.base, Dialect::Gitlab);
     // It knows no drafts.
     shelf.list.retain(|release| !release.draft);
@@ -38,6 +41,10 @@ pub(super) fn read(ask: &Ask, record: &Record, rest: &[&str]) -> Reply {
     }
 }
 
+fn is_off(record: &Record) -> bool {
+    record.settings.said.get("releases_access_level") == Some(&json!("disabled"))
+}
+
 /// One tag.
 pub(super) fn tag(ask: &Ask, record: &Record, name: &str) -> Reply {
     let Some(tag) = record.tag(name) else { return not_found("Tag") };
@@ -50,7 +57,7 @@ pub(super) fn tag(ask: &Ask, record: &Record, name: &str) -> Reply {
 }
 
 pub(super) fn write(write: &mut Write, id: u64, rest: &[&str]) -> Reply {
-    if !write.may_push(id) || write.record(id).archived {
+    if !write.may_push(id) || write.record(id).archived || is_off(write.record(id)) {
         return forbidden();
     }
     write.shelf(id, Dialect::Gitlab);

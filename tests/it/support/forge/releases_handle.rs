@@ -322,6 +322,12 @@ impl Forge {
         self.shared.model().terms.html_500_after_push = times;
     }
 
+    /// As a real Gitea: after the first push to a repository so many looks at it still show it as empty, and as long as
+    /// they do, a release POST gets status 500 and a page.
+    pub fn unnoticed_after_push(&self, looks: usize) {
+        self.shared.model().terms.unnoticed_after_push = looks;
+    }
+
     /// Tells no SHA-256 of its files, as a GitHub Enterprise before 3.18.
     pub fn without_digests(&self) {
         self.shared.model().terms.digests = false;

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 
 use axum::body::{Body, Bytes};
 use axum::extract::{ConnectInfo, State};
@@ -179,9 +180,12 @@ impl Shared {
         if service == Service::Push {
             let mut model = self.model();
             let now = model.tick();
-            let failing = model.terms.html_500_after_push;
+            let (failing, unnoticed) = (model.terms.html_500_after_push, model.terms.unnoticed_after_push);
             for record in model.repos.iter_mut().filter(|record| record.git_dir == git_dir) {
                 record.pushed = now;
+                if record.is_empty() {
+                    record.releases.unnoticed = Arc::new(AtomicUsize::new(unnoticed));
+                }
                 record.releases.failing = failing;
             }
         }

@@ -20,6 +20,8 @@ pub(super) struct Terms {
     pub(super) release_page: Option<usize>,
     /// How many release POSTs after a push are answered with a page for people, by Gitea.
     pub(super) html_500_after_push: usize,
+    /// How many looks at a repository after its first push show it as empty still, by Gitea.
+    pub(super) unnoticed_after_push: usize,
     /// Whether the forge tells the SHA-256 of its files.
     pub(super) digests: bool,
     /// Whether GitLab takes links.
@@ -45,6 +47,7 @@ impl Default for Terms {
             gitea_version: "1.21.0".to_owned(),
             release_page: None,
             html_500_after_push: 0,
+            unnoticed_after_push: 0,
             digests: true,
             links: true,
             ranges: true,
@@ -76,6 +79,12 @@ impl Model {
     pub(super) fn is_full(&self, namespace: &str) -> Option<usize> {
         let count = self.repos.iter().filter(|record| record.namespace == namespace).count();
         self.terms.quota.filter(|most| count >= *most)
+    }
+
+    /// Whether Gitea keeps a file without a byte as it is: since 1.17.
+    pub(super) fn gitea_keeps_empty_files(&self) -> bool {
+        let mut numbers = self.terms.gitea_version.split('.').map(|part| part.parse().unwrap_or(0));
+        (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0)) >= (1, 17)
     }
 
     /// Whether Gitea's rules can allow forced pushes: since 1.23.
