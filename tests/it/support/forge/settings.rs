@@ -86,6 +86,7 @@ const GITEA: &[&str] = &[
     "has_projects",
     "has_pull_requests",
     "has_releases",
+    "has_code",
     "has_packages",
     "has_actions",
     "website",
