@@ -119,7 +119,7 @@ impl Reason {
             Reason::DiskFull => "make room under the storage directory; existing mirrors are intact.",
             Reason::LocalLock => "see which process works in this repository; stale locks are removed by the next run.",
             Reason::LocalFailed => "see the evidence: permissions, the git installation or its configuration.",
-            Reason::Blocked => "the forge has blocked this repository; the mirror on disk is kept.",
+            Reason::Blocked => "the forge has blocked this repository, or the account; the mirror on disk is kept.",
             Reason::TimedOut => "raise --timeout if the server is merely slow.",
             Reason::Held => "look at the source; when the deletions are meant, run again with --accept-deletions.",
             _ => return None,

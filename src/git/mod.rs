@@ -352,7 +352,7 @@ fn failure_of(what: &str, finished: &process::Finished) -> Failure {
         let hint = "the server sends git to another host, which gets no token; check the repository's URL.";
         return Failure::new(Reason::Held, what).with_evidence(line).with_hint(hint);
     }
-    let (mut reason, evidence) = classify::classify(&stdout, &finished.stderr);
+    let (mut reason, evidence) = classify::explain(&stdout, &finished.stderr);
     if finished.status.signal().is_some() {
         // Killed from outside, most likely for want of memory: what it said until then is not why.
         reason = Reason::LocalFailed;
@@ -362,13 +362,10 @@ fn failure_of(what: &str, finished: &process::Finished) -> Failure {
         (None, Some(signal)) => format!("git was killed by signal {signal}"),
         (None, None) => "git ended".to_owned(),
     };
-    let failure = Failure::new(reason, format!("{what}: {how}")).with_evidence(evidence.unwrap_or_default());
-    // A source on this machine: whose settings run there is for its reader to decide, not for us.
-    match evidence {
-        Some(line) if line.contains("detected dubious ownership") => failure.with_hint(
-            "it belongs to another user; if you trust it, name it in `git config --global --add safe.directory <path>`.",
-        ),
-        _ => failure,
+    let failure = Failure::new(reason, format!("{what}: {how}")).with_evidence(&evidence);
+    match classify::way_out(&evidence) {
+        Some(hint) => failure.with_hint(hint),
+        None => failure,
     }
 }
 

@@ -9,6 +9,7 @@ mod contract;
 mod crashes;
 mod credentials;
 mod damage;
+mod damaged_source;
 mod destinations;
 mod disk_kit;
 mod documents;

@@ -262,9 +262,13 @@ impl Exchange<'_> {
 
     /// The failure that git tells of in these words.
     pub fn said(&self, words: &str) -> Failure {
-        let (reason, evidence) = classify::classify("", words);
-        Failure::new(reason, format!("{}: the server's answer is not what was asked for", self.what))
-            .with_evidence(evidence.unwrap_or_default())
+        let (reason, evidence) = classify::explain("", words);
+        let failure = Failure::new(reason, format!("{}: the server's answer is not what was asked for", self.what))
+            .with_evidence(&evidence);
+        match classify::way_out(&evidence) {
+            Some(hint) => failure.with_hint(hint),
+            None => failure,
+        }
     }
 
     pub fn broken(&self, error: reqwest::Error) -> Stop {
