@@ -160,6 +160,10 @@ fn protect(write: &mut Write, id: u64) -> Reply {
     if write.record(id).rule(&name).is_some() {
         return fail(write, 403, "Branch protection already exist");
     }
+    // Before 1.19: "Currently protection must match an actual branch".
+    if !write.model.gitea_knows_patterns() && write.record(id).tip(&name).is_none() {
+        return not_found(&write.ask());
+    }
     let protection = Protection { push: Access::nobody(), ..Protection::default() };
     write.model.set_rule(id, &name, taken(&write.body, protection));
     write.publish(id);
