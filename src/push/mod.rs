@@ -11,6 +11,7 @@ mod moved;
 pub mod open;
 pub mod patience;
 mod protect;
+mod refusal;
 mod shadow;
 mod slice;
 mod target;

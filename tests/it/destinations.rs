@@ -9,6 +9,7 @@ mod names;
 mod places;
 mod plain;
 mod refs;
+mod refused;
 mod rules;
 mod secrets;
 mod several;

@@ -6,7 +6,7 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::site::{Site, description, is_private};
-use super::{Destination, Need, Undo};
+use super::{Destination, Need, Restored, Undo};
 use crate::failure::Failure;
 use crate::forge::Connection;
 use crate::forge::gather::Raw;
@@ -156,7 +156,7 @@ impl Destination for Gitea {
         self.open_protection(undo, need).await
     }
 
-    async fn restore_rule(&self, undo: &Undo) -> Result<(), Failure> {
+    async fn restore_rule(&self, undo: &Undo) -> Result<Restored, Failure> {
         self.restore_protection(undo).await
     }
 }

@@ -9,7 +9,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::site::{Site, description};
-use super::{Destination, Need, Undo};
+use super::{Destination, Need, Restored, Undo};
 use crate::failure::{Failure, Reason};
 use crate::forge::Connection;
 use crate::forge::gather::{Raw, shown, visibility};
@@ -202,8 +202,8 @@ impl Destination for Gitlab {
         self.open_protection(undo, need).await
     }
 
-    async fn restore_rule(&self, undo: &Undo) -> Result<(), Failure> {
-        self.restore_protection(undo).await
+    async fn restore_rule(&self, undo: &Undo) -> Result<Restored, Failure> {
+        self.restore_protection(undo).await.map(|()| Restored::AsItWas)
     }
 }
 

@@ -199,6 +199,7 @@ fn each_destination_says_what_it_has_and_what_it_lacks() {
         },
         "refused": [
           {
+            "evidence": [],
             "hint": "a rule of the destination forbids it: change it there, or leave the branch alone with `protect`.",
             "message": "not allowed",
             "name": "refs/heads/main",
