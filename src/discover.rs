@@ -65,7 +65,7 @@ impl Access {
     pub fn remote(&self, url: &RemoteUrl) -> Remote {
         Remote {
             url: url.clone(),
-            credential: self.credential.clone(),
+            credential: self.credential.clone().map(|credential| credential.as_named_by(url)),
             ca_file: self.ca_file.clone(),
             proxy: self.proxy.clone(),
             ssh: Ssh::default(),

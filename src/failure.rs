@@ -34,7 +34,7 @@ pub enum Reason {
     TlsFailed,
     /// The ssh host key is unknown or has changed.
     HostKeyFailed,
-    /// A file, pack or repository is over a limit of the server.
+    /// A file, pack, repository or list is over a limit of the server, or of ours.
     TooLarge,
     /// The destination found a secret in the pushed commits.
     SecretBlocked,

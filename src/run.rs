@@ -27,6 +27,7 @@ use crate::schedule::Schedule;
 use crate::session::Session;
 use crate::store::{Backoff, MirrorRecord, Note, Store, after};
 use crate::tools::Tools;
+use crate::url::RemoteUrl;
 
 /// Everything the mirrors of one run share.
 pub struct Runner<'a> {
@@ -211,6 +212,7 @@ impl<'a> Runner<'a> {
             let from = moved.get(&key).unwrap_or(&step.from).clone();
             let relocated = match occupied.get(&step.to) {
                 Some(failure) => Err(failure.clone()),
+                None if let Err(foreign) = self.check_ours(step, &from) => Err(foreign),
                 None => {
                     let (git, places) = (&self.tools.git, (from.as_path(), step.to.as_path()));
                     adopt::relocate(git, storage, places, &step.repo.url, self.alone_since).await
@@ -230,6 +232,13 @@ impl<'a> Runner<'a> {
             }
         }
         Rearranged { moved, stuck, occupied }
+    }
+
+    /// Refuses to move, and to change, what is not the mirror of this repository.
+    fn check_ours(&self, step: &Move, from: &Path) -> Result<(), Failure> {
+        let recorded = self.records.get(&step.repo.key()).and_then(|record| RemoteUrl::parse(&record.url).ok());
+        let urls: Vec<&RemoteUrl> = [&step.repo.url].into_iter().chain(&recorded).collect();
+        mirror::ours::check(&self.tools.storage, from, &urls)
     }
 
     /// Moves a mirror out of the way; where that cannot be remembered, it is moved back.
@@ -278,6 +287,7 @@ impl<'a> Runner<'a> {
             place: task.place.clone(),
             rules,
             found: record.is_none_or(|record| record.last_success.is_none()),
+            recorded_url: record.and_then(|record| RemoteUrl::parse(&record.url).ok()),
             recorded: record.map_or(0, |record| usize::try_from(record.refs).unwrap_or(usize::MAX)),
             alone_since: self.alone_since,
             pass,
@@ -303,6 +313,11 @@ impl<'a> Runner<'a> {
         let mut outcome = mirror::bring_up(&job, self.tools, self.sink).await;
         match outcome.failure.as_ref().map(|failure| failure.reason()) {
             Some(Reason::AuthFailed) if has_credential => self.refuse(&repo.source),
+            Some(Reason::AuthFailed) if repo.url.is_http() => {
+                let hint = "no token was sent: the repository is private or not there; give its source a token \
+                    (`token: {env: NAME}` in the configuration), or take it out.";
+                outcome.failure = outcome.failure.map(|failure| failure.with_hint(hint));
+            }
             // The forge says so for itself; it is no failure of ours, and the mirror made before is kept.
             Some(Reason::Blocked) => {
                 outcome.verdict = Verdict::Unavailable;
@@ -323,7 +338,10 @@ impl<'a> Runner<'a> {
             // Not counted anew when nothing was changed.
             outcome.disk = self.records.get(&repo.key()).and_then(|record| record.disk());
         }
-        self.push(task, &mut outcome).await;
+        // What is somebody else's is pushed nowhere.
+        if job.is_ours(self.tools) {
+            self.push(task, &mut outcome).await;
+        }
         outcome
     }
 

@@ -16,7 +16,7 @@ use tokio::process::Command;
 use tokio::time::timeout;
 
 use crate::failure::{Failure, Reason};
-use crate::url::Origin;
+use crate::url::{Origin, RemoteUrl};
 
 /// What stands in place of a secret.
 pub const MASK: &str = "***";
@@ -54,6 +54,14 @@ pub struct Credential {
 }
 
 impl Credential {
+    /// The same, with the user that an HTTP URL names for itself.
+    pub fn as_named_by(self, url: &RemoteUrl) -> Self {
+        match url.user().filter(|_| url.is_http()) {
+            Some(user) => Credential { user: user.to_owned(), ..self },
+            None => self,
+        }
+    }
+
     /// The `user:secret` of HTTP basic authentication in base64, masked like the secret itself.
     pub fn basic(&self) -> Secret {
         Secret::new(STANDARD.encode(format!("{}:{}", self.user, self.secret.expose())))
@@ -116,7 +124,8 @@ impl SecretSource {
                 String::from_utf8(output.stdout).map_err(|_| fail("it printed something that is not UTF-8".into()))?
             }
         };
-        match text.lines().next().map(str::trim) {
+        // Editors on Windows begin a file with a mark of its encoding.
+        match text.trim_start_matches('\u{feff}').lines().next().map(str::trim) {
             Some(line) if !line.is_empty() => Ok(Secret::new(line)),
             _ => Err(fail("it is empty".into())),
         }

@@ -22,10 +22,11 @@ use crate::git::{CheckoutOrigin, Git};
 use crate::model::ForgeKind;
 use crate::progress::{self, Screen, Sink};
 use crate::secret::{Secret, SecretSource};
-use crate::url::RemoteUrl;
+use crate::url::{RemoteUrl, UrlLogin};
 use crate::watch::{Hangup, Signals};
 
-/// The user that goes with a password in the URL of an origin.
+/// The user that goes with a token that stands alone in the URL of an origin: GitLab takes its job tokens with this name only,
+/// the others take any.
 const JOB_USER: &str = "gitlab-ci-token";
 
 /// Mirrors the origin of a checkout to its destinations and returns the exit code.
@@ -92,10 +93,12 @@ async fn origin(git: &Git, directory: &Path) -> Result<(RemoteUrl, Option<Login>
         true => std::fs::canonicalize(root.join(&text)).unwrap_or(root.join(&text)).display().to_string(),
         false => text,
     };
-    let (url, secret) = RemoteUrl::parse_with_secret(&text)
+    let (url, login) = RemoteUrl::parse_with_login(&text)
         .map_err(|error| Error::usage(format!("the origin of {shown} cannot be used: {error}")))?;
-    // GitLab takes its job tokens with this name only; the others take any.
-    let in_url = secret.map(|secret| Login { user: JOB_USER.to_owned(), secret: Secret::new(secret) });
+    let in_url = login.map(|UrlLogin { user, secret }| Login {
+        user: user.unwrap_or_else(|| JOB_USER.to_owned()),
+        secret: Secret::new(secret),
+    });
     let header = git.header_of_checkout(directory, &url).await?;
     Ok((url, in_url.or_else(|| Login::of_header(&header?))))
 }
@@ -161,7 +164,8 @@ fn source(loaded: &PushLoaded, url: RemoteUrl, login: Option<Login>) -> SourceCo
         ca_file: None,
         proxy: None,
         dirs: Vec::new(),
-        urls: vec![url],
+        // Whose user it was is settled.
+        urls: vec![url.without_user()],
     }
 }
 

@@ -33,6 +33,9 @@ const MOST_REDIRECTS: usize = 4;
 /// No page of a listing comes near; a server that never stops sending must not fill the memory.
 const LONGEST_BODY: usize = 64 << 20;
 
+/// How many times the longest silence an answer may take in all: one that trickles must not go on for ever.
+const SILENCES: u32 = 5;
+
 /// How a forge wants to be shown the token.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Auth {
@@ -320,14 +323,14 @@ impl Api {
     /// Reads the body and judges the whole.
     async fn answer(&self, what: String, mut response: Response, asked_with_etag: bool) -> Result<Answer, Refusal> {
         let (status, headers) = (response.status(), response.headers().clone());
-        let mut body = Vec::new();
-        while let Some(chunk) = self.cancellable(response.chunk()).await?.map_err(|error| self.broken(&what, error))? {
-            body.extend_from_slice(&chunk);
-            if body.len() > LONGEST_BODY {
-                let text = format!("{what}: the answer is longer than {} MiB", LONGEST_BODY >> 20);
-                return Err(Failure::new(Reason::ServerError, text).into());
+        let limit = self.timeout.saturating_mul(SILENCES);
+        let body = match tokio::time::timeout(limit, self.body(&what, &mut response)).await {
+            Ok(body) => body?,
+            Err(_) => {
+                let text = format!("{what}: the answer was not whole after {} s", limit.as_secs_f32());
+                return Err(Failure::new(Reason::TimedOut, text).into());
             }
-        }
+        };
         if limits::used_up(&headers) {
             self.close(limits::reset(&headers, Timestamp::now()));
         }
@@ -348,6 +351,18 @@ impl Api {
             }
         }
         Ok(Answer { what, status, headers, body })
+    }
+
+    async fn body(&self, what: &str, response: &mut Response) -> Result<Vec<u8>, Failure> {
+        let mut body = Vec::new();
+        while let Some(chunk) = self.cancellable(response.chunk()).await?.map_err(|error| self.broken(what, error))? {
+            body.extend_from_slice(&chunk);
+            if body.len() > LONGEST_BODY {
+                let text = format!("{what}: the answer is longer than {} MiB", LONGEST_BODY >> 20);
+                return Err(Failure::new(Reason::ServerError, text));
+            }
+        }
+        Ok(body)
     }
 
     fn close(&self, wait: Option<Duration>) {

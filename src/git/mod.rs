@@ -7,6 +7,7 @@ pub mod askpass;
 pub mod classify;
 mod disk;
 mod look;
+mod moved;
 mod origin;
 mod pack;
 mod process;
@@ -130,6 +131,7 @@ pub struct Git {
     looks: Arc<look::Counts>,
     trust: Arc<trust::Trust>,
     fetches: Arc<look::Counts>,
+    moved: Arc<moved::Moved>,
 }
 
 /// One git command in the making: what it is for, its arguments, and whom it talks to.
@@ -172,6 +174,7 @@ impl Git {
             looks: Arc::default(),
             trust: Arc::default(),
             fetches: Arc::default(),
+            moved: Arc::default(),
         })
     }
 
@@ -328,7 +331,7 @@ impl Git {
             // Git 2.46: no request is wasted on hearing 401; older ones do not know the key and ask as ever.
             settings.push(("http.proactiveAuth".to_owned(), "basic".to_owned()));
             // After a redirect to another host git 2.47 goes on there with the login of the first one: the requests after
-            // the first carry our token. A listing names the place where a repository is now, so nobody needs them.
+            // the first carry our token. A redirect to the same server is followed by ourselves (`moved.rs`).
             // By URL as well: a setting of the user's for this host would win over a general one.
             for key in ["http.followRedirects".to_owned(), format!("http.{url}.followRedirects")] {
                 settings.push((key, "false".to_owned()));

@@ -62,6 +62,7 @@ impl Git {
         edits: &[PushEdit],
         progress: Progress<'_>,
     ) -> Result<Pushed, Failure> {
+        let remote = &self.followed(remote);
         // In a box: HTTP is a large thing to wait for.
         if let Some(pushed) = Box::pin(self.push_directly(dir, remote, edits, progress)).await? {
             return Ok(pushed);

@@ -100,6 +100,11 @@ impl Advertisement {
         Ok(found)
     }
 
+    /// Whether it names nothing at all, as an empty repository does; one with a detached HEAD only is not empty.
+    pub fn is_nothing(&self) -> bool {
+        self.refs.is_empty() && self.head_oid.is_none()
+    }
+
     /// Takes one line of the list: HEAD, a peeled tag (`refs/tags/v1^{}`) or any other ref.
     ///
     /// # Errors

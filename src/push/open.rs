@@ -180,6 +180,7 @@ impl Opened {
             user: self.config.user.clone(),
             secret: token.clone(),
         });
+        let credential = credential.map(|credential| credential.as_named_by(url));
         Remote {
             url: url.clone(),
             credential,

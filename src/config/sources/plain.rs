@@ -76,6 +76,8 @@ impl Checker<'_, '_, RawSource> {
                 return Vec::new();
             }
         };
+        // Editors on Windows begin a file with a mark of its encoding.
+        let text = text.trim_start_matches('\u{feff}');
         let lines = text.lines().enumerate().map(|(index, line)| {
             // A `#` within a URL is a part of it; a comment begins a line or follows a space.
             let url = line.split(" #").next().unwrap_or_default().trim();
