@@ -120,7 +120,13 @@ fn show_status(args: StatusArgs) -> Result<u8, Error> {
         named.is_empty() || named.contains(id) && is_wanted()
     };
     let (records, mut destinations, runs) = runtime()?.block_on(async {
-        let Some(store) = Session::look(&storage).await? else { return Ok::<_, Error>(Default::default()) };
+        let Some(store) = Session::look(&storage).await? else {
+            if !storage.root().is_dir() {
+                let error = Error::usage(format!("there is no storage directory {}", storage.root().display()));
+                return Err(error.hint("name it with --storage, or make it with a first run."));
+            }
+            return Ok(Default::default());
+        };
         let (records, pushed) = (store.mirrors().await?, store.destinations().await?);
         let runs = store.recent_runs(status::RUNS).await?;
         records.ignored.iter().chain(&pushed.ignored).chain(&runs.ignored).for_each(|row| tracing::warn!("{row}"));

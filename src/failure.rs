@@ -60,6 +60,8 @@ pub enum Reason {
     Cancelled,
     /// A guard stopped it; a person decides.
     Held,
+    /// A selection that matches nothing: a glob, a directory, a list.
+    NothingMatched,
     /// Nothing we know; the raw line stays in the report.
     Unknown,
 }
@@ -99,6 +101,7 @@ impl Reason {
             Reason::TimedOut => "timed_out",
             Reason::Cancelled => "cancelled",
             Reason::Held => "held",
+            Reason::NothingMatched => "nothing_matched",
             Reason::Unknown => "unknown",
         }
     }

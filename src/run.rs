@@ -45,6 +45,8 @@ pub struct Runner<'a> {
     pub alone_since: SystemTime,
     /// Sources whose credential was refused once: it is not tried again in this run.
     refused: Mutex<BTreeSet<String>>,
+    /// The folders in which mirrors lie.
+    folders: HashSet<PathBuf>,
 }
 
 impl<'a> Runner<'a> {
@@ -58,10 +60,12 @@ impl<'a> Runner<'a> {
         session: &'a Session,
         fan: &'a Fan,
     ) -> Self {
+        let places = inventory.repos.iter().map(Repo::mirror_path);
+        let folders = checkout::folders(places.chain(records.iter().map(|record| record.mirror.clone())));
         let records = records.iter().map(|record| (&record.key, record)).collect();
         let refused = Mutex::default();
         let (store, alone_since) = (session.store(), session.alone_since());
-        Runner { config, tools, sink, inventory, records, fan, projector: None, store, alone_since, refused }
+        Runner { config, tools, sink, inventory, records, fan, projector: None, store, alone_since, refused, folders }
     }
 
     /// Carries out the whole plan and returns every mirror's outcome.
@@ -301,6 +305,7 @@ impl<'a> Runner<'a> {
         }
         tracing::debug!("{}: {}", repo.path, task.why);
         let mut outcome = mirror::bring_up(&job, self.tools, self.sink).await;
+        outcome.failure = outcome.failure.map(|failure| access.explain(&repo.url, failure));
         match outcome.failure.as_ref().map(|failure| failure.reason()) {
             Some(Reason::AuthFailed) if has_credential => self.refuse(&repo.source),
             // The forge says so for itself; it is no failure of ours, and the mirror made before is kept.
@@ -346,14 +351,21 @@ impl<'a> Runner<'a> {
 
     /// Makes the checkout of a mirror that needs no git otherwise, when there is none.
     async fn first_check_out(&self, outcome: &mut Outcome) {
-        let tree = outcome.path.checkout_path(&outcome.key.folder);
-        if !self.tools.storage.path(&tree).exists() && !self.tools.stop.is_cancelled() {
+        let tree = self.tree(outcome);
+        if !self.tools.storage.path(&tree).join(".git").exists() && !self.tools.stop.is_cancelled() {
             self.check_out(outcome).await;
         }
     }
 
+    /// Where the checkout of a mirror lies, or would lie.
+    fn tree(&self, outcome: &Outcome) -> PathBuf {
+        let usual = outcome.path.checkout_path(&outcome.key.folder);
+        let is_there = self.tools.storage.path(&usual).join(".git").exists();
+        if is_there || !self.folders.contains(&usual) { usual } else { checkout::beside(&usual) }
+    }
+
     async fn check_out(&self, outcome: &mut Outcome) {
-        let tree = outcome.path.checkout_path(&outcome.key.folder);
+        let tree = self.tree(outcome);
         let Tools { git, storage, .. } = self.tools;
         match checkout::follow(git, storage, &outcome.mirror, &tree, self.alone_since).await {
             Ok(Checkout::LeftAlone(why)) => outcome.notes.push(format!("the checkout was left alone: {why}.")),
@@ -381,7 +393,10 @@ impl<'a> Runner<'a> {
                 self.push(task, &mut outcome).await;
                 outcome
             }
-            Err(failure) => Outcome { notes, ..Outcome::failed(&task.repo, failure) },
+            Err(failure) => {
+                let failure = access.explain(&task.repo.url, failure);
+                Outcome { notes, ..Outcome::failed(&task.repo, failure) }
+            }
         }
     }
 

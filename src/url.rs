@@ -5,6 +5,9 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+/// The storage folder of repositories of this machine, in place of a host's.
+pub const LOCAL: &str = "local";
+
 /// Scheme, host and port: what a credential belongs to.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Origin {
@@ -191,6 +194,16 @@ impl RemoteUrl {
         Ok((RemoteUrl(form), secret))
     }
 
+    /// The same path on another server; only for HTTP, other URLs stay as they are.
+    pub fn at(self, origin: &Origin) -> Self {
+        match self.0 {
+            Form::Net { origin: own, user, path } if own.scheme.starts_with("http") => {
+                RemoteUrl(Form::Net { origin: origin.clone(), user, path })
+            }
+            form => RemoteUrl(form),
+        }
+    }
+
     /// The URL of a local repository.
     pub fn file(path: impl Into<PathBuf>) -> Self {
         RemoteUrl(Form::File(path.into()))
@@ -226,7 +239,7 @@ impl RemoteUrl {
         match &self.0 {
             Form::Net { origin, .. } => origin.folder(),
             Form::Scp { host, .. } => Origin::new("ssh", host, None).folder(),
-            Form::File(_) => "local".to_owned(),
+            Form::File(_) => LOCAL.to_owned(),
         }
     }
 

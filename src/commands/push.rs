@@ -14,8 +14,8 @@ use tempfile::TempDir;
 use super::{style, tools, until_done};
 use crate::config::destination::Otherwise;
 use crate::config::{
-    self, Config, Environment, Filters, Keep, MirrorArgs, ProcessEnvironment, PushArgs, PushLoaded, SourceConfig,
-    Transport,
+    self, CloneUrls, Config, Environment, Filters, Keep, MirrorArgs, ProcessEnvironment, PushArgs, PushLoaded,
+    SourceConfig, Transport,
 };
 use crate::error::{Error, exit};
 use crate::git::{CheckoutOrigin, Git};
@@ -158,6 +158,7 @@ fn source(loaded: &PushLoaded, url: RemoteUrl, login: Option<Login>) -> SourceCo
         owners: Vec::new(),
         filters: Filters::default(),
         transport: Transport::Https,
+        clone_urls: CloneUrls::default(),
         ca_file: None,
         proxy: None,
         dirs: Vec::new(),

@@ -24,6 +24,11 @@ pub(crate) struct ConfigFile {
 }
 
 impl ConfigFile {
+    /// Whether the file has this text in it, such as the name of a variable.
+    pub fn mentions(&self, text: &str) -> bool {
+        self.text.contains(text)
+    }
+
     /// `holocron.yaml:12`: where a key stands.
     pub fn place(&self, path: &[Step]) -> String {
         place(&self.path, &self.text, path)

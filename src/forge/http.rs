@@ -173,7 +173,11 @@ impl Api {
         let client =
             client::build(&base, connection.ca_file.as_deref(), connection.proxy.as_ref(), connection.timeout)?;
         let token = connection.token.as_ref();
-        let transport = if connection.transport_ssh { "ssh" } else { "https" };
+        let transport = match (connection.transport_ssh, connection.api_host) {
+            (true, _) => "ssh",
+            (false, true) => "https at the API's host",
+            (false, false) => "https",
+        };
         let reader = fingerprint(&[
             &connection.source_id,
             base.as_str(),

@@ -156,10 +156,22 @@ async fn read<R: DeserializeOwned, T: Item>(
         }
         return Ok(Page { left_out, next, ..page });
     }
-    let items = answer.json::<Vec<R>>()?.into_iter().map(convert).collect();
+    let items = entries(&answer)?.into_iter().map(convert).collect();
     let page = Page { items, left_out, next };
     keep(api, url, &answer, &page);
     Ok(page)
+}
+
+/// What stands on a page: a list, or a list within an object (GitHub's `/installation/repositories`).
+fn entries<R: DeserializeOwned>(answer: &Answer) -> Result<Vec<R>, Failure> {
+    #[derive(Deserialize)]
+    struct Within<R> {
+        repositories: Vec<R>,
+    }
+    answer.json::<Vec<R>>().or_else(|failure| match answer.json::<Within<R>>() {
+        Ok(within) => Ok(within.repositories),
+        Err(_) => Err(failure),
+    })
 }
 
 /// Puts a page that has an ETag into the cache, unless it is but a part of the truth.

@@ -89,6 +89,7 @@ impl Opened {
                 timeout: all.timeout,
                 policy: tools.policy,
                 transport_ssh: config.transport == Transport::Ssh,
+                api_host: false,
                 cache: Arc::<PageCache>::default(),
                 cancel,
                 on_retry: Arc::new(move |failure, wait| sink.tell(&Event::Retrying { what: &name, failure, wait })),

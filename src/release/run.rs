@@ -325,6 +325,7 @@ fn open_source(
         timeout: config.timeout,
         policy: tools.policy,
         transport_ssh: false,
+        api_host: false,
         cache: Arc::<PageCache>::default(),
         cancel: tools.stop.clone(),
         on_retry: Arc::new(move |failure, wait| sink.tell(&Event::Retrying { what: &name, failure, wait })),

@@ -47,6 +47,8 @@ pub(super) struct Document {
     source_failures: Vec<Source>,
     /// Parts of listings that were refused.
     refused: Vec<Part>,
+    /// What was asked for and matched nothing.
+    unmatched: Vec<Idle>,
     warnings: Vec<String>,
 }
 
@@ -123,6 +125,14 @@ struct Part {
     failure: FailureDocument,
 }
 
+/// Something that was asked for and matched nothing.
+#[derive(Debug, Serialize, JsonSchema)]
+struct Idle {
+    /// A source, a setting with its pattern.
+    what: String,
+    failure: FailureDocument,
+}
+
 /// A failure as documents show it.
 #[derive(Debug, Serialize, JsonSchema)]
 pub(super) struct FailureDocument {
@@ -165,6 +175,11 @@ impl Document {
                     what: redact(&part.what),
                     failure: (&part.failure).into(),
                 })
+                .collect(),
+            unmatched: report
+                .unmatched
+                .iter()
+                .map(|idle| Idle { what: redact(&idle.what), failure: (&idle.failure).into() })
                 .collect(),
             warnings: report.warnings.iter().map(|warning| redact(warning)).collect(),
         }

@@ -24,6 +24,7 @@ mod push_command;
 mod releases;
 mod reports;
 mod scheduling;
+mod selection;
 mod support;
 mod trust;
 mod upkeep;

@@ -4,3 +4,4 @@ mod changes;
 mod forges;
 mod names;
 mod states;
+mod urls;

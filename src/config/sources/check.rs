@@ -45,6 +45,7 @@ pub(super) fn check(
         owners,
         filters: checker.filters(),
         transport: checker.value("transport", checker.draft.raw.transport).unwrap_or_default(),
+        clone_urls: checker.value("clone_urls", checker.draft.raw.clone_urls).unwrap_or_default(),
         ca_file: checker.value("ca_file", checker.draft.raw.ca_file.clone()).map(|path| checker.absolute(&path)),
         proxy: checker.proxy(),
         dirs: if kind == ForgeKind::Dir { checker.dirs() } else { Vec::new() },
@@ -67,6 +68,7 @@ impl Checker<'_, '_, RawSource> {
             ("topics", raw.topics.is_some()),
             ("max_size", raw.max_size.is_some()),
             ("transport", raw.transport.is_some()),
+            ("clone_urls", raw.clone_urls.is_some()),
         ];
         let network = [
             ("token", raw.token.is_some()),

@@ -121,7 +121,8 @@ impl Checker<'_, '_, RawSource> {
     }
 }
 
-/// Whether two URLs would have their mirrors in one directory; some file systems do not tell case apart.
+/// Whether two URLs would have their mirrors in one directory. Those that differ in case are two repositories; where the
+/// file system does not tell them apart, the run refuses one of them.
 fn same_place(one: &RemoteUrl, other: &RemoteUrl) -> bool {
-    one.folder() == other.folder() && one.repo_path().eq_ignore_ascii_case(&other.repo_path())
+    one.folder() == other.folder() && one.repo_path() == other.repo_path()
 }

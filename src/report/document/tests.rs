@@ -153,6 +153,7 @@ fn the_document_has_its_version_and_every_mirror_sorted_by_name() {
       ],
       "source_failures": [],
       "refused": [],
+      "unmatched": [],
       "warnings": []
     }
     "#);
