@@ -26,6 +26,7 @@ pub mod report;
 pub mod retry;
 pub mod run;
 pub mod schedule;
+pub mod scratch;
 pub mod secret;
 pub mod session;
 pub mod speed;
