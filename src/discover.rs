@@ -152,7 +152,7 @@ async fn list(
 ) -> Result<Found, Failure> {
     sink.tell(&Event::Listing { source: &source.id });
     let token = match &source.token {
-        Some(token) => Some(tools.until_stopped(token.read(|name| tools.environment.var(name))).await??),
+        Some(token) => Some(tools.secret(token).await?),
         None => None,
     };
     let access = Access {

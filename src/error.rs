@@ -133,7 +133,7 @@ impl From<Failure> for Error {
 /// One problem becomes the message itself; several stand below a line that counts them, each with its hint.
 impl From<StoreError> for Error {
     fn from(error: StoreError) -> Self {
-        Error::run(error.to_string()).hint(error.hint())
+        Error::from(Failure::from(error))
     }
 }
 

@@ -2,18 +2,16 @@
 //!
 //! A [`Secret`] registers itself when it is made, so no text that leaves through [`redact`] can show it.
 
+mod command;
+
 use std::fmt;
 use std::path::PathBuf;
-use std::process::Stdio;
 use std::sync::{LazyLock, RwLock};
-use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use regex::{Captures, Regex};
-use tokio::process::Command;
-use tokio::time::timeout;
 
 use crate::failure::{Failure, Reason};
 use crate::url::Origin;
@@ -78,43 +76,30 @@ impl fmt::Display for SecretSource {
         match self {
             SecretSource::Env(name) => write!(f, "the environment variable {name}"),
             SecretSource::File(path) => write!(f, "the file {}", path.display()),
-            SecretSource::Command(_) => f.write_str("the secret that a command prints"),
+            SecretSource::Command(command) => match command::name(command) {
+                Some(name) => write!(f, "the secret that the command `{name}` prints"),
+                None => f.write_str("the secret that a command prints"),
+            },
             SecretSource::Given(_) => f.write_str("the URL it stood in"),
         }
     }
 }
 
-/// How long a token command may take: it may ask a password manager, and that may ask a person.
-const PATIENCE: Duration = Duration::from_secs(60);
-
 impl SecretSource {
-    /// Reads the secret; `env` looks up environment variables.
+    /// Reads the secret; `env` looks up environment variables, and a command gets none of those in `withheld`.
     ///
     /// # Errors
     /// `auth_failed` when the source is unreadable or empty, naming the source and never its content.
-    pub async fn read(&self, env: impl Fn(&str) -> Option<String>) -> Result<Secret, Failure> {
+    pub async fn read(&self, env: impl Fn(&str) -> Option<String>, withheld: &[String]) -> Result<Secret, Failure> {
         let fail = |why: String| Failure::new(Reason::AuthFailed, format!("cannot read {self}: {why}"));
         let text = match self {
             SecretSource::Given(secret) => return Ok(secret.clone()),
             SecretSource::Env(name) => env(name).ok_or_else(|| fail("it is not set".into()))?,
             SecretSource::File(path) => std::fs::read_to_string(path).map_err(|e| fail(e.to_string()))?,
-            SecretSource::Command(command) => {
-                let child = Command::new("sh")
-                    .args(["-c", command])
-                    .stdin(Stdio::null())
-                    .stderr(Stdio::inherit())
-                    // Who stops waiting for it stops it.
-                    .kill_on_drop(true)
-                    .output();
-                let output = timeout(PATIENCE, child)
-                    .await
-                    .map_err(|_| fail(format!("it is not done after {} s", PATIENCE.as_secs())))?
-                    .map_err(|e| fail(e.to_string()))?;
-                if !output.status.success() {
-                    return Err(fail(format!("it ended with {}", output.status)));
-                }
-                String::from_utf8(output.stdout).map_err(|_| fail("it printed something that is not UTF-8".into()))?
-            }
+            SecretSource::Command(command) => command::ask(command, withheld).await.map_err(|refusal| {
+                let hint = "run the command of `token` by hand and see what it prints.";
+                fail(refusal.why).with_evidence(refusal.last_line).with_hint(hint)
+            })?,
         };
         match text.lines().next().map(str::trim) {
             Some(line) if !line.is_empty() => Ok(Secret::new(line)),
@@ -243,9 +228,9 @@ mod tests {
 
     #[tokio::test]
     async fn an_empty_or_missing_source_says_where_it_looked() {
-        let missing = SecretSource::Env("NOPE".into()).read(|_| None).await.unwrap_err();
+        let missing = SecretSource::Env("NOPE".into()).read(|_| None, &[]).await.unwrap_err();
         assert_eq!(missing.message(), "cannot read the environment variable NOPE: it is not set");
-        assert!(SecretSource::Command("exit 3".into()).read(|_| None).await.is_err());
-        assert_eq!(SecretSource::Command("echo zyxwvut".into()).read(|_| None).await.unwrap().expose(), "zyxwvut");
+        assert!(SecretSource::Command("exit 3".into()).read(|_| None, &[]).await.is_err());
+        assert_eq!(SecretSource::Command("echo zyxwvut".into()).read(|_| None, &[]).await.unwrap().expose(), "zyxwvut");
     }
 }

@@ -9,7 +9,6 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use tempfile::TempDir;
 
 use super::{style, tools, until_done};
 use crate::config::destination::Otherwise;
@@ -21,6 +20,7 @@ use crate::error::{Error, exit};
 use crate::git::{CheckoutOrigin, Git};
 use crate::model::ForgeKind;
 use crate::progress::{self, Screen, Sink};
+use crate::scratch::Scratch;
 use crate::secret::{Secret, SecretSource};
 use crate::url::RemoteUrl;
 use crate::watch::{Hangup, Signals};
@@ -52,7 +52,8 @@ async fn work(loaded: PushLoaded, env: Arc<dyn Environment>, sink: Arc<dyn Sink>
     let storage = loaded.storage.clone().or_else(|| temporary.as_ref().map(|folder| folder.path().to_owned()));
     let mut config = config(&loaded, storage.unwrap_or_default());
     let mut tools = tools(&config, env, &signals)?;
-    tools.git = tools.git.without(&secret_variables(&loaded));
+    tools.token_variables.extend(secret_variables(&loaded));
+    tools.git = tools.git.without(&tools.token_variables);
     let (url, login) = match &loaded.source_url {
         Some(url) => (url.clone(), None),
         None => origin(&tools.git, &loaded.directory).await?,
@@ -75,9 +76,8 @@ fn secret_variables(loaded: &PushLoaded) -> Vec<String> {
     named.collect()
 }
 
-fn temporary() -> Result<TempDir, Error> {
-    let folder = tempfile::Builder::new().prefix("holocron-push-").tempdir();
-    folder.map_err(|error| Error::run("cannot make a temporary directory").caused_by(error))
+fn temporary() -> Result<Scratch, Error> {
+    Scratch::make().map_err(|error| Error::run("cannot make a temporary directory").caused_by(error))
 }
 
 /// The checkout's `origin`, with the user and password that CI left for it in the URL or in a header.

@@ -73,7 +73,7 @@ impl Opened {
         sink: &Arc<dyn Sink>,
     ) -> Result<Self, Failure> {
         let token = match &config.token {
-            Some(token) => Some(tools.until_stopped(token.read(|name| tools.environment.var(name))).await??),
+            Some(token) => Some(tools.secret(token).await?),
             None => None,
         };
         let connection = |cancel: CancellationToken| -> Option<Connection> {
@@ -240,7 +240,7 @@ async fn ssh(config: &DestinationConfig, tools: &Tools) -> Result<Ssh, Failure> 
         File::open(key).map_err(|error| Failure::local(format!("cannot read the key {}", key.display()), &error))?;
     }
     let passphrase = match passphrase {
-        Some(source) => Some(tools.until_stopped(source.read(|name| tools.environment.var(name))).await??),
+        Some(source) => Some(tools.secret(source).await?),
         None => None,
     };
     let host_keys = Some(match known_hosts {

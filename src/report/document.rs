@@ -38,6 +38,8 @@ pub(super) struct Document {
     dry_run: bool,
     /// `SIGINT` or `SIGTERM` when a signal ended the run early.
     interrupted: Option<String>,
+    /// Mirrors that are not in `mirrors`, because a second signal ended the run before they had a result.
+    unfinished: usize,
     /// The storage root.
     storage: String,
     totals: Totals,
@@ -149,6 +151,7 @@ impl Document {
             exit_code: report.exit_code(),
             dry_run: report.dry_run,
             interrupted: report.interrupted.map(|interrupt| interrupt.as_str().to_owned()),
+            unfinished: report.unfinished,
             storage: redact(&report.storage.to_string_lossy()),
             totals: Totals::of(report),
             mirrors: report.sorted().into_iter().map(|outcome| Mirror::of(report, outcome)).collect(),

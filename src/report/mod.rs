@@ -50,6 +50,8 @@ pub struct Report {
     /// Parts of listings that were refused for themselves.
     pub refused: Vec<RefusedPart>,
     pub interrupted: Option<Interrupt>,
+    /// Mirrors without an outcome: a second signal ended the run before they had one.
+    pub unfinished: usize,
     /// What a person should know about the run as a whole.
     pub warnings: Vec<String>,
 }
@@ -115,6 +117,7 @@ impl Report {
             source_failures: Vec::new(),
             refused: Vec::new(),
             interrupted: None,
+            unfinished: 0,
             warnings: Vec::new(),
         }
     }

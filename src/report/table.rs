@@ -202,7 +202,7 @@ fn summary(report: &Report) -> String {
             let there = outcome.destinations.iter().filter_map(|one| one.failure.as_ref());
             outcome.failure.iter().chain(there).any(|failure| report.is_interruption(failure))
         };
-        let left = count(outcomes.iter().filter(left).count(), "mirror");
+        let left = count(outcomes.iter().filter(left).count() + report.unfinished, "mirror");
         text += &format!("Stopped by {}: {left} left for the next run.\n", interrupt.as_str());
     }
     text

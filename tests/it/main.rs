@@ -17,6 +17,7 @@ mod forge_itself;
 mod freshness;
 mod keep;
 mod leaks;
+mod manners;
 mod mirroring;
 mod net;
 mod on_disk;

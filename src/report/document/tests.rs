@@ -32,6 +32,7 @@ fn the_document_has_its_version_and_every_mirror_sorted_by_name() {
       "exit_code": 3,
       "dry_run": false,
       "interrupted": null,
+      "unfinished": 0,
       "storage": "/mirrors",
       "totals": {
         "mirrors": 2,
