@@ -111,6 +111,14 @@ fn builder(
     Ok(builder)
 }
 
+/// Whether a CA file can be read and has a certificate in it.
+///
+/// # Errors
+/// `local_failed` when it cannot be read, `tls_failed` when there is no certificate in it.
+pub(crate) fn check_ca_file(path: &Path) -> Result<(), Failure> {
+    certificates(path).map(drop)
+}
+
 fn certificates(path: &Path) -> Result<Vec<Certificate>, Failure> {
     let what = || format!("cannot read the CA file {}", path.display());
     let pem = std::fs::read(path).map_err(|error| Failure::local(what(), &error))?;

@@ -1,5 +1,6 @@
 //! From the command line to the exit code: each command, wired up.
 
+mod check;
 mod push;
 
 use std::collections::{BTreeSet, HashMap};
@@ -79,6 +80,11 @@ fn dispatch(cli: Cli) -> Result<u8, Error> {
     }
 }
 
+/// Prints an error that does not end the command by itself.
+fn complain(error: &Error) {
+    anstream::eprintln!("{error}");
+}
+
 /// Prints to stdout as it is; a reader that went away (`| head`) is no error of ours.
 ///
 /// Whether there is colour in it was decided before: on a pipe `--color always` means what it says.
@@ -88,17 +94,11 @@ fn print(text: &str) {
 }
 
 fn show_config(action: &ConfigAction) -> Result<u8, Error> {
-    let look = |args: &MirrorArgs, purpose| {
-        let env = ProcessEnvironment::read()?;
-        Ok::<_, Error>((config::load_for(args, &env, purpose)?, env))
-    };
     match action {
-        ConfigAction::Check(args) => {
-            let (loaded, env) = look(args, Purpose::Mirror)?;
-            print(&config::check(&loaded, &env));
-        }
+        ConfigAction::Check(args) => return check::check(args),
         ConfigAction::Show(args) => {
-            let (loaded, env) = look(args, Purpose::Look)?;
+            let env = ProcessEnvironment::read()?;
+            let loaded = config::load_for(args, &env, Purpose::Look)?;
             print(&config::show(&loaded, &env));
         }
         ConfigAction::Schema => print(&config::schema()),

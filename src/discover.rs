@@ -142,6 +142,23 @@ impl Inventory {
     }
 }
 
+/// How many repositories a source lists, and how many of them are wanted; for `config check --online`.
+///
+/// # Errors
+/// What keeps the source from being listed.
+pub async fn count(
+    source: &SourceConfig,
+    config: &Config,
+    tools: &Tools,
+    cache: &Arc<PageCache>,
+    sink: &Arc<dyn Sink>,
+) -> Result<(usize, usize), Failure> {
+    let found = list(source, config, tools, &[], cache, sink).await?;
+    let selection = Selection::of(&source.filters);
+    let wanted = found.listing.repos.iter().filter(|repo| selection.wants(repo)).count();
+    Ok((found.listing.repos.len(), wanted))
+}
+
 async fn list(
     source: &SourceConfig,
     config: &Config,

@@ -76,7 +76,8 @@ pub(crate) fn read(path: &FilePath, env: &dyn Environment) -> Result<ConfigFile,
             .hint("write keys such as `storage:` and `sources:` at the beginning of lines")
             .into());
     }
-    let mut shape = Shape { file: path, text: &text, env, problems: Vec::new(), interpolated: Vec::new() };
+    let mut shape =
+        Shape { file: path, text: &text, env, problems: Vec::new(), interpolated: Vec::new(), unset: Vec::new() };
     let value = shape.check(&tree, &schema(), &mut Vec::new());
     let raw = shape.typed(value);
     if !shape.problems.is_empty() {
@@ -109,6 +110,8 @@ struct Shape<'a> {
     problems: Vec<Problem>,
     /// Texts that came out of `${VARIABLE}`: they may be meant as a number or a switch.
     interpolated: Vec<String>,
+    /// What was said about variables that are not set.
+    unset: Vec<String>,
 }
 
 impl Shape<'_> {
@@ -200,7 +203,12 @@ impl Shape<'_> {
                 }
                 Value::String(value)
             }
+            // One variable may stand in many places.
+            Err(problem) if self.unset.contains(&problem.message) => Value::Null,
             Err(problem) => {
+                if problem.message.starts_with("the variable ") {
+                    self.unset.push(problem.message.clone());
+                }
                 self.problem(path, format!("`{}`: {}", path_text(path), problem.message), problem.hint);
                 Value::Null
             }

@@ -17,6 +17,7 @@ pub(super) fn check(
     purpose: Purpose,
 ) -> Option<SourceConfig> {
     let mut checker = Checker::new(layers, draft, format!("sources[{index}]"));
+    checker.value("kind", checker.draft.raw.kind);
     checker.refuse_other_kinds_keys();
     let kind = checker.draft.kind.forge();
     let api = checker.api_url();
@@ -88,6 +89,13 @@ impl Checker<'_, '_, RawSource> {
                 format!("a source of kind `{kind}` has no `{key}`"),
                 "take the key out, or correct the `kind`",
             );
+            // Whatever is wrong with its value does not matter any more.
+            match key {
+                "token" => self.draft.server.token = None,
+                "user" => self.draft.server.user = None,
+                "proxy" => self.draft.server.proxy = None,
+                _ => {}
+            }
         }
     }
 
