@@ -59,6 +59,20 @@ const BY_WORDS: &[(Reason, &str, &str)] = &[
         "rule violations",
         "rulesets are not opened for a push: let the token's user bypass this one, or change it on GitHub.",
     ),
+    // git, receive-pack: two of the pushed refs are one there.
+    (
+        Reason::PushRejected,
+        "inconsistent aliased update",
+        "one of the two is a symbolic ref there: delete it on the server with `git symbolic-ref --delete`, or name it \
+         under `protect`.",
+    ),
+    // git, the connection between two repositories of different hashes
+    (
+        Reason::PushRejected,
+        "hash algorithm",
+        "the repository there names its objects by another hash and cannot change it: remove it there, and the next run \
+         makes it with the source's.",
+    ),
     // git, receive.fsckObjects
     (
         Reason::Corrupt,

@@ -215,6 +215,8 @@ impl Git {
             .env("GIT_LFS_SKIP_SMUDGE", "1");
         // Our mirrors are read by plain means too (pack checks, HEAD), whatever the user prefers for new repositories.
         git.env("GIT_DEFAULT_REF_FORMAT", "files");
+        // A clone has its source's hash; nothing has the one that the user prefers for new repositories.
+        git.env("GIT_DEFAULT_HASH", "sha1");
         for setting in [
             // A helper of the user's pre-empts askpass, is handed our token, and loses its own entry after a 401.
             "credential.helper=",

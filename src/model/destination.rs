@@ -50,6 +50,25 @@ pub struct Wish {
     pub description: Option<String>,
     /// The default branch's short name, where it is known.
     pub default_branch: Option<String>,
+    /// The source's: a repository cannot change it later.
+    pub object_format: ObjectFormat,
+}
+
+/// The hash by which a repository names its objects.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum ObjectFormat {
+    #[default]
+    Sha1,
+    Sha256,
+}
+
+impl fmt::Display for ObjectFormat {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            ObjectFormat::Sha1 => "sha1",
+            ObjectFormat::Sha256 => "sha256",
+        })
+    }
 }
 
 /// A repository on a destination, as its forge shows it.

@@ -60,6 +60,8 @@ impl Push<'_> {
             DestinationOutcome::new(&self.job.destination.config.id, self.remote.url.to_string(), PushVerdict::Current);
         let route = self.route(&plan, &there);
         let mut refusals: Refusals = route.blocked.into_iter().collect();
+        refusals.extend(plan.unfit.iter().map(|unfit| (BString::from(unfit.name.as_str()), unfit.clone())));
+        outcome.notes.append(&mut plan.notes);
         if self.job.dry_run {
             let lines = plan.push.iter().chain(&plan.delete).map(|update| format!("would {update}."));
             outcome.notes.extend(plan.held.iter().map(|why| format!("would be held: {why}.")));
@@ -74,9 +76,13 @@ impl Push<'_> {
                 // The old default branch stays, and with it everything else that is not in its way.
                 for old in self.old_defaults(&there, &plan) {
                     plan.delete.retain(|update| update.name != old);
+                    if self.head_is_out_of_reach() {
+                        plan.foreign += 1;
+                        continue;
+                    }
                     // Not in step: the next run must try again.
                     let (name, reason) = (old.to_string(), failure.reason());
-                    let message = format!("not deleted, as it stays the default branch: {failure}");
+                    let message = format!("not deleted, as it stays the default branch: {}", failure.message());
                     refusals.insert(old, RefusedRef { name, reason, message });
                 }
                 false
@@ -102,7 +108,11 @@ impl Push<'_> {
         outcome.refused = refusals.into_values().chain(plan.diverged.iter().map(diverged)).collect();
         outcome.notes.extend(set.as_ref().ok().cloned().flatten());
         if let Err(failure) = set {
-            outcome.notes.push(format!("the default branch stays as it is: {failure}."));
+            let stays = now.as_ref().unwrap_or(&there).head.as_ref();
+            outcome.notes.push(match self.head_is_out_of_reach() {
+                true => self.head_by_hand(stays),
+                false => format!("the default branch stays as it is: {}.", failure.message()),
+            });
             // A plain git server's HEAD is out of reach; a forge's is behind until it is set.
             if self.target.is_some() && outcome.verdict.in_step() {
                 outcome.verdict = PushVerdict::Failed;
@@ -197,6 +207,26 @@ impl Push<'_> {
         }
         self.set_head(new).await?;
         Ok(true)
+    }
+
+    /// Whether it is a plain git server, whose HEAD only its administrator can set.
+    fn head_is_out_of_reach(&self) -> bool {
+        self.target.is_none() && self.job.destination.directory(self.job.place).is_none()
+    }
+
+    /// What the administrator of a plain git server is to do, where its HEAD names `now`.
+    fn head_by_hand(&self, now: Option<&BString>) -> String {
+        let wanted = self.job.head.map(ToString::to_string).unwrap_or_default();
+        let now = now.filter(|now| **now != wanted).map_or_else(
+            || "HEAD there names no branch".to_owned(),
+            |now| match self.job.refs.refs.contains_key(now) {
+                true => format!("HEAD there stays {now}"),
+                false => format!("HEAD there stays {now}, which is therefore not deleted"),
+            },
+        );
+        format!(
+            "{now}: git cannot set it from here; run `git symbolic-ref HEAD {wanted}` in the repository on that server."
+        )
     }
 
     async fn set_head(&self, branch: &BStr) -> Result<(), Failure> {
@@ -308,7 +338,8 @@ impl Push<'_> {
         let scope = self.job.destination.config.refs;
         let now = self.look().await?;
         let mut expected = in_scope(&self.job.refs.refs, scope);
-        expected.retain(|name, oid| before.refs.get(name) == Some(oid));
+        // A symbolic ref moves with the ref that it leads to.
+        expected.retain(|name, oid| before.refs.get(name) == Some(oid) && !before.symrefs.contains_key(name));
         let mut expected: BTreeMap<&BString, Option<Oid>> =
             expected.iter().map(|(name, oid)| (name, Some(*oid))).collect();
         let touched = plan.push.iter().chain(&plan.delete).chain(&plan.done);

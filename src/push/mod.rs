@@ -3,12 +3,14 @@
 //! [`decide`] is pure. The source's mirror is complete before this begins; whatever happens here leaves it alone.
 
 mod act;
+mod alias;
 pub mod decide;
 pub mod fan;
 pub mod journal;
 pub mod open;
 pub mod patience;
 mod protect;
+mod room;
 mod shadow;
 mod slice;
 mod target;

@@ -17,7 +17,7 @@ use crate::forge::destination::{Destination, open_destination};
 use crate::forge::release::{ReleaseDestination, open_release_destination};
 use crate::forge::{self, Connection, PageCache};
 use crate::git::{HostKeys, Remote, Ssh};
-use crate::model::destination::{DestinationKind, Wish};
+use crate::model::destination::{DestinationKind, ObjectFormat, Wish};
 use crate::model::{Repo, RepoPath, Visibility};
 use crate::progress::{Event, Sink};
 use crate::secret::{Credential, Secret};
@@ -181,6 +181,7 @@ impl Opened {
             visibility,
             description: repo.description.clone(),
             default_branch: repo.default_branch.clone(),
+            object_format: ObjectFormat::default(),
         }
     }
 

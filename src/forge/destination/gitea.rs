@@ -11,7 +11,7 @@ use crate::failure::Failure;
 use crate::forge::Connection;
 use crate::forge::gather::Raw;
 use crate::forge::http::{Answer, Auth};
-use crate::model::destination::{Target, Wish};
+use crate::model::destination::{ObjectFormat, Target, Wish};
 use crate::model::{RepoPath, Visibility};
 
 mod glob;
@@ -109,6 +109,10 @@ impl Destination for Gitea {
         });
         if let Some(branch) = &wish.default_branch {
             body["default_branch"] = json!(branch);
+        }
+        // Gitea 1.22 and Forgejo 7; older ones know no other than SHA-1, and pass over it.
+        if wish.object_format == ObjectFormat::Sha256 {
+            body["object_format_name"] = json!("sha256");
         }
         let url = match self.site.is_own(&namespace).await? {
             true => self.site.api.url(&["user", "repos"], &[]),

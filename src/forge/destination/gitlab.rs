@@ -14,7 +14,7 @@ use crate::failure::{Failure, Reason};
 use crate::forge::Connection;
 use crate::forge::gather::{Raw, shown, visibility};
 use crate::forge::http::{Answer, Auth};
-use crate::model::destination::{Target, Wish};
+use crate::model::destination::{ObjectFormat, Target, Wish};
 use crate::model::{RepoPath, Visibility};
 
 mod groups;
@@ -111,6 +111,10 @@ impl Gitlab {
         // Left out, it is the user's own namespace.
         if let Some(group) = group {
             body["namespace_id"] = json!(group);
+        }
+        // GitLab 16.9; older ones know no other than SHA-1, and pass over it.
+        if wish.object_format == ObjectFormat::Sha256 {
+            body["repository_object_format"] = json!("sha256");
         }
         body
     }

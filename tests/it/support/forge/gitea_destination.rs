@@ -114,6 +114,7 @@ fn create(write: &mut Write, namespace: &str) -> Reply {
             if let Some(branch) = write.text("default_branch").filter(|branch| !branch.is_empty()) {
                 write.set_head(id, &branch);
             }
+            write.set_object_format(id, write.text("object_format_name"));
             write.publish(id);
             shown_repository(write, id).status(201)
         }

@@ -241,6 +241,16 @@ impl<'a> Write<'a> {
         super::replace(&record.git_dir.join("forge-default"), &format!("{branch}\n{head}\n"));
     }
 
+    /// Gives a new repository the hash that was asked for; SHA-1 where none was.
+    pub(super) fn set_object_format(&self, id: u64, format: Option<String>) {
+        if let (Some(record), Some("sha256")) = (self.model.record(id), format.as_deref()) {
+            let file = record.git_dir.join("config");
+            let config = std::fs::read_to_string(&file).expect("our own repository");
+            let config = config.replace("repositoryformatversion = 0", "repositoryformatversion = 1");
+            super::replace(&file, &format!("{config}[extensions]\n\tobjectFormat = sha256\n"));
+        }
+    }
+
     /// Deletes a repository.
     pub(super) fn remove(&mut self, id: u64) {
         self.model.repos.retain(|record| record.id != id);
