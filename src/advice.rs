@@ -53,19 +53,61 @@ const BY_WORDS: &[(Reason, &str, &str)] = &[
         "(non-fast-forward)",
         "allow forced pushes at the destination, or leave what differs with `divergence: keep`.",
     ),
+    // Gitea: `branch x is the default branch and cannot be deleted`; GitLab: `The default branch of a project cannot be deleted.`
+    (Reason::ProtectedRefRejected, "default branch", ANOTHER_DEFAULT),
+    (Reason::ProtectedRefRejected, "the current branch", ANOTHER_DEFAULT),
+    // Gitea: `branch x is protected from changing file y`, `… from unverified commit z`; opened where the token may.
+    (
+        Reason::ProtectedRefRejected,
+        "from changing file ",
+        "the branch's protected file patterns forbid it: with `protected_branches: restore` and an administrator's token they are opened for the push.",
+    ),
+    (
+        Reason::ProtectedRefRejected,
+        "from unverified commit ",
+        "the branch takes signed commits only: with `protected_branches: restore` and an administrator's token the rule is opened for the push.",
+    ),
+    // Gitea: `Tag v1 is protected`; GitLab: `Protected tags cannot be updated.`, `… change existing tags on this project.`
+    (Reason::ProtectedRefRejected, " Tag ", TAG_RULE),
+    (Reason::ProtectedRefRejected, " tags", TAG_RULE),
+    (Reason::ProtectedRefRejected, " this tag", TAG_RULE),
+    // Gitea and Gogs
+    (
+        Reason::PushRejected,
+        "irror repository is read-only",
+        "the repository there is a pull mirror: turn it into a normal one in its settings, or map this one elsewhere.",
+    ),
     // GitHub, rulesets
     (
         Reason::ProtectedRefRejected,
         "rule violations",
         "rulesets are not opened for a push: let the token's user bypass this one, or change it on GitHub.",
     ),
-    // git, receive.fsckObjects
+    // git, receive.fsckObjects: `error: object <id>: <check>: <what is wrong>`, and where that line is missing
+    (Reason::Corrupt, "error: object ", RELAX),
+    (Reason::Corrupt, "fsck error", RELAX),
+    // git, receive-pack: two of the pushed refs are one there.
     (
-        Reason::Corrupt,
-        "fsck error",
-        "the destination checks what it gets and refuses old sins: relax `receive.fsck` there, or repair the source.",
+        Reason::PushRejected,
+        "inconsistent aliased update",
+        "one of the two is a symbolic ref there: delete it on the server with `git symbolic-ref --delete`, or name it \
+         under `protect`.",
+    ),
+    // git, the connection between two repositories of different hashes
+    (
+        Reason::PushRejected,
+        "hash algorithm",
+        "the repository there names its objects by another hash and cannot change it: remove it there, and the next run \
+         makes it with the source's.",
     ),
 ];
+
+const TAG_RULE: &str = "a rule for tags forbids it, and those are not opened for a push: let the destination's user change such tags there, \
+                        or leave the tag out.";
+const RELAX: &str = "the destination checks what it gets (`receive.fsckObjects`): set `receive.fsck.<check>` to `warn` there \
+                     for the check that is named, or repair the ref at the source.";
+const ANOTHER_DEFAULT: &str =
+    "it is the destination's default branch: set another one there, or leave the branch there with `prune: false`.";
 
 fn by_kind(reason: Reason, kind: Option<DestinationKind>) -> Option<&'static str> {
     use DestinationKind::{Git, Gitea, Github, Gitlab};

@@ -51,12 +51,23 @@ pub enum Command {
 /// What to do with the configuration; the flags are those of `mirror`, as they take part in it.
 #[derive(Debug, Subcommand)]
 pub enum ConfigAction {
-    /// Say whether a run would start, and everything that is wrong if not
-    Check(Box<MirrorArgs>),
+    /// Check that a run has what it needs: values, variables, files, commands; print all that is wrong
+    Check(Box<CheckArgs>),
     /// Print the values that apply, each with where it was set
     Show(Box<MirrorArgs>),
     /// Print the JSON schema of holocron.yaml, for editors
     Schema,
+}
+
+/// The flags of `config check`.
+#[derive(Debug, Clone, Default, PartialEq, Args)]
+pub struct CheckArgs {
+    /// Ask the forges too: sources for their lists, destinations for the user of the token
+    #[arg(long)]
+    pub online: bool,
+
+    #[command(flatten)]
+    pub mirror: MirrorArgs,
 }
 
 /// What to do with releases.
@@ -149,6 +160,9 @@ Environment (also read from ./.env):
 Exit codes: 0 all destinations are in step, 1 the run could not go on, 2 wrong usage or configuration,
 3 a destination is behind, 130 interrupted.";
 
+/// The flags of `config` and `release` alone, which no variable stands for.
+const WITHOUT_VARIABLE: [&str; 2] = ["tag", "online"];
+
 /// What `--credits` prints.
 pub fn credits() -> String {
     format!(
@@ -190,9 +204,11 @@ pub fn command() -> clap::Command {
     let command = Cli::command().bin_name("holocron").mut_args(name_variable);
     command.mut_subcommands(|sub| {
         let sub = match sub.get_name() {
-            "config" => sub.mut_subcommands(|action| action.mut_args(name_variable)),
-            "release" => sub.mut_subcommands(|action| {
-                action.mut_args(|arg| if arg.get_long() == Some("tag") { arg } else { name_variable(arg) })
+            "config" | "release" => sub.mut_subcommands(|action| {
+                action.mut_args(|arg| match arg.get_long() {
+                    Some(flag) if WITHOUT_VARIABLE.contains(&flag) => arg,
+                    _ => name_variable(arg),
+                })
             }),
             _ => sub,
         };

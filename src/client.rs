@@ -111,6 +111,14 @@ fn builder(
     Ok(builder)
 }
 
+/// Whether a CA file can be read and has a certificate in it.
+///
+/// # Errors
+/// `local_failed` when it cannot be read, `tls_failed` when there is no certificate in it.
+pub(crate) fn check_ca_file(path: &Path) -> Result<(), Failure> {
+    certificates(path).map(drop)
+}
+
 fn certificates(path: &Path) -> Result<Vec<Certificate>, Failure> {
     let what = || format!("cannot read the CA file {}", path.display());
     let pem = std::fs::read(path).map_err(|error| Failure::local(what(), &error))?;
@@ -145,13 +153,37 @@ pub(crate) fn failure(what: &str, error: reqwest::Error, timeout: Duration) -> F
     }
     if is_tls(&words) {
         let text = format!("{what}: the server's certificate or TLS was not accepted");
-        return Failure::new(Reason::TlsFailed, text).with_evidence(words);
+        let failure = Failure::new(Reason::TlsFailed, text).with_evidence(&words);
+        return match remedy(&words) {
+            Some(hint) => failure.with_hint(hint),
+            None => failure,
+        };
     }
     let text = match error.is_connect() {
         true => format!("{what}: no connection"),
         false => format!("{what}: the connection broke"),
     };
     Failure::new(Reason::NetworkFailed, text).with_evidence(words)
+}
+
+/// How to make a certificate that is accepted, where the server's own is one that git and curl take and we do not.
+fn remedy(words: &str) -> Option<&'static str> {
+    const ROWS: &[(&str, &str)] = &[
+        // rustls-webpki, of what `openssl req -x509` makes: a CA that is shown as the server's own certificate.
+        (
+            "CaUsedAsEndEntity",
+            "the server shows a CA as its own certificate; make one that is none, with `openssl req -x509 -newkey rsa:2048 \
+             -nodes -days 825 -subj /CN=HOST -addext basicConstraints=critical,CA:FALSE -addext subjectAltName=DNS:HOST`, and \
+             name it in `ca_file`.",
+        ),
+        // Only a name in `subjectAltName` counts, as in browsers; a CN alone does not.
+        (
+            "not valid for name",
+            "the server's certificate does not name this host; make one with `-addext subjectAltName=DNS:HOST` (or `IP:ADDRESS`): \
+             a CN alone does not count.",
+        ),
+    ];
+    ROWS.iter().find(|(sign, _)| words.contains(sign)).map(|(_, hint)| *hint)
 }
 
 /// Whether an error chain speaks of TLS: the words are those of `rustls::Error` and tokio-rustls.
@@ -201,6 +233,16 @@ mod tests {
         assert!(failure.message().contains(file.path().to_str().unwrap()));
         let failure = build(&base, Some(Path::new("/nonexistent/ca.pem")), None, Duration::from_secs(1)).unwrap_err();
         assert_eq!(failure.reason(), Reason::LocalFailed);
+    }
+
+    #[test]
+    fn a_certificate_that_is_not_accepted_has_a_way_to_make_a_good_one() {
+        let authority = remedy("invalid peer certificate: Other(OtherError(CaUsedAsEndEntity))").unwrap();
+        assert!(authority.contains("CA:FALSE") && authority.contains("subjectAltName"), "{authority}");
+        let name =
+            remedy("invalid peer certificate: certificate not valid for name \"h\"; it is not valid for any names");
+        assert!(name.unwrap().contains("subjectAltName"));
+        assert_eq!(remedy("invalid peer certificate: UnknownIssuer"), None);
     }
 
     #[test]

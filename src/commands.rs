@@ -1,5 +1,6 @@
 //! From the command line to the exit code: each command, wired up.
 
+mod check;
 mod push;
 
 use std::collections::{BTreeSet, HashMap};
@@ -22,12 +23,13 @@ use crate::git::{Git, Resources, Settings, askpass};
 use crate::hosts::Hosts;
 use crate::model::{MirrorKey, RepoPath};
 use crate::priority;
-use crate::progress::{self, Event, Screen, Sink, Style};
+use crate::progress::{self, Event, Results, Screen, Sink, Style};
 use crate::push::open::Choice;
 use crate::release::run::is_wanted;
 use crate::report::status::{self, DestinationStatus, StatusRow};
 use crate::report::{Interrupt, Report, View};
 use crate::retry::Policy;
+use crate::scratch;
 use crate::session::Session;
 use crate::speed::Speed;
 use crate::storage::Storage;
@@ -41,6 +43,7 @@ pub fn main() -> ExitCode {
     if let Some(answered) = askpass::answer_if_asked() {
         return answered;
     }
+    priority::forbid_core_dumps();
     let cli = match cli::parse(std::env::args_os()) {
         Ok(cli) => cli,
         Err(stop) if stop.exit_code == exit::OK => {
@@ -79,6 +82,11 @@ fn dispatch(cli: Cli) -> Result<u8, Error> {
     }
 }
 
+/// Prints an error that does not end the command by itself.
+fn complain(error: &Error) {
+    anstream::eprintln!("{error}");
+}
+
 /// Prints to stdout as it is; a reader that went away (`| head`) is no error of ours.
 ///
 /// Whether there is colour in it was decided before: on a pipe `--color always` means what it says.
@@ -88,17 +96,11 @@ fn print(text: &str) {
 }
 
 fn show_config(action: &ConfigAction) -> Result<u8, Error> {
-    let look = |args: &MirrorArgs, purpose| {
-        let env = ProcessEnvironment::read()?;
-        Ok::<_, Error>((config::load_for(args, &env, purpose)?, env))
-    };
     match action {
-        ConfigAction::Check(args) => {
-            let (loaded, env) = look(args, Purpose::Mirror)?;
-            print(&config::check(&loaded, &env));
-        }
+        ConfigAction::Check(args) => return check::check(args),
         ConfigAction::Show(args) => {
-            let (loaded, env) = look(args, Purpose::Look)?;
+            let env = ProcessEnvironment::read()?;
+            let loaded = config::load_for(args, &env, Purpose::Look)?;
             print(&config::show(&loaded, &env));
         }
         ConfigAction::Schema => print(&config::schema()),
@@ -120,7 +122,13 @@ fn show_status(args: StatusArgs) -> Result<u8, Error> {
         named.is_empty() || named.contains(id) && is_wanted()
     };
     let (records, mut destinations, runs) = runtime()?.block_on(async {
-        let Some(store) = Session::look(&storage).await? else { return Ok::<_, Error>(Default::default()) };
+        let Some(store) = Session::look(&storage).await? else {
+            if !storage.root().is_dir() {
+                let error = Error::usage(format!("there is no storage directory {}", storage.root().display()));
+                return Err(error.hint("name it with --storage, or make it with a first run."));
+            }
+            return Ok(Default::default());
+        };
         let (records, pushed) = (store.mirrors().await?, store.destinations().await?);
         let runs = store.recent_runs(status::RUNS).await?;
         records.ignored.iter().chain(&pushed.ignored).chain(&runs.ignored).for_each(|row| tracing::warn!("{row}"));
@@ -255,6 +263,9 @@ async fn until_done(
     signals: Signals,
 ) -> Result<u8, Error> {
     check_report(&config)?;
+    if !config.dry_run {
+        scratch::sweep(&[askpass::parent()]);
+    }
     let session = match (Session::open(&config, &tools).await, signals.stopped()) {
         (Ok(session), _) => session,
         // Stopped while it waited for another run: nothing was begun.
@@ -270,24 +281,28 @@ async fn until_done(
         }
         std::future::pending::<Infallible>().await
     };
+    let results = Arc::new(Results::before(sink));
     let mut cycles = Cycles {
         args,
         config,
         lasting,
         tools,
         session,
-        sink,
+        sink: Arc::clone(&results) as Arc<dyn Sink>,
+        results,
+        begun: Timestamp::now(),
         screen,
         signals: signals.clone(),
         troubles: BTreeSet::new(),
     };
-    tokio::select! {
+    let done = tokio::select! {
         biased;
         // Asked twice: our children are killed as they are dropped, and the next run sweeps up.
-        () = signals.now().cancelled() => Ok(exit::INTERRUPTED),
-        done = cycles.until_done() => done,
+        () = signals.now().cancelled() => None,
+        done = cycles.until_done() => Some(done),
         never = tell => match never {},
-    }
+    };
+    done.unwrap_or_else(|| cycles.cut_short())
 }
 
 /// Finds out before the run whether its report can be written after it. The storage itself may not be there yet.
@@ -308,10 +323,11 @@ fn lasting_acceptance(loaded: &Loaded) -> Vec<String> {
 
 fn tools(config: &Config, environment: Arc<dyn Environment>, signals: &Signals) -> Result<Tools, Error> {
     let askpass = std::env::current_exe().map_err(|error| Error::run("cannot find this program").caused_by(error))?;
+    let token_variables = config::token_variables(config);
     let speed = Speed::new(config.limits.bytes_per_second);
     let git = Git::find(Settings {
         environment: std::env::vars_os().collect(),
-        secrets: config::token_variables(config),
+        secrets: token_variables.clone(),
         askpass,
         idle: config.timeout,
         total: config.time_limit,
@@ -326,6 +342,7 @@ fn tools(config: &Config, environment: Arc<dyn Environment>, signals: &Signals) 
         stop: signals.stopping().clone(),
         hosts: Arc::new(Hosts::new(config.per_host, config.limits.requests_per_second).bounded(speed)),
         environment,
+        token_variables,
         clock: Timestamp::now,
     })
 }
@@ -339,6 +356,9 @@ struct Cycles {
     tools: Tools,
     session: Session,
     sink: Arc<dyn Sink>,
+    /// What `sink` was told of the cycle at work.
+    results: Arc<Results>,
+    begun: Timestamp,
     screen: Screen,
     signals: Signals,
     /// What was wrong in the last cycle: under `--watch` it is told when it comes and when it goes.
@@ -358,17 +378,40 @@ impl Cycles {
     }
 
     async fn once(&mut self) -> Result<u8, Error> {
+        self.results.clear();
+        self.begun = self.tools.now();
         let (config, tools, session, sink) = (&self.config, &self.tools, &self.session, &self.sink);
         let mut report = match config.only_releases {
             Some(_) => crate::project(config, tools, session, sink).await?,
             None => crate::mirror(config, tools, session, sink).await?,
         };
-        report.interrupted = self.signals.stopped().map(|why| match why {
-            Stop::Interrupted => Interrupt::Int,
-            Stop::Terminated => Interrupt::Term,
+        report.interrupted = self.interrupted();
+        self.show(&report)?;
+        Ok(report.exit_code())
+    }
+
+    /// Reports what is known of a cycle that a second signal ended at once.
+    fn cut_short(&mut self) -> Result<u8, Error> {
+        let known = self.results.take();
+        let mut report = Report::new(self.begun, &self.config.storage);
+        report.dry_run = self.config.dry_run;
+        report.duration = self.tools.since(self.begun);
+        report.interrupted = self.interrupted();
+        report.unfinished = known.unfinished();
+        report.outcomes = known.outcomes;
+        report.warnings.push(match known.planned {
+            Some(_) => "stopped at once: what was at work had no time to end in good order.".to_owned(),
+            None => "stopped at once, before the sources were listed.".to_owned(),
         });
         self.show(&report)?;
         Ok(report.exit_code())
+    }
+
+    fn interrupted(&self) -> Option<Interrupt> {
+        self.signals.stopped().map(|why| match why {
+            Stop::Interrupted => Interrupt::Int,
+            Stop::Terminated => Interrupt::Term,
+        })
     }
 
     /// Takes over what the configuration says now: all of it or nothing.

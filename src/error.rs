@@ -3,7 +3,7 @@
 use std::fmt;
 use std::process::ExitCode;
 
-use crate::config::ConfigError;
+use crate::config::{ConfigError, Problem};
 use crate::failure::Failure;
 use crate::secret::redact;
 use crate::store::StoreError;
@@ -49,6 +49,8 @@ pub struct Error {
     pub message: String,
     /// Why, from near to far.
     pub causes: Vec<String>,
+    /// What is wrong independently of each other, shown with numbers.
+    pub problems: Vec<String>,
     /// The ways out.
     pub hints: Vec<String>,
 }
@@ -56,7 +58,7 @@ pub struct Error {
 impl Error {
     /// An error with its message.
     pub fn new(kind: ErrorKind, message: impl AsRef<str>) -> Self {
-        Error { kind, message: redact(message.as_ref()), causes: Vec::new(), hints: Vec::new() }
+        Error { kind, message: redact(message.as_ref()), causes: Vec::new(), problems: Vec::new(), hints: Vec::new() }
     }
 
     /// Wrong usage of the command line.
@@ -72,6 +74,16 @@ impl Error {
     /// Adds a cause below those that are there.
     pub fn caused_by(mut self, cause: impl fmt::Display) -> Self {
         self.causes.push(redact(&cause.to_string()));
+        self
+    }
+
+    /// Adds what is wrong independently of each other, each with its way out.
+    pub fn with_problems(mut self, problems: &[Problem]) -> Self {
+        let line = |problem: &Problem| match &problem.hint {
+            Some(hint) => format!("{problem}; {hint}"),
+            None => problem.to_string(),
+        };
+        self.problems.extend(problems.iter().map(line));
         self
     }
 
@@ -98,12 +110,15 @@ impl Error {
     }
 }
 
-/// `error: …`, its causes indented, its hints last; no line break at the end.
+/// `error: …`, its causes indented, then the numbered problems, its hints last; no line break at the end.
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "error: {}", self.message)?;
         for cause in &self.causes {
             write!(f, "\n  caused by: {cause}")?;
+        }
+        for (index, problem) in self.problems.iter().enumerate() {
+            write!(f, "\n  {}. {problem}", index + 1)?;
         }
         for hint in &self.hints {
             write!(f, "\nhint: {hint}")?;
@@ -130,13 +145,13 @@ impl From<Failure> for Error {
     }
 }
 
-/// One problem becomes the message itself; several stand below a line that counts them, each with its hint.
 impl From<StoreError> for Error {
     fn from(error: StoreError) -> Self {
-        Error::run(error.to_string()).hint(error.hint())
+        Error::from(Failure::from(error))
     }
 }
 
+/// One problem becomes the message itself; several stand below a line that counts them, each with its hint.
 impl From<ConfigError> for Error {
     fn from(error: ConfigError) -> Self {
         match <[_; 1]>::try_from(error.problems) {
@@ -146,13 +161,8 @@ impl From<ConfigError> for Error {
                 error
             }
             Err(problems) => {
-                let mut error =
-                    Error::new(ErrorKind::Config, format!("the configuration has {} problems", problems.len()));
-                for problem in problems {
-                    let hint = problem.hint.as_ref().map(|hint| format!("; {hint}")).unwrap_or_default();
-                    error.causes.push(format!("{problem}{hint}"));
-                }
-                error
+                Error::new(ErrorKind::Config, format!("the configuration has {} problems", problems.len()))
+                    .with_problems(&problems)
             }
         }
     }
@@ -161,7 +171,6 @@ impl From<ConfigError> for Error {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::Problem;
     use crate::failure::Reason;
 
     #[test]
@@ -199,7 +208,7 @@ mod tests {
         let error = Error::from(ConfigError { problems: vec![one, Problem::new("f:2", "worse")] });
         assert_eq!(
             error.to_string(),
-            "error: the configuration has 2 problems\n  caused by: f:1: bad; write good\n  caused by: f:2: worse"
+            "error: the configuration has 2 problems\n  1. f:1: bad; write good\n  2. f:2: worse"
         );
     }
 }

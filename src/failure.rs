@@ -34,7 +34,7 @@ pub enum Reason {
     TlsFailed,
     /// The ssh host key is unknown or has changed.
     HostKeyFailed,
-    /// A file, pack or repository is over a limit of the server.
+    /// A file, pack, repository or list is over a limit of the server, or of ours.
     TooLarge,
     /// The destination found a secret in the pushed commits.
     SecretBlocked,
@@ -60,6 +60,8 @@ pub enum Reason {
     Cancelled,
     /// A guard stopped it; a person decides.
     Held,
+    /// A selection that matches nothing: a glob, a directory, a list.
+    NothingMatched,
     /// Nothing we know; the raw line stays in the report.
     Unknown,
 }
@@ -99,6 +101,7 @@ impl Reason {
             Reason::TimedOut => "timed_out",
             Reason::Cancelled => "cancelled",
             Reason::Held => "held",
+            Reason::NothingMatched => "nothing_matched",
             Reason::Unknown => "unknown",
         }
     }
@@ -119,7 +122,7 @@ impl Reason {
             Reason::DiskFull => "make room under the storage directory; existing mirrors are intact.",
             Reason::LocalLock => "see which process works in this repository; stale locks are removed by the next run.",
             Reason::LocalFailed => "see the evidence: permissions, the git installation or its configuration.",
-            Reason::Blocked => "the forge has blocked this repository; the mirror on disk is kept.",
+            Reason::Blocked => "the forge has blocked this repository, or the account; the mirror on disk is kept.",
             Reason::TimedOut => "raise --timeout if the server is merely slow.",
             Reason::Held => "look at the source; when the deletions are meant, run again with --accept-deletions.",
             _ => return None,

@@ -8,6 +8,7 @@ mod rate;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep};
@@ -69,8 +70,25 @@ pub struct Gate {
     host: String,
     state: Mutex<State>,
     freed: Notify,
+    /// Credentials whose limit of requests is used up.
+    closed: Mutex<HashMap<String, Closed>>,
     /// Of the files that pass.
     pub speed: Speed,
+}
+
+/// A limit that is used up.
+#[derive(Debug)]
+struct Closed {
+    until: Instant,
+    told: bool,
+}
+
+/// How long a used-up limit lasts.
+#[derive(Debug)]
+pub struct Wait {
+    pub wait: Duration,
+    /// Nobody was told yet.
+    pub is_news: bool,
 }
 
 #[derive(Debug)]
@@ -83,7 +101,13 @@ struct State {
 impl Gate {
     fn new(host: &str, most: usize, rate: Option<f64>) -> Self {
         let state = State { limit: Adaptive::new(most), inside: 0, rate: rate.map(Rate::new) };
-        Gate { host: host.to_owned(), state: Mutex::new(state), freed: Notify::new(), speed: Speed::default() }
+        Gate {
+            host: host.to_owned(),
+            state: Mutex::new(state),
+            freed: Notify::new(),
+            closed: Mutex::default(),
+            speed: Speed::default(),
+        }
     }
 
     /// How many may be inside at a time now.
@@ -116,6 +140,30 @@ impl Gate {
             sleep(wait).await;
         }
         pass
+    }
+
+    /// Lets no request with this credential pass for so long; `None` opens it.
+    pub fn close(&self, credential: &str, wait: Option<Duration>) {
+        let mut closed = self.closed.lock().unwrap_or_else(PoisonError::into_inner);
+        match wait.and_then(|wait| Instant::now().checked_add(wait)) {
+            Some(until) => {
+                let told = closed.get(credential).is_some_and(|known| known.told && known.until > Instant::now());
+                closed.insert(credential.to_owned(), Closed { until, told });
+            }
+            None => drop(closed.remove(credential)),
+        }
+    }
+
+    /// How long this credential's requests have to wait; `None` when they need not.
+    pub fn closed(&self, credential: &str) -> Option<Wait> {
+        let mut closed = self.closed.lock().unwrap_or_else(PoisonError::into_inner);
+        let one = closed.get_mut(credential)?;
+        let wait = one.until.saturating_duration_since(Instant::now());
+        if wait.is_zero() {
+            closed.remove(credential);
+            return None;
+        }
+        Some(Wait { wait, is_news: !std::mem::replace(&mut one.told, true) })
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

@@ -26,6 +26,7 @@ pub mod report;
 pub mod retry;
 pub mod run;
 pub mod schedule;
+pub mod scratch;
 pub mod secret;
 pub mod session;
 pub mod speed;
@@ -67,6 +68,8 @@ pub async fn project(config: &Config, tools: &Tools, session: &Session, sink: &A
     fan.assign(&inventory.repos);
     report.source_failures = std::mem::take(&mut inventory.failures);
     report.refused = std::mem::take(&mut inventory.refused);
+    report.unmatched = std::mem::take(&mut inventory.unmatched);
+    report.warnings.append(&mut inventory.warnings);
     report.dry_run = config.dry_run;
     report.outcomes = release::run::standing(config, &inventory, &memory.records, &fan);
     let projector = Projector::new(config, tools, sink, &inventory, &fan, session, memory.releases);
@@ -102,6 +105,8 @@ pub async fn mirror(config: &Config, tools: &Tools, session: &Session, sink: &Ar
     }
     report.source_failures = std::mem::take(&mut inventory.failures);
     report.refused = std::mem::take(&mut inventory.refused);
+    report.unmatched = std::mem::take(&mut inventory.unmatched);
+    report.warnings.append(&mut inventory.warnings);
     let projector = release::run::is_wanted(config)
         .then(|| Projector::new(config, tools, sink, &inventory, &fan, session, memory.releases));
     let mut runner = Runner::new(config, tools, sink.as_ref(), &inventory, &memory.records, session, &fan);

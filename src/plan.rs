@@ -13,6 +13,7 @@ use crate::failure::{Failure, Reason};
 use crate::model::{MirrorKey, Outcome, RefCounts, Repo, RepoState, Verdict};
 use crate::storage::Storage;
 use crate::store::MirrorRecord;
+use crate::url::{LOCAL, RemoteUrl};
 
 /// What a run will do.
 #[derive(Debug, Default)]
@@ -127,7 +128,7 @@ pub fn plan(
         now,
     };
     let mut plan = Plan::default();
-    let repos = planner.without_collisions(storage.folds_case(), &mut plan);
+    let repos = planner.without_collisions(inventory.folds_case, &mut plan);
     let mut moving = HashSet::new();
     for repo in &repos {
         if let Some(step) = planner.relocation(repo, storage, &mut plan) {
@@ -136,6 +137,7 @@ pub fn plan(
         }
     }
     planner.make_room(&repos, &moving, &mut plan);
+    planner.keep_apart(&repos, &moving, &mut plan);
     // So far only what cannot be mirrored is settled.
     let refused: HashSet<MirrorKey> = plan.settled.iter().map(|settled| settled.outcome.key.clone()).collect();
     for repo in repos.into_iter().filter(|repo| !refused.contains(&repo.key())) {
@@ -237,16 +239,55 @@ impl Planner<'_> {
     }
 
     /// Moves out of the way what lies in a place that is needed and is not itself about to move.
+    ///
+    /// Only a forge says that a name belongs to another repository now. A directory or a URL that this run does not ask
+    /// for may be there still: its mirror stays, and the other repository is refused.
     fn make_room(&self, repos: &[Repo], moving: &HashSet<PathBuf>, plan: &mut Plan) {
-        let wanted: HashMap<PathBuf, MirrorKey> = repos.iter().map(|repo| (repo.mirror_path(), repo.key())).collect();
-        for record in self.records.values() {
+        let wanted: HashMap<PathBuf, &Repo> = repos.iter().map(|repo| (repo.mirror_path(), repo)).collect();
+        for record in self.in_order() {
+            let Some(repo) = wanted.get(&record.mirror).filter(|repo| repo.key() != record.key) else { continue };
             // Two records of one place: a run was killed in between, and the one that wants it is right.
-            let own = |key: &&MirrorKey| self.records.get(*key).is_some_and(|other| other.mirror == record.mirror);
-            let needed = wanted.get(&record.mirror).filter(|key| **key != record.key && !own(key)).is_some();
-            if needed && self.inventory.present.contains(&record.mirror) && !moving.contains(&record.mirror) {
+            let own = self.records.get(&repo.key()).is_some_and(|other| other.mirror == record.mirror);
+            let lies_there = self.inventory.present.contains(&record.mirror) && !moving.contains(&record.mirror);
+            if own || !lies_there || is_same(record, repo) {
+                continue;
+            }
+            if is_of_forge(&record.key) || self.is_gone(record) {
                 plan.evictions.push(Eviction { key: record.key.clone(), from: record.mirror.clone() });
+            } else {
+                plan.settled.push(taken(repo, record));
             }
         }
+    }
+
+    /// Refuses a repository whose mirror the file system would take for that of another one, which differs in case.
+    fn keep_apart(&self, repos: &[Repo], moving: &HashSet<PathBuf>, plan: &mut Plan) {
+        if !self.inventory.folds_case {
+            return;
+        }
+        let folded = |path: &Path| path.to_string_lossy().to_lowercase();
+        let wanted: HashMap<String, &Repo> = repos.iter().map(|repo| (folded(&repo.mirror_path()), repo)).collect();
+        for record in self.in_order() {
+            let Some(repo) = wanted.get(&folded(&record.mirror)).filter(|repo| repo.key() != record.key) else {
+                continue;
+            };
+            let other_name = record.mirror != repo.mirror_path();
+            let lies_there = self.inventory.present.contains(&record.mirror) && !moving.contains(&record.mirror);
+            if other_name && lies_there && !self.is_gone(record) {
+                plan.settled.push(taken(repo, record));
+            }
+        }
+    }
+
+    /// The records, always in the same order.
+    fn in_order(&self) -> Vec<&MirrorRecord> {
+        let mut records: Vec<&MirrorRecord> = self.records.values().copied().collect();
+        records.sort_by(|one, other| one.key.cmp(&other.key));
+        records
+    }
+
+    fn is_gone(&self, record: &MirrorRecord) -> bool {
+        record.gone_since.is_some() || self.inventory.gone.contains(&record.key)
     }
 
     fn settle_or_work(&self, repo: Repo, plan: &mut Plan) {
@@ -377,6 +418,27 @@ fn of_record(record: &MirrorRecord, verdict: Verdict) -> Outcome {
         destinations: Vec::new(),
         releases: Vec::new(),
     }
+}
+
+/// Whether a mirror is that of this repository, which was listed in another way then: by its forge, or on a list.
+fn is_same(record: &MirrorRecord, repo: &Repo) -> bool {
+    let one_way = is_of_forge(&record.key) && is_of_forge(&repo.key());
+    let url = RemoteUrl::parse(&record.url).ok();
+    let same = |url: &RemoteUrl| url.same_repo(&repo.url) && url.repo_path() == repo.url.repo_path();
+    !one_way && record.key.folder == repo.folder && repo.folder != LOCAL && url.as_ref().is_some_and(same)
+}
+
+/// Whether a forge gave the id: forges count their repositories.
+fn is_of_forge(key: &MirrorKey) -> bool {
+    key.folder != LOCAL && key.id.bytes().all(|byte| byte.is_ascii_digit())
+}
+
+/// The failure of a repository whose place another one has.
+fn taken(repo: &Repo, record: &MirrorRecord) -> Settled {
+    let message = format!("its mirror would lie where that of {} lies, which was not deleted", record.url);
+    let hint = "mirror the two into different storage directories, or move the older mirror out of this one.";
+    let failure = Failure::new(Reason::LocalFailed, message).with_hint(hint);
+    Settled { outcome: Outcome::failed(repo, failure), record: None }
 }
 
 /// Whether the mirror of this repository is about to come to its place.

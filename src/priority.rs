@@ -1,8 +1,8 @@
-//! Stands back behind the other programs of this machine, for cron: CPU and disk priority, for us and what we start.
+//! What the system does with us and with what we start: CPU and disk priority, for cron, and no core dumps.
 
 use std::process::{Command, Stdio};
 
-use rustix::process::{getpriority_process, setpriority_process};
+use rustix::process::{Resource, Rlimit, getpriority_process, getrlimit, setpriority_process, setrlimit};
 
 use crate::config::limits::IoNice;
 
@@ -20,6 +20,18 @@ pub fn stand_back(nice: Option<u8>, ionice: Option<IoNice>) -> Vec<String> {
     .into_iter()
     .flatten()
     .collect()
+}
+
+/// Keeps us and everything we start from writing core dumps: the memory holds tokens.
+///
+/// A limit of 0 keeps Linux from writing a file, but not from handing the memory to a program such as systemd-coredump;
+/// a limit of 1 byte keeps it from both (core(5), `do_coredump` in Linux).
+pub fn forbid_core_dumps() {
+    let bytes = if cfg!(target_os = "linux") { 1 } else { 0 };
+    let maximum = getrlimit(Resource::Core).maximum.map_or(bytes, |maximum| maximum.min(bytes));
+    if let Err(error) = setrlimit(Resource::Core, Rlimit { current: Some(maximum), maximum: Some(maximum) }) {
+        tracing::debug!("core dumps cannot be forbidden: {error}");
+    }
 }
 
 /// Who was started nicer than that stays so: only root may become bolder.

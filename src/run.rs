@@ -27,6 +27,7 @@ use crate::schedule::Schedule;
 use crate::session::Session;
 use crate::store::{Backoff, MirrorRecord, Note, Store, after};
 use crate::tools::Tools;
+use crate::url::RemoteUrl;
 
 /// Everything the mirrors of one run share.
 pub struct Runner<'a> {
@@ -45,6 +46,8 @@ pub struct Runner<'a> {
     pub alone_since: SystemTime,
     /// Sources whose credential was refused once: it is not tried again in this run.
     refused: Mutex<BTreeSet<String>>,
+    /// The folders in which mirrors lie.
+    folders: HashSet<PathBuf>,
 }
 
 impl<'a> Runner<'a> {
@@ -58,10 +61,12 @@ impl<'a> Runner<'a> {
         session: &'a Session,
         fan: &'a Fan,
     ) -> Self {
+        let places = inventory.repos.iter().map(Repo::mirror_path);
+        let folders = checkout::folders(places.chain(records.iter().map(|record| record.mirror.clone())));
         let records = records.iter().map(|record| (&record.key, record)).collect();
         let refused = Mutex::default();
         let (store, alone_since) = (session.store(), session.alone_since());
-        Runner { config, tools, sink, inventory, records, fan, projector: None, store, alone_since, refused }
+        Runner { config, tools, sink, inventory, records, fan, projector: None, store, alone_since, refused, folders }
     }
 
     /// Carries out the whole plan and returns every mirror's outcome.
@@ -211,6 +216,7 @@ impl<'a> Runner<'a> {
             let from = moved.get(&key).unwrap_or(&step.from).clone();
             let relocated = match occupied.get(&step.to) {
                 Some(failure) => Err(failure.clone()),
+                None if let Err(foreign) = self.check_ours(step, &from) => Err(foreign),
                 None => {
                     let (git, places) = (&self.tools.git, (from.as_path(), step.to.as_path()));
                     adopt::relocate(git, storage, places, &step.repo.url, self.alone_since).await
@@ -230,6 +236,13 @@ impl<'a> Runner<'a> {
             }
         }
         Rearranged { moved, stuck, occupied }
+    }
+
+    /// Refuses to move, and to change, what is not the mirror of this repository.
+    fn check_ours(&self, step: &Move, from: &Path) -> Result<(), Failure> {
+        let recorded = self.records.get(&step.repo.key()).and_then(|record| RemoteUrl::parse(&record.url).ok());
+        let urls: Vec<&RemoteUrl> = [&step.repo.url].into_iter().chain(&recorded).collect();
+        mirror::ours::check(&self.tools.storage, from, &urls)
     }
 
     /// Moves a mirror out of the way; where that cannot be remembered, it is moved back.
@@ -278,6 +291,7 @@ impl<'a> Runner<'a> {
             place: task.place.clone(),
             rules,
             found: record.is_none_or(|record| record.last_success.is_none()),
+            recorded_url: record.and_then(|record| RemoteUrl::parse(&record.url).ok()),
             recorded: record.map_or(0, |record| usize::try_from(record.refs).unwrap_or(usize::MAX)),
             alone_since: self.alone_since,
             pass,
@@ -301,8 +315,14 @@ impl<'a> Runner<'a> {
         }
         tracing::debug!("{}: {}", repo.path, task.why);
         let mut outcome = mirror::bring_up(&job, self.tools, self.sink).await;
+        outcome.failure = outcome.failure.map(|failure| access.explain(&repo.url, failure));
         match outcome.failure.as_ref().map(|failure| failure.reason()) {
             Some(Reason::AuthFailed) if has_credential => self.refuse(&repo.source),
+            Some(Reason::AuthFailed) if repo.url.is_http() => {
+                let hint = "no token was sent: the repository is private or not there; give its source a token \
+                    (`token: {env: NAME}` in the configuration), or take it out.";
+                outcome.failure = outcome.failure.map(|failure| failure.with_hint(hint));
+            }
             // The forge says so for itself; it is no failure of ours, and the mirror made before is kept.
             Some(Reason::Blocked) => {
                 outcome.verdict = Verdict::Unavailable;
@@ -323,7 +343,10 @@ impl<'a> Runner<'a> {
             // Not counted anew when nothing was changed.
             outcome.disk = self.records.get(&repo.key()).and_then(|record| record.disk());
         }
-        self.push(task, &mut outcome).await;
+        // What is somebody else's is pushed nowhere.
+        if job.is_ours(self.tools) {
+            self.push(task, &mut outcome).await;
+        }
         outcome
     }
 
@@ -346,14 +369,21 @@ impl<'a> Runner<'a> {
 
     /// Makes the checkout of a mirror that needs no git otherwise, when there is none.
     async fn first_check_out(&self, outcome: &mut Outcome) {
-        let tree = outcome.path.checkout_path(&outcome.key.folder);
-        if !self.tools.storage.path(&tree).exists() && !self.tools.stop.is_cancelled() {
+        let tree = self.tree(outcome);
+        if !self.tools.storage.path(&tree).join(".git").exists() && !self.tools.stop.is_cancelled() {
             self.check_out(outcome).await;
         }
     }
 
+    /// Where the checkout of a mirror lies, or would lie.
+    fn tree(&self, outcome: &Outcome) -> PathBuf {
+        let usual = outcome.path.checkout_path(&outcome.key.folder);
+        let is_there = self.tools.storage.path(&usual).join(".git").exists();
+        if is_there || !self.folders.contains(&usual) { usual } else { checkout::beside(&usual) }
+    }
+
     async fn check_out(&self, outcome: &mut Outcome) {
-        let tree = outcome.path.checkout_path(&outcome.key.folder);
+        let tree = self.tree(outcome);
         let Tools { git, storage, .. } = self.tools;
         match checkout::follow(git, storage, &outcome.mirror, &tree, self.alone_since).await {
             Ok(Checkout::LeftAlone(why)) => outcome.notes.push(format!("the checkout was left alone: {why}.")),
@@ -381,7 +411,10 @@ impl<'a> Runner<'a> {
                 self.push(task, &mut outcome).await;
                 outcome
             }
-            Err(failure) => Outcome { notes, ..Outcome::failed(&task.repo, failure) },
+            Err(failure) => {
+                let failure = access.explain(&task.repo.url, failure);
+                Outcome { notes, ..Outcome::failed(&task.repo, failure) }
+            }
         }
     }
 

@@ -2,40 +2,37 @@
 //!
 //! A [`Secret`] registers itself when it is made, so no text that leaves through [`redact`] can show it.
 
+mod command;
+mod literals;
+
 use std::fmt;
 use std::path::PathBuf;
-use std::process::Stdio;
-use std::sync::{LazyLock, RwLock};
-use std::time::Duration;
+use std::sync::{Arc, LazyLock};
 
 use base64::Engine as _;
-use base64::engine::general_purpose::{STANDARD, URL_SAFE};
-use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use base64::engine::general_purpose::STANDARD;
 use regex::{Captures, Regex};
-use tokio::process::Command;
-use tokio::time::timeout;
 
+use self::literals::Known;
 use crate::failure::{Failure, Reason};
-use crate::url::Origin;
+use crate::url::{Origin, RemoteUrl};
 
 /// What stands in place of a secret.
 pub const MASK: &str = "***";
 
 /// The bytes of a token or password. It cannot print itself, and from its making on [`redact`] knows it.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Secret(String);
+pub struct Secret(Arc<Known>);
 
 impl Secret {
     /// Wraps a secret and teaches it to the redactor.
     pub fn new(value: impl Into<String>) -> Self {
-        let value = value.into();
-        remember(&value);
-        Secret(value)
+        Secret(Arc::new(Known::new(value.into())))
     }
 
     /// The bytes themselves, for the one place that sends them.
     pub fn expose(&self) -> &str {
-        &self.0
+        self.0.value()
     }
 }
 
@@ -54,6 +51,14 @@ pub struct Credential {
 }
 
 impl Credential {
+    /// The same, with the user that an HTTP URL names for itself.
+    pub fn as_named_by(self, url: &RemoteUrl) -> Self {
+        match url.user().filter(|_| url.is_http()) {
+            Some(user) => Credential { user: user.to_owned(), ..self },
+            None => self,
+        }
+    }
+
     /// The `user:secret` of HTTP basic authentication in base64, masked like the secret itself.
     pub fn basic(&self) -> Secret {
         Secret::new(STANDARD.encode(format!("{}:{}", self.user, self.secret.expose())))
@@ -78,83 +83,37 @@ impl fmt::Display for SecretSource {
         match self {
             SecretSource::Env(name) => write!(f, "the environment variable {name}"),
             SecretSource::File(path) => write!(f, "the file {}", path.display()),
-            SecretSource::Command(_) => f.write_str("the secret that a command prints"),
+            SecretSource::Command(command) => match command::name(command) {
+                Some(name) => write!(f, "the secret that the command `{name}` prints"),
+                None => f.write_str("the secret that a command prints"),
+            },
             SecretSource::Given(_) => f.write_str("the URL it stood in"),
         }
     }
 }
 
-/// How long a token command may take: it may ask a password manager, and that may ask a person.
-const PATIENCE: Duration = Duration::from_secs(60);
-
 impl SecretSource {
-    /// Reads the secret; `env` looks up environment variables.
+    /// Reads the secret; `env` looks up environment variables, and a command gets none of those in `withheld`.
     ///
     /// # Errors
     /// `auth_failed` when the source is unreadable or empty, naming the source and never its content.
-    pub async fn read(&self, env: impl Fn(&str) -> Option<String>) -> Result<Secret, Failure> {
+    pub async fn read(&self, env: impl Fn(&str) -> Option<String>, withheld: &[String]) -> Result<Secret, Failure> {
         let fail = |why: String| Failure::new(Reason::AuthFailed, format!("cannot read {self}: {why}"));
         let text = match self {
             SecretSource::Given(secret) => return Ok(secret.clone()),
             SecretSource::Env(name) => env(name).ok_or_else(|| fail("it is not set".into()))?,
             SecretSource::File(path) => std::fs::read_to_string(path).map_err(|e| fail(e.to_string()))?,
-            SecretSource::Command(command) => {
-                let child = Command::new("sh")
-                    .args(["-c", command])
-                    .stdin(Stdio::null())
-                    .stderr(Stdio::inherit())
-                    // Who stops waiting for it stops it.
-                    .kill_on_drop(true)
-                    .output();
-                let output = timeout(PATIENCE, child)
-                    .await
-                    .map_err(|_| fail(format!("it is not done after {} s", PATIENCE.as_secs())))?
-                    .map_err(|e| fail(e.to_string()))?;
-                if !output.status.success() {
-                    return Err(fail(format!("it ended with {}", output.status)));
-                }
-                String::from_utf8(output.stdout).map_err(|_| fail("it printed something that is not UTF-8".into()))?
-            }
+            SecretSource::Command(command) => command::ask(command, withheld).await.map_err(|refusal| {
+                let hint = "run the command of `token` by hand and see what it prints.";
+                fail(refusal.why).with_evidence(refusal.last_line).with_hint(hint)
+            })?,
         };
-        match text.lines().next().map(str::trim) {
+        // Editors on Windows begin a file with a mark of its encoding.
+        match text.trim_start_matches('\u{feff}').lines().next().map(str::trim) {
             Some(line) if !line.is_empty() => Ok(Secret::new(line)),
             _ => Err(fail("it is empty".into())),
         }
     }
-}
-
-static LITERALS: LazyLock<RwLock<Vec<String>>> = LazyLock::new(RwLock::default);
-
-/// Secrets shorter than this are not masked as literals: they would blank out ordinary words.
-const SHORTEST: usize = 6;
-
-fn remember(value: &str) {
-    if value.len() < SHORTEST {
-        return;
-    }
-    let mut forms = vec![value.to_owned(), utf8_percent_encode(value, NON_ALPHANUMERIC).to_string()];
-    // The url crate and git leave some characters as they are; cover the usual set as well.
-    forms.push(url::form_urlencoded::byte_serialize(value.as_bytes()).collect());
-    for engine in [&STANDARD, &URL_SAFE] {
-        // Inside `user:secret` the secret may start at any of base64's three positions; cut off what neighbours decide.
-        for lead in 0..3_usize {
-            let bytes: Vec<u8> = std::iter::repeat_n(0, lead).chain(value.bytes()).collect();
-            let whole = bytes.len() / 3 * 4;
-            let start = if lead == 0 { 0 } else { 4 };
-            let text = engine.encode(&bytes);
-            if let Some(core) = text.get(start..whole).filter(|core| core.len() >= 8) {
-                forms.push(core.to_owned());
-            }
-        }
-    }
-    let mut known = LITERALS.write().unwrap_or_else(std::sync::PoisonError::into_inner);
-    for form in forms {
-        if !known.contains(&form) {
-            known.push(form);
-        }
-    }
-    // Longest first, so that a secret within another leaves no rest behind.
-    known.sort_by_key(|form| std::cmp::Reverse(form.len()));
 }
 
 /// What tokens look like when we never were told of them (a server's echo, a user's own URL).
@@ -178,11 +137,7 @@ static PATTERNS: LazyLock<Vec<Regex>> = LazyLock::new(|| {
 pub fn redact(text: &str) -> String {
     // By their look before and after: a known secret within an unknown one would leave the rest of it unrecognised.
     let mut clean = by_look(text);
-    for literal in LITERALS.read().unwrap_or_else(std::sync::PoisonError::into_inner).iter() {
-        if clean.contains(literal.as_str()) {
-            clean = clean.replace(literal.as_str(), MASK);
-        }
-    }
+    clean = literals::mask(clean);
     by_look(&clean)
 }
 
@@ -243,9 +198,9 @@ mod tests {
 
     #[tokio::test]
     async fn an_empty_or_missing_source_says_where_it_looked() {
-        let missing = SecretSource::Env("NOPE".into()).read(|_| None).await.unwrap_err();
+        let missing = SecretSource::Env("NOPE".into()).read(|_| None, &[]).await.unwrap_err();
         assert_eq!(missing.message(), "cannot read the environment variable NOPE: it is not set");
-        assert!(SecretSource::Command("exit 3".into()).read(|_| None).await.is_err());
-        assert_eq!(SecretSource::Command("echo zyxwvut".into()).read(|_| None).await.unwrap().expose(), "zyxwvut");
+        assert!(SecretSource::Command("exit 3".into()).read(|_| None, &[]).await.is_err());
+        assert_eq!(SecretSource::Command("echo zyxwvut".into()).read(|_| None, &[]).await.unwrap().expose(), "zyxwvut");
     }
 }

@@ -206,6 +206,11 @@ impl Storage {
         Path::new(OWN_FOLDER).join("moving").join(&key.folder).join(format!("{}.git", plain(&key.id)))
     }
 
+    /// Whether `place` is where a mirror waits for its place.
+    pub fn is_staged(&self, place: &Path) -> bool {
+        place.starts_with(Path::new(OWN_FOLDER).join("moving"))
+    }
+
     /// Where the mirror of a deleted repository goes when another one takes its place.
     pub fn gone_place(&self, mirror: &Path, id: &str) -> PathBuf {
         let id = plain(id);

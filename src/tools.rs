@@ -13,6 +13,7 @@ use crate::git::Git;
 use crate::hosts::Hosts;
 use crate::progress::{Event, Sink};
 use crate::retry::Policy;
+use crate::secret::{Secret, SecretSource};
 use crate::storage::Storage;
 
 /// The effects at hand.
@@ -26,6 +27,8 @@ pub struct Tools {
     pub hosts: Arc<Hosts>,
     /// Where tokens are looked up.
     pub environment: Arc<dyn Environment>,
+    /// The variables that hold tokens: a token command gets none of them.
+    pub token_variables: Vec<String>,
     pub clock: fn() -> Timestamp,
 }
 
@@ -58,6 +61,15 @@ impl Tools {
             sink.tell(&Event::Retrying { what, failure: &failure, wait });
             self.pause(wait).await?;
         }
+    }
+
+    /// Reads a token or passphrase.
+    ///
+    /// # Errors
+    /// `auth_failed` naming where it should be, `cancelled` when we were asked to stop.
+    pub async fn secret(&self, source: &SecretSource) -> Result<Secret, Failure> {
+        let read = source.read(|name| self.environment.var(name), &self.token_variables);
+        self.until_stopped(read).await?
     }
 
     /// Waits for `work`, unless we are asked to stop.

@@ -5,6 +5,9 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+/// The storage folder of repositories of this machine, in place of a host's.
+pub const LOCAL: &str = "local";
+
 /// Scheme, host and port: what a credential belongs to.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Origin {
@@ -88,7 +91,7 @@ pub enum UrlError {
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 enum Form {
-    /// `scheme://[user@]host[:port]/path`, user info already taken apart.
+    /// `scheme://[user@]host[:port]/path`, user info already taken apart. Over HTTP the user is not printed.
     Net { origin: Origin, user: Option<String>, path: String },
     /// `[user@]host:path`, ssh's short form.
     Scp { host: String, user: Option<String>, path: String },
@@ -98,7 +101,8 @@ enum Form {
 
 /// The URL of a git repository that is safe to hand to git and to print.
 ///
-/// A password in it is dropped when it is parsed (see [`RemoteUrl::parse_with_secret`]); the user of an ssh URL stays.
+/// A password in it is dropped when it is parsed (see [`RemoteUrl::parse_with_login`]), and so is a user that looks like a
+/// token. Any other user stays; over HTTP it is not printed, as it is no part of what names the repository.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct RemoteUrl(Form);
 
@@ -117,6 +121,14 @@ impl RemoteUrl {
     /// # Errors
     /// As [`RemoteUrl::parse`].
     pub fn parse_with_secret(text: &str) -> Result<(Self, Option<String>), UrlError> {
+        Self::parse_with_login(text).map(|(url, login)| (url, login.map(|login| login.secret)))
+    }
+
+    /// As [`RemoteUrl::parse`], and returns the user and password that stood in the URL, if there was a password or token.
+    ///
+    /// # Errors
+    /// As [`RemoteUrl::parse`].
+    pub fn parse_with_login(text: &str) -> Result<(Self, Option<UrlLogin>), UrlError> {
         if text.is_empty() {
             return Err(UrlError::Empty);
         }
@@ -157,7 +169,7 @@ impl RemoteUrl {
         }
     }
 
-    fn net(text: &str, scheme: &str) -> Result<(Self, Option<String>), UrlError> {
+    fn net(text: &str, scheme: &str) -> Result<(Self, Option<UrlLogin>), UrlError> {
         if scheme == "file" {
             let path = url::Url::parse(text)
                 .map_err(|e| UrlError::Malformed(e.to_string()))?
@@ -176,11 +188,18 @@ impl RemoteUrl {
         check_host(host)?;
         let decode = |text: &str| percent_encoding::percent_decode_str(text).decode_utf8_lossy().into_owned();
         let user = Some(parsed.username()).filter(|user| !user.is_empty()).map(decode);
-        // Over HTTP the "user" may itself be a token; only ssh needs it in the URL.
-        let (user, secret) = match (scheme, parsed.password()) {
-            ("ssh", password) => (user, password.map(decode)),
-            (_, Some(password)) => (None, Some(decode(password))),
-            (_, None) => (None, user),
+        // Over HTTP the "user" may itself be a token.
+        let (user, login) = match (scheme, parsed.password()) {
+            ("ssh", password) => {
+                let login = |secret| UrlLogin { user: user.clone(), secret: decode(secret) };
+                let login = password.map(login);
+                (user, login)
+            }
+            (_, Some(password)) if !password.is_empty() => (None, Some(UrlLogin { user, secret: decode(password) })),
+            _ => match user {
+                Some(token) if looks_like_a_token(&token) => (None, Some(UrlLogin { user: None, secret: token })),
+                user => (user, None),
+            },
         };
         let mut path = parsed.path().to_owned();
         if let Some(query) = parsed.query() {
@@ -188,7 +207,17 @@ impl RemoteUrl {
             path.push_str(query);
         }
         let form = Form::Net { origin: Origin::new(scheme, host, parsed.port()), user, path };
-        Ok((RemoteUrl(form), secret))
+        Ok((RemoteUrl(form), login))
+    }
+
+    /// The same path on another server; only for HTTP, other URLs stay as they are.
+    pub fn at(self, origin: &Origin) -> Self {
+        match self.0 {
+            Form::Net { origin: own, user, path } if own.scheme.starts_with("http") => {
+                RemoteUrl(Form::Net { origin: origin.clone(), user, path })
+            }
+            form => RemoteUrl(form),
+        }
     }
 
     /// The URL of a local repository.
@@ -201,6 +230,24 @@ impl RemoteUrl {
         match &self.0 {
             Form::Net { origin, .. } => Some(origin),
             _ => None,
+        }
+    }
+
+    /// The user in the URL: the login name of ssh, or the one that a password or token over HTTP goes with.
+    pub fn user(&self) -> Option<&str> {
+        match &self.0 {
+            Form::Net { user, .. } | Form::Scp { user, .. } => user.as_deref(),
+            Form::File(_) => None,
+        }
+    }
+
+    /// The same without the user that an HTTP URL names.
+    pub fn without_user(self) -> Self {
+        match self.0 {
+            Form::Net { origin, path, .. } if origin.scheme != "ssh" => {
+                RemoteUrl(Form::Net { origin, user: None, path })
+            }
+            form => RemoteUrl(form),
         }
     }
 
@@ -226,7 +273,7 @@ impl RemoteUrl {
         match &self.0 {
             Form::Net { origin, .. } => origin.folder(),
             Form::Scp { host, .. } => Origin::new("ssh", host, None).folder(),
-            Form::File(_) => "local".to_owned(),
+            Form::File(_) => LOCAL.to_owned(),
         }
     }
 
@@ -264,7 +311,11 @@ impl fmt::Display for RemoteUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0 {
             Form::Net { origin, user, path } => {
-                let user = user.as_ref().map(|user| format!("{}@", utf8(user))).unwrap_or_default();
+                let user = user
+                    .as_ref()
+                    .filter(|_| origin.scheme == "ssh")
+                    .map(|user| format!("{}@", utf8(user)))
+                    .unwrap_or_default();
                 write!(f, "{}://{user}{}", origin.scheme, origin.host)?;
                 if let Some(port) = origin.port {
                     write!(f, ":{port}")?;
@@ -276,6 +327,31 @@ impl fmt::Display for RemoteUrl {
             Form::File(path) => write!(f, "{}", path.display()),
         }
     }
+}
+
+/// A user and password that stood in a URL.
+#[derive(Clone, PartialEq, Eq)]
+pub struct UrlLogin {
+    /// `None` when a token stood alone.
+    pub user: Option<String>,
+    pub secret: String,
+}
+
+/// As a `Secret` prints itself.
+impl fmt::Debug for UrlLogin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("UrlLogin").field("user", &self.user).finish_non_exhaustive()
+    }
+}
+
+/// Whether a user without a password is a token rather than a name: by the beginnings that forges give theirs, or because it
+/// is a long word with digits in it and none of the signs that divide names.
+fn looks_like_a_token(user: &str) -> bool {
+    const STARTS: &[&str] =
+        &["ghp_", "gho_", "ghu_", "ghs_", "ghr_", "github_pat_", "glpat-", "gldt-", "glcbt-", "glptt-"];
+    let is_word = user.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-".contains(&byte));
+    let has_digit = user.bytes().any(|byte| byte.is_ascii_digit());
+    STARTS.iter().any(|start| user.starts_with(start)) || user.len() >= 20 && is_word && has_digit
 }
 
 fn utf8(user: &str) -> percent_encoding::PercentEncode<'_> {
@@ -308,8 +384,27 @@ mod tests {
         let (url, secret) = RemoteUrl::parse_with_secret("https://u:p%40ss@H.example/ns/x.git").unwrap();
         assert_eq!(url.to_string(), "https://h.example/ns/x.git");
         assert_eq!(secret.as_deref(), Some("p@ss"));
-        assert_eq!(parse("https://ghp_token@h/x").to_string(), "https://h/x");
+        for token in ["ghp_token", "glpat-x", "0123456789abcdef0123456789abcdef01234567"] {
+            let (url, secret) = RemoteUrl::parse_with_secret(&format!("https://{token}@h/x")).unwrap();
+            assert_eq!((url.to_string().as_str(), url.user()), ("https://h/x", None));
+            assert_eq!(secret.as_deref(), Some(token));
+        }
         assert_eq!(parse("ssh://git@h:2222/ns/x.git").to_string(), "ssh://git@h:2222/ns/x.git");
+    }
+
+    #[test]
+    fn a_user_is_a_user_and_a_login_is_both() {
+        for lone in ["https://jdoe@h/ns/x.git", "https://jdoe:@h/ns/x.git"] {
+            let (url, login) = RemoteUrl::parse_with_login(lone).unwrap();
+            assert_eq!((url.user(), login), (Some("jdoe"), None));
+            assert_eq!(url.to_string(), "https://h/ns/x.git");
+        }
+        let (url, login) = RemoteUrl::parse_with_login("https://alice:pw@h/ns/x.git").unwrap();
+        assert_eq!((url.user(), url.to_string().as_str()), (None, "https://h/ns/x.git"));
+        let login = login.unwrap();
+        assert_eq!((login.user.as_deref(), login.secret.as_str()), (Some("alice"), "pw"));
+        assert!(!format!("{login:?}").contains("pw"));
+        assert_eq!(parse("ssh://git@h/x").user(), Some("git"));
     }
 
     #[test]

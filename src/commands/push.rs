@@ -9,23 +9,24 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use tempfile::TempDir;
 
 use super::{style, tools, until_done};
 use crate::config::destination::Otherwise;
 use crate::config::{
-    self, Config, Environment, Filters, Keep, MirrorArgs, ProcessEnvironment, PushArgs, PushLoaded, SourceConfig,
-    Transport,
+    self, CloneUrls, Config, Environment, Filters, Keep, MirrorArgs, ProcessEnvironment, PushArgs, PushLoaded,
+    SourceConfig, Transport,
 };
 use crate::error::{Error, exit};
 use crate::git::{CheckoutOrigin, Git};
 use crate::model::ForgeKind;
 use crate::progress::{self, Screen, Sink};
+use crate::scratch::Scratch;
 use crate::secret::{Secret, SecretSource};
-use crate::url::RemoteUrl;
+use crate::url::{RemoteUrl, UrlLogin};
 use crate::watch::{Hangup, Signals};
 
-/// The user that goes with a password in the URL of an origin.
+/// The user that goes with a token that stands alone in the URL of an origin: GitLab takes its job tokens with this name only,
+/// the others take any.
 const JOB_USER: &str = "gitlab-ci-token";
 
 /// Mirrors the origin of a checkout to its destinations and returns the exit code.
@@ -52,7 +53,8 @@ async fn work(loaded: PushLoaded, env: Arc<dyn Environment>, sink: Arc<dyn Sink>
     let storage = loaded.storage.clone().or_else(|| temporary.as_ref().map(|folder| folder.path().to_owned()));
     let mut config = config(&loaded, storage.unwrap_or_default());
     let mut tools = tools(&config, env, &signals)?;
-    tools.git = tools.git.without(&secret_variables(&loaded));
+    tools.token_variables.extend(secret_variables(&loaded));
+    tools.git = tools.git.without(&tools.token_variables);
     let (url, login) = match &loaded.source_url {
         Some(url) => (url.clone(), None),
         None => origin(&tools.git, &loaded.directory).await?,
@@ -75,9 +77,8 @@ fn secret_variables(loaded: &PushLoaded) -> Vec<String> {
     named.collect()
 }
 
-fn temporary() -> Result<TempDir, Error> {
-    let folder = tempfile::Builder::new().prefix("holocron-push-").tempdir();
-    folder.map_err(|error| Error::run("cannot make a temporary directory").caused_by(error))
+fn temporary() -> Result<Scratch, Error> {
+    Scratch::make().map_err(|error| Error::run("cannot make a temporary directory").caused_by(error))
 }
 
 /// The checkout's `origin`, with the user and password that CI left for it in the URL or in a header.
@@ -92,10 +93,12 @@ async fn origin(git: &Git, directory: &Path) -> Result<(RemoteUrl, Option<Login>
         true => std::fs::canonicalize(root.join(&text)).unwrap_or(root.join(&text)).display().to_string(),
         false => text,
     };
-    let (url, secret) = RemoteUrl::parse_with_secret(&text)
+    let (url, login) = RemoteUrl::parse_with_login(&text)
         .map_err(|error| Error::usage(format!("the origin of {shown} cannot be used: {error}")))?;
-    // GitLab takes its job tokens with this name only; the others take any.
-    let in_url = secret.map(|secret| Login { user: JOB_USER.to_owned(), secret: Secret::new(secret) });
+    let in_url = login.map(|UrlLogin { user, secret }| Login {
+        user: user.unwrap_or_else(|| JOB_USER.to_owned()),
+        secret: Secret::new(secret),
+    });
     let header = git.header_of_checkout(directory, &url).await?;
     Ok((url, in_url.or_else(|| Login::of_header(&header?))))
 }
@@ -158,10 +161,12 @@ fn source(loaded: &PushLoaded, url: RemoteUrl, login: Option<Login>) -> SourceCo
         owners: Vec::new(),
         filters: Filters::default(),
         transport: Transport::Https,
+        clone_urls: CloneUrls::default(),
         ca_file: None,
         proxy: None,
         dirs: Vec::new(),
-        urls: vec![url],
+        // Whose user it was is settled.
+        urls: vec![url.without_user()],
     }
 }
 

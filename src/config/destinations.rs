@@ -42,6 +42,13 @@ pub(super) fn choice(layers: &mut Layers<'_>) -> Choice {
     let flags = layers.flags;
     let local_only = layers.switch("backup_only", flags.backup_only, None);
     let by_variable = matches!(layers.origins.get("backup_only"), SetBy::Variable { .. });
+    let elsewhere = flags.destination.iter().find(|name| !name.eq_ignore_ascii_case("local"));
+    if let Some(elsewhere) = elsewhere.filter(|_| flags.backup_only) {
+        layers.problems.push(
+            Problem::new("--backup-only", format!("nothing is pushed with it, and --destination names {elsewhere}"))
+                .hint("leave one of the two out; the mirrors lie on this machine in either case"),
+        );
+    }
     // What is typed wins over the environment.
     if local_only && (!by_variable || flags.destination.is_empty()) {
         return Choice::Local;

@@ -105,6 +105,9 @@ impl<'l, 'a, R> Checker<'l, 'a, R> {
 
     /// Where a key of this entry stands, for messages.
     pub fn place(&self, key: &str) -> String {
+        if let typed @ (SetBy::Flag(_) | SetBy::Variable { .. }) = self.layers.origins.get(&self.key(key)) {
+            return typed.to_string();
+        }
         match (self.in_file(key), self.layers.file, &self.draft.set_by) {
             (Some(path), Some(file), _) => file.place(&path),
             (_, _, SetBy::Default) => String::new(),

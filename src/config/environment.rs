@@ -15,6 +15,8 @@ pub trait Environment: Send + Sync {
     fn var(&self, name: &str) -> Option<String>;
     /// Where a variable's value stands, for messages.
     fn is_from_dotenv(&self, name: &str) -> bool;
+    /// The names of all variables that are set.
+    fn names(&self) -> Vec<String>;
     /// The working directory, absolute.
     fn directory(&self) -> &Path;
 }
@@ -55,6 +57,13 @@ impl Environment for ProcessEnvironment {
 
     fn is_from_dotenv(&self, name: &str) -> bool {
         std::env::var_os(name).is_none() && self.dotenv.contains_key(name)
+    }
+
+    fn names(&self) -> Vec<String> {
+        let mut names: Vec<String> = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok()).collect();
+        names.extend(self.dotenv.keys().filter(|name| std::env::var_os(name).is_none()).cloned());
+        names.sort();
+        names
     }
 
     fn directory(&self) -> &Path {
@@ -215,6 +224,10 @@ impl Environment for Fake {
 
     fn is_from_dotenv(&self, _: &str) -> bool {
         false
+    }
+
+    fn names(&self) -> Vec<String> {
+        self.variables.keys().cloned().collect()
     }
 
     fn directory(&self) -> &Path {

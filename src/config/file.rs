@@ -24,6 +24,11 @@ pub(crate) struct ConfigFile {
 }
 
 impl ConfigFile {
+    /// Whether the file has this text in it, such as the name of a variable.
+    pub fn mentions(&self, text: &str) -> bool {
+        self.text.contains(text)
+    }
+
     /// `holocron.yaml:12`: where a key stands.
     pub fn place(&self, path: &[Step]) -> String {
         place(&self.path, &self.text, path)
@@ -76,7 +81,8 @@ pub(crate) fn read(path: &FilePath, env: &dyn Environment) -> Result<ConfigFile,
             .hint("write keys such as `storage:` and `sources:` at the beginning of lines")
             .into());
     }
-    let mut shape = Shape { file: path, text: &text, env, problems: Vec::new(), interpolated: Vec::new() };
+    let mut shape =
+        Shape { file: path, text: &text, env, problems: Vec::new(), interpolated: Vec::new(), unset: Vec::new() };
     let value = shape.check(&tree, &schema(), &mut Vec::new());
     let raw = shape.typed(value);
     if !shape.problems.is_empty() {
@@ -109,6 +115,8 @@ struct Shape<'a> {
     problems: Vec<Problem>,
     /// Texts that came out of `${VARIABLE}`: they may be meant as a number or a switch.
     interpolated: Vec<String>,
+    /// What was said about variables that are not set.
+    unset: Vec<String>,
 }
 
 impl Shape<'_> {
@@ -200,7 +208,12 @@ impl Shape<'_> {
                 }
                 Value::String(value)
             }
+            // One variable may stand in many places.
+            Err(problem) if self.unset.contains(&problem.message) => Value::Null,
             Err(problem) => {
+                if problem.message.starts_with("the variable ") {
+                    self.unset.push(problem.message.clone());
+                }
                 self.problem(path, format!("`{}`: {}", path_text(path), problem.message), problem.hint);
                 Value::Null
             }

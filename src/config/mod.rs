@@ -14,6 +14,7 @@ mod interpolate;
 mod layers;
 pub mod limits;
 mod naming;
+mod needs;
 mod problem;
 mod push;
 mod raw;
@@ -24,6 +25,7 @@ mod settings;
 mod show;
 mod sources;
 mod tree;
+mod unknown;
 mod values;
 
 use std::path::{Path, PathBuf};
@@ -36,6 +38,7 @@ pub use self::environment::{Environment, ProcessEnvironment};
 pub use self::flags::MirrorArgs;
 pub(crate) use self::flags::variable;
 pub use self::layers::{Origins, SetBy};
+pub use self::needs::needs;
 pub use self::problem::{ConfigError, Problem};
 pub(crate) use self::push::WITHOUT_VARIABLE as PUSH_WITHOUT_VARIABLE;
 pub use self::push::{PushArgs, PushLoaded, SourceCredential, load_push};
@@ -123,7 +126,10 @@ fn open(
 ) -> Result<(Option<ConfigFile>, Vec<Problem>), ConfigError> {
     let path = file::find(args.config.as_deref(), environment.args.config.as_deref(), env);
     match path.map(|path| file::read(&path, env)).transpose() {
-        Ok(file) => Ok((file, problems)),
+        Ok(file) => {
+            unknown::variables(env, file.as_ref(), &mut problems);
+            Ok((file, problems))
+        }
         Err(error) => {
             problems.extend(error.problems);
             Err(ConfigError::new(problems))
@@ -230,6 +236,7 @@ pub struct SourceConfig {
     pub owners: Vec<String>,
     pub filters: Filters,
     pub transport: Transport,
+    pub clone_urls: CloneUrls,
     /// PEM file with the CAs to trust beside the system's.
     pub ca_file: Option<PathBuf>,
     /// Proxy for API and git.
@@ -247,6 +254,17 @@ pub enum Transport {
     #[default]
     Https,
     Ssh,
+}
+
+/// Which HTTP URLs git is given for the repositories of a forge.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum CloneUrls {
+    /// Those that the forge lists.
+    #[default]
+    Listed,
+    /// Their paths on the API's own host: for a forge that was never told its address (Gitea's `ROOT_URL`).
+    ApiHost,
 }
 
 /// Which of the listed repositories are mirrored; the default is all of them.

@@ -174,7 +174,9 @@ impl PushLoaded {
         let origin = url.origin().filter(|_| url.is_http())?;
         let fits = |found: &&SourceCredential| found.origin.as_ref().is_none_or(|own| own == origin);
         let found = self.source_credentials.iter().find(fits)?;
-        let user = found.user.clone().unwrap_or_else(|| usual_user(&origin.host).to_owned());
+        // As the variable says, else as the URL does.
+        let of_url = || url.user().map(str::to_owned);
+        let user = found.user.clone().or_else(of_url).unwrap_or_else(|| usual_user(&origin.host).to_owned());
         Some((found.token.clone(), user))
     }
 }

@@ -10,7 +10,7 @@ use super::destination::{DestinationVisibility, Divergence, KnownHosts, Otherwis
 use super::limits::IoNice;
 use super::releases::Releases;
 use super::values::{Hours, Minutes, Seconds, Size};
-use super::{ColorChoice, Keep, Transport};
+use super::{CloneUrls, ColorChoice, Keep, Transport};
 use crate::git::GitTransport;
 use crate::model::destination::DestinationKind;
 use crate::model::{ForgeKind, Visibility};
@@ -145,6 +145,8 @@ pub(crate) struct RawSource {
     pub max_size: Option<Size>,
     /// How git reaches the repositories.
     pub transport: Option<Transport>,
+    /// Whose host is in the URLs that git is given over HTTP: the listed one, or the API's.
+    pub clone_urls: Option<CloneUrls>,
     /// PEM file with the CAs to trust beside the system's, relative to this file.
     pub ca_file: Option<PathBuf>,
     /// Proxy for API and git: `http://`, `https://` or `socks5://`.

@@ -9,7 +9,7 @@ use super::environment::Environment;
 use super::limits;
 use super::releases::Releases;
 use super::values::span_text;
-use super::{ColorChoice, Loaded, SetBy, SourceConfig, Transport, raw};
+use super::{CloneUrls, ColorChoice, Loaded, SetBy, SourceConfig, Transport, raw};
 use crate::secret::{SecretSource, redact};
 
 /// The JSON schema of `holocron.yaml`, for editors.
@@ -128,6 +128,7 @@ fn source(text: &mut String, loaded: &Loaded, index: usize, source: &SourceConfi
     if source.kind.is_forge() {
         lines.value("owners", list(&source.owners));
         lines.value("transport", if source.transport == Transport::Ssh { "ssh" } else { "https" });
+        lines.value("clone_urls", if source.clone_urls == CloneUrls::ApiHost { "api-host" } else { "listed" });
     }
     lines.value("include", list(&source.filters.include));
     lines.value("exclude", list(&source.filters.exclude));

@@ -1,6 +1,7 @@
 //! Mirrors whose repositories a listing no longer shows: gone, merely not listed, or too many at once to be believed.
 
 use std::collections::HashSet;
+use std::fs;
 use std::path::Path;
 
 use futures_util::{StreamExt, stream};
@@ -68,6 +69,9 @@ pub(super) async fn absent(
     if !meant && too_many(had, lost.len(), had - lost.len(), config.cliff) {
         return Err(vanished(&lost, had));
     }
+    // The answers come in any order; what follows from them has one.
+    lost.sort_by(|one, other| one.key.cmp(&other.key));
+    absent.unlisted.sort_by(|(one, _), (other, _)| one.cmp(other));
     absent.gone.extend(lost.into_iter().map(|record| record.key.clone()));
     Ok(absent)
 }
@@ -114,7 +118,11 @@ fn covers(source: &SourceConfig, record: &MirrorRecord) -> bool {
         (Some(api), _) => record.key.folder == forge::web_origin(api).folder(),
         // Who takes a URL from the list has not deleted the repository, and nobody can be asked.
         (None, ForgeKind::Urls) => false,
-        (None, _) => source.dirs.iter().any(|dir| Path::new(&record.url).starts_with(dir)),
+        // What is found has no symbolic link in its path; the directory that is named may be one.
+        (None, _) => source.dirs.iter().any(|dir| {
+            let real = fs::canonicalize(dir).unwrap_or_else(|_| dir.clone());
+            Path::new(&record.url).starts_with(real)
+        }),
     };
     let is_its = record.source == source.id || source.former_id.as_ref() == Some(&record.source);
     is_its && on_host && (source.owners.is_empty() || source.owners.iter().any(owned))

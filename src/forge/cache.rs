@@ -72,6 +72,12 @@ pub(super) fn fingerprint(parts: &[&str]) -> String {
     format!("{:016x}", hasher.finish())
 }
 
+/// The name of one who reads pages: what it lists before the dash, and after it what may change from one run to the next,
+/// such as its token. Of the pages of one listing only those of the last reader are kept.
+pub(super) fn reader(listing: &[&str], now: &[&str]) -> String {
+    format!("{}-{}", fingerprint(listing), fingerprint(&[listing, now].concat()))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -40,6 +40,14 @@ pub struct Undo {
     pub before: serde_json::Value,
 }
 
+/// What became of a rule that was to be put back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Restored {
+    AsItWas,
+    /// Its branch is deleted, and the server keeps no rule for a branch that is not there.
+    GoneWithBranch,
+}
+
 /// A forge that repositories are pushed to. A failure always leaves the question open: it never means "missing".
 #[async_trait]
 pub trait Destination: Send + Sync {
@@ -99,7 +107,7 @@ pub trait Destination: Send + Sync {
     ///
     /// # Errors
     /// What the forge says.
-    async fn restore_rule(&self, undo: &Undo) -> Result<(), Failure>;
+    async fn restore_rule(&self, undo: &Undo) -> Result<Restored, Failure>;
 }
 
 /// Opens the destination behind a forge's API; nothing is sent yet.

@@ -10,7 +10,7 @@ use super::status::quote;
 use super::{Connection, Listing, Refused, web_origin};
 use crate::failure::{Failure, Reason};
 use crate::model::{Repo, RepoPath, RepoState, Visibility};
-use crate::url::RemoteUrl;
+use crate::url::{Origin, RemoteUrl};
 
 /// What all repositories of one source have in common.
 #[derive(Debug, Clone)]
@@ -18,6 +18,7 @@ pub(super) struct Home {
     source: String,
     folder: String,
     ssh: bool,
+    web: Option<Origin>,
 }
 
 /// A repository as a forge's JSON names it, before anything was checked.
@@ -85,6 +86,7 @@ impl Home {
             source: connection.source_id.clone(),
             folder: web_origin(&connection.api_url).folder(),
             ssh: connection.transport_ssh,
+            web: connection.api_host.then(|| web_origin(&connection.api_url)),
         }
     }
 
@@ -131,6 +133,9 @@ impl Home {
         let url = RemoteUrl::parse(text).map_err(|error| refuse(&error.to_string()))?;
         let is_ssh = url.host().is_some() && url.origin().is_none_or(|origin| origin.scheme == "ssh");
         let fits = if self.ssh { is_ssh } else { url.is_http() };
+        if let Some(web) = self.web.as_ref().filter(|_| fits && !self.ssh) {
+            return Ok(url.at(web));
+        }
         if fits { Ok(url) } else { Err(refuse("it is of another kind").with_hint("tell the forge's operator.")) }
     }
 }
@@ -204,6 +209,20 @@ impl<'a> Gathering<'a> {
         fit
     }
 
+    /// Notes what a person should know and what makes no part of the listing untrue.
+    pub(super) fn warn(&mut self, text: String) {
+        self.listing.warnings.push(text);
+    }
+
+    /// Notes that the organisations of the token's user may not be listed; `scope` is what the token lacks.
+    pub(super) fn lacks_organisations(&mut self, failure: &Failure, scope: &str) {
+        self.warn(format!(
+            "the token lacks the scope {scope}, so that repositories of organisations may be missing in which its user is \
+             on no team: give the token that scope, or name the organisations with `owners` ({})",
+            failure.message()
+        ));
+    }
+
     /// Notes a part that was refused for itself.
     pub(super) fn refuse(&mut self, what: &str, failure: Failure) {
         self.listing.refused.push(Refused { what: shown(what), failure });
@@ -214,7 +233,7 @@ impl<'a> Gathering<'a> {
         if !failed.is_refusal() {
             return Err(failed.into());
         }
-        self.refuse(what, failed.failure);
+        self.refuse(what, of_owner(failed.failure));
         Ok(())
     }
 
@@ -222,6 +241,18 @@ impl<'a> Gathering<'a> {
     pub(super) fn done(self) -> Listing {
         self.listing
     }
+}
+
+/// The refusal of what an owner has, with a way out that speaks of owners and not of one repository.
+fn of_owner(failure: Failure) -> Failure {
+    let hint = match failure.reason() {
+        _ if failure.hint().is_some() => return failure,
+        Reason::Forbidden => "give the token access to this owner's repositories, or leave the owner out.",
+        Reason::RemoteNotFound => "check the name: the token sees no such owner.",
+        Reason::Blocked => "the forge has blocked this owner; its mirrors on disk are kept.",
+        _ => return failure,
+    };
+    failure.with_hint(hint)
 }
 
 /// The failure of the very first listing: what a wrong address or an unfit token look like.
@@ -258,7 +289,7 @@ mod tests {
     use super::*;
 
     fn home(ssh: bool) -> Home {
-        Home { source: "s".into(), folder: "h".into(), ssh }
+        Home { source: "s".into(), folder: "h".into(), ssh, web: None }
     }
 
     fn entry(ssh: bool, full_name: &str, url: &str) -> Entry {
@@ -309,6 +340,22 @@ mod tests {
         let repo = entry(false, "ns/x", "https://u:hunter2@elsewhere.example/ns/x.git").into_repo().unwrap();
         assert_eq!(repo.url.to_string(), "https://elsewhere.example/ns/x.git");
         assert_eq!(repo.folder, "h");
+    }
+
+    #[test]
+    fn the_host_of_the_api_takes_the_place_of_a_wrong_one_when_that_is_asked_for() {
+        let web = Some(Origin::new("https", "git.example.org", Some(8443)));
+        let raw = || Raw {
+            id: 7,
+            full_name: "ns/x".into(),
+            http_url: Some("http://localhost:3000/ns/x.git".into()),
+            ssh_url: Some("git@localhost:ns/x.git".into()),
+            ..Raw::default()
+        };
+        let home = Home { web, ..home(false) };
+        assert_eq!(home.entry(raw()).into_repo().unwrap().url.to_string(), "https://git.example.org:8443/ns/x.git");
+        let home = Home { ssh: true, ..home };
+        assert_eq!(home.entry(raw()).into_repo().unwrap().url.to_string(), "git@localhost:ns/x.git");
     }
 
     #[test]

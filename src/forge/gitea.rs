@@ -120,7 +120,7 @@ impl Gitea {
     async fn list_all(&self, gathering: &mut Gathering<'_>) -> Result<(), Failure> {
         let own = self.api.url(&["user", "repos"], &PAGE);
         self.repos(own, &mut |page| gathering.take(page)).await.map_err(at_the_entrance)?;
-        for Org(org) in self.orgs().await? {
+        for Org(org) in self.orgs(gathering).await? {
             let url = self.api.url(&["orgs", &org, "repos"], &PAGE);
             match self.repos(url, &mut |page| gathering.take(page)).await {
                 Ok(_) => {}
@@ -131,18 +131,14 @@ impl Gitea {
     }
 
     /// The organisations of the token's user.
-    async fn orgs(&self) -> Result<Vec<Org>, Failure> {
+    async fn orgs(&self, gathering: &mut Gathering<'_>) -> Result<Vec<Org>, Failure> {
         let mut orgs = Vec::new();
         let convert = |json: OrgJson| Org(json.username.or(json.name).unwrap_or_default());
         let url = self.api.url(&["user", "orgs"], &PAGE);
         match pages(&self.api, url, &convert, &mut |page| orgs.extend(page)).await {
             Ok(_) => {}
             // A token without `read:organization` may not name them. What the user's teams have came with `/user/repos`.
-            Err(failed) if failed.is_refusal() => tracing::warn!(
-                "{}; repositories of organisations that the user is on no team for may be missing: give the token the \
-                 scope read:organization, or name the organisations as owners.",
-                failed.failure
-            ),
+            Err(failed) if failed.is_refusal() => gathering.lacks_organisations(&failed.failure, "read:organization"),
             Err(failed) => return Err(failed.into()),
         }
         orgs.retain(|Org(name)| !name.is_empty());

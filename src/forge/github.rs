@@ -129,8 +129,13 @@ impl Github {
 
     /// Everything that the token can see.
     async fn list_all(&self, gathering: &mut Gathering<'_>) -> Result<(), Failure> {
-        let mut told = self.repos(self.own_url(), &mut |page| gathering.take(page)).await.map_err(at_the_entrance)?;
-        for org in self.orgs(&mut told).await? {
+        let own = self.repos(self.own_url(), &mut |page| gathering.take(page)).await;
+        let mut told = match own {
+            Ok(told) => told,
+            Err(failed) if is_of_app(&failed) => return self.list_installation(gathering).await,
+            Err(failed) => return Err(at_the_entrance(failed)),
+        };
+        for org in self.orgs(&mut told, gathering).await? {
             // Refused or listed: either way it is accounted for.
             told.left_out.remove(&org.id);
             match self.repos(self.org_url(&org.login), &mut |page| gathering.take(page)).await {
@@ -147,19 +152,21 @@ impl Github {
         Ok(())
     }
 
+    /// What an app's installation token may see: all that the app was installed for.
+    async fn list_installation(&self, gathering: &mut Gathering<'_>) -> Result<(), Failure> {
+        let url = self.api.url(&["installation", "repositories"], &[PER_PAGE]);
+        self.repos(url, &mut |page| gathering.take(page)).await.map(drop).map_err(at_the_entrance)
+    }
+
     /// The organisations of the token's user.
-    async fn orgs(&self, told: &mut Told) -> Result<Vec<Org>, Failure> {
+    async fn orgs(&self, told: &mut Told, gathering: &mut Gathering<'_>) -> Result<Vec<Org>, Failure> {
         let mut orgs = Vec::new();
         let convert = |json: OrgJson| Org { id: json.id.to_string(), login: json.login };
         let url = self.api.url(&["user", "orgs"], &[PER_PAGE]);
         match pages(&self.api, url, &convert, &mut |page| orgs.extend(page)).await {
             Ok(more) => told.left_out.extend(more.left_out),
             // A token without `read:org` may not name them. What the user has there came with `/user/repos`.
-            Err(failed) if failed.is_refusal() => tracing::warn!(
-                "{}; repositories of organisations that the user is on no team for may be missing: give the token the \
-                 scope read:org, or name the organisations as owners.",
-                failed.failure
-            ),
+            Err(failed) if failed.is_refusal() => gathering.lacks_organisations(&failed.failure, "read:org"),
             Err(failed) => return Err(failed.into()),
         }
         Ok(orgs)
@@ -198,11 +205,22 @@ impl Github {
         let mut own = Vec::new();
         match self.repos(self.own_url(), &mut |page| own.extend(page)).await {
             Ok(_) => {}
-            // An app's installation token has no user, but can list what is public.
+            // An app's installation token has no user: what it may see is all that it was installed for.
+            Err(failed) if is_of_app(&failed) => {
+                let url = self.api.url(&["installation", "repositories"], &[PER_PAGE]);
+                self.repos(url, &mut |page| own.extend(page)).await?;
+            }
             Err(failed) => gathering.refuse_or_fail("private repositories of users", failed)?,
         }
         Ok(own)
     }
+}
+
+/// Whether a token was refused because it is an app's, which has no user (`Resource not accessible by integration`).
+fn is_of_app(failed: &PageFailed) -> bool {
+    failed.is_refusal()
+        && failed.failure.reason() == Reason::Forbidden
+        && failed.failure.evidence().is_some_and(|words| words.contains("not accessible by integration"))
 }
 
 #[async_trait]
@@ -239,6 +257,46 @@ mod tests {
     fn repo(id: u64, full_name: &str) -> Value {
         let clone_url = format!("https://github.com/{full_name}.git");
         json!({"id": id, "full_name": full_name, "clone_url": clone_url, "private": false})
+    }
+
+    #[tokio::test]
+    async fn an_apps_installation_token_lists_what_the_app_was_installed_for() {
+        let server = Server::start(|asked| match (asked.path(), asked.page()) {
+            ("/user/repos", _) => Reply::new(403, r#"{"message":"Resource not accessible by integration"}"#),
+            ("/installation/repositories", 1) => {
+                let next = format!("<{}/installation/repositories?per_page=100&page=2>; rel=\"next\"", asked.base);
+                Reply::json(&json!({"total_count": 2, "repositories": [repo(1, "acme/a")]})).with("link", next)
+            }
+            ("/installation/repositories", _) => {
+                Reply::json(&json!({"total_count": 2, "repositories": [repo(2, "me/private")]})).with("link", "")
+            }
+            ("/users/me", _) => Reply::json(&json!({"type": "User"})),
+            ("/users/me/repos", 1) => Reply::json(&json!([repo(3, "me/public")])),
+            ("/users/me/repos", _) => Reply::json(&json!([])),
+            _ => not_found(),
+        })
+        .await;
+        let listing = list(KIND, connection(&server.url)).await.unwrap();
+        assert_eq!((paths(&listing), refused(&listing).len()), (vec!["acme/a".into(), "me/private".into()], 0));
+        // An owner that is a user has private repositories, too.
+        let listing = source(KIND, &server, &["me"]).list(&|_| ()).await.unwrap();
+        assert_eq!((paths(&listing), refused(&listing).len()), (vec!["me/private".into(), "me/public".into()], 0));
+    }
+
+    #[tokio::test]
+    async fn a_scope_that_is_missing_and_an_owner_that_is_refused_have_words_of_their_own() {
+        let server = Server::start(|asked| match (asked.path(), asked.page()) {
+            ("/user/repos", 1) => Reply::json(&json!([repo(1, "me/a")])),
+            ("/user/repos", _) => Reply::json(&json!([])),
+            ("/users/acme", _) => Reply::json(&json!({"type": "Organization"})),
+            _ => Reply::new(403, r#"{"message":"You need at least read:org scope"}"#),
+        })
+        .await;
+        let listing = list(KIND, connection(&server.url)).await.unwrap();
+        assert!(listing.warnings[0].starts_with("the token lacks the scope read:org,"), "{:?}", listing.warnings);
+        let listing = source(KIND, &server, &["acme"]).list(&|_| ()).await.unwrap();
+        let hint = listing.refused[0].failure.hint().unwrap();
+        assert!(hint.contains("this owner's repositories"), "{hint}");
     }
 
     #[tokio::test]

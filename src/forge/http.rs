@@ -1,7 +1,7 @@
 //! The one door to a forge's API: it sends the token to one origin only, follows no redirect away from it, tries again
 //! what is transient, keeps to the server's limits, and turns everything that is no success into a [`Failure`].
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -9,11 +9,10 @@ use reqwest::header::{ACCEPT, AUTHORIZATION, HeaderMap, HeaderName, HeaderValue,
 use reqwest::{Client, Method, Response, StatusCode};
 use serde::de::{DeserializeOwned, IgnoredAny};
 use serde_json::Value;
-use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
-use super::cache::{PageCache, fingerprint};
+use super::cache::{PageCache, fingerprint, reader};
 use super::{Connection, OnRetry, limits, status};
 use crate::client;
 use crate::failure::{Failure, Reason};
@@ -32,6 +31,11 @@ const MOST_REDIRECTS: usize = 4;
 
 /// No page of a listing comes near; a server that never stops sending must not fill the memory.
 const LONGEST_BODY: usize = 64 << 20;
+
+/// How many times the longest silence an answer may take in all: one that trickles must not go on for ever.
+const SILENCES: u32 = 5;
+/// Goes up when what is made of a page has another shape.
+const SHAPE: &str = "2";
 
 /// How a forge wants to be shown the token.
 #[derive(Debug, Clone, Copy)]
@@ -55,8 +59,8 @@ pub(super) struct Api {
     gate: Arc<Gate>,
     cancel: CancellationToken,
     on_retry: OnRetry,
-    /// When the server will answer again, after it said that the limit is used up.
-    closed_until: Mutex<Option<Instant>>,
+    /// Stands for the token where limits are kept: forges count the requests of each user.
+    credential: String,
     pub(super) cache: Arc<PageCache>,
     /// What tells this reader's pages in the cache from another's.
     pub(super) reader: String,
@@ -173,14 +177,15 @@ impl Api {
         let client =
             client::build(&base, connection.ca_file.as_deref(), connection.proxy.as_ref(), connection.timeout)?;
         let token = connection.token.as_ref();
-        let transport = if connection.transport_ssh { "ssh" } else { "https" };
-        let reader = fingerprint(&[
-            &connection.source_id,
-            base.as_str(),
-            token.map_or("", Secret::expose),
-            transport,
-            env!("CARGO_PKG_VERSION"),
-        ]);
+        let transport = match (connection.transport_ssh, connection.api_host) {
+            (true, _) => "ssh",
+            (false, true) => "https at the API's host",
+            (false, false) => "https",
+        };
+        let secret = token.map_or("", Secret::expose);
+        let credential = fingerprint(&[secret]);
+        let reader =
+            reader(&[&connection.source_id, base.as_str(), transport], &[secret, SHAPE, env!("CARGO_PKG_VERSION")]);
         Ok(Api {
             client,
             base,
@@ -191,7 +196,7 @@ impl Api {
             gate: connection.gate.clone(),
             cancel: connection.cancel.clone(),
             on_retry: connection.on_retry.clone(),
-            closed_until: Mutex::new(None),
+            credential,
             cache: connection.cache.clone(),
             reader,
         })
@@ -320,14 +325,14 @@ impl Api {
     /// Reads the body and judges the whole.
     async fn answer(&self, what: String, mut response: Response, asked_with_etag: bool) -> Result<Answer, Refusal> {
         let (status, headers) = (response.status(), response.headers().clone());
-        let mut body = Vec::new();
-        while let Some(chunk) = self.cancellable(response.chunk()).await?.map_err(|error| self.broken(&what, error))? {
-            body.extend_from_slice(&chunk);
-            if body.len() > LONGEST_BODY {
-                let text = format!("{what}: the answer is longer than {} MiB", LONGEST_BODY >> 20);
-                return Err(Failure::new(Reason::ServerError, text).into());
+        let limit = self.timeout.saturating_mul(SILENCES);
+        let body = match tokio::time::timeout(limit, self.body(&what, &mut response)).await {
+            Ok(body) => body?,
+            Err(_) => {
+                let text = format!("{what}: the answer was not whole after {} s", limit.as_secs_f32());
+                return Err(Failure::new(Reason::TimedOut, text).into());
             }
-        }
+        };
         if limits::used_up(&headers) {
             self.close(limits::reset(&headers, Timestamp::now()));
         }
@@ -350,25 +355,38 @@ impl Api {
         Ok(Answer { what, status, headers, body })
     }
 
+    async fn body(&self, what: &str, response: &mut Response) -> Result<Vec<u8>, Failure> {
+        let mut body = Vec::new();
+        while let Some(chunk) = self.cancellable(response.chunk()).await?.map_err(|error| self.broken(what, error))? {
+            body.extend_from_slice(&chunk);
+            if body.len() > LONGEST_BODY {
+                let text = format!("{what}: the answer is longer than {} MiB", LONGEST_BODY >> 20);
+                return Err(Failure::new(Reason::ServerError, text));
+            }
+        }
+        Ok(body)
+    }
+
     fn close(&self, wait: Option<Duration>) {
-        let until = wait.and_then(|wait| Instant::now().checked_add(wait));
-        *self.closed_until.lock().unwrap_or_else(PoisonError::into_inner) = until;
+        self.gate.close(&self.credential, wait);
     }
 
     /// Waits for the reset of a limit that is used up, when that is within our patience.
     async fn wait_for_reset(&self) -> Result<(), Failure> {
-        let until = self.closed_until.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let Some(wait) = until.map(|until| until.saturating_duration_since(Instant::now())) else { return Ok(()) };
-        if wait.is_zero() {
-            return Ok(());
+        // Another may have found it used up anew while this one waited.
+        while let Some(closed) = self.gate.closed(&self.credential) {
+            let text = format!("{}: the limit of requests is used up for {} s", self.origin, closed.wait.as_secs());
+            let failure = Failure::new(Reason::RateLimited, text).with_retry_after(Some(closed.wait));
+            if closed.wait > self.policy.patience {
+                return Err(failure);
+            }
+            // All who have to wait do so, and the first one says it.
+            if closed.is_news {
+                (self.on_retry)(&failure, closed.wait);
+            }
+            self.cancellable(tokio::time::sleep(closed.wait)).await?;
         }
-        let text = format!("{}: the limit of requests is used up for {} s", self.origin, wait.as_secs());
-        let failure = Failure::new(Reason::RateLimited, text).with_retry_after(Some(wait));
-        if wait > self.policy.patience {
-            self.close(Some(wait));
-            return Err(failure);
-        }
-        self.pause(&failure, wait).await
+        Ok(())
     }
 
     /// The one place that waits before another try, and says so.

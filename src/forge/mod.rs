@@ -45,6 +45,8 @@ pub struct Listing {
     /// Parts that could not be listed and do not make the rest untrue (an organisation that wants single sign-on, a
     /// name that may not become a path): each is reported, and makes the run end with exit code 3.
     pub refused: Vec<Refused>,
+    /// What a person should know about the listing that makes no part of it untrue.
+    pub warnings: Vec<String>,
 }
 
 /// A part of a listing that was refused for itself.
@@ -97,6 +99,8 @@ pub struct Connection {
     pub gate: Arc<Gate>,
     /// Give git the ssh URLs instead of the HTTPS ones.
     pub transport_ssh: bool,
+    /// Put the API's own host into the HTTP URLs that it lists.
+    pub api_host: bool,
     pub cache: Arc<PageCache>,
     /// Ends waits and requests.
     pub cancel: CancellationToken,

@@ -1,7 +1,8 @@
 //! Reads a listing page by page, to its end or to a failure: never a shorter list.
 //!
 //! A page's `Link` header says whether there is a next one. Without that header the next number is asked for until a page
-//! is empty: a page shorter than we asked for proves nothing, because servers cap the size.
+//! is empty: a page shorter than we asked for proves nothing, because servers cap the size. A link to another host (a forge that
+//! does not know its own address) is not followed: the next number is asked for at our own.
 
 use std::collections::{BTreeSet, HashSet};
 
@@ -17,6 +18,9 @@ use crate::failure::{Failure, Reason};
 
 /// A million repositories; a server that goes on beyond is in a circle.
 const MOST_PAGES: usize = 10_000;
+
+/// So many pages in a row without anything new are a circle, however their links go on.
+const MOST_STALE: usize = 3;
 
 /// What stands on a page.
 pub(super) trait Item: Serialize + DeserializeOwned + Send {
@@ -79,7 +83,7 @@ enum Next {
 /// `convert` makes an item of what the forge sends (`R`).
 ///
 /// # Errors
-/// The first page that cannot be read, that leads to another host, or that comes again.
+/// The first page that cannot be read, or that comes again.
 pub(super) async fn pages<R: DeserializeOwned, T: Item>(
     api: &Api,
     first: Url,
@@ -90,6 +94,7 @@ pub(super) async fn pages<R: DeserializeOwned, T: Item>(
     let mut url = first.clone();
     let mut visited = HashSet::new();
     let mut known = HashSet::new();
+    let mut stale = 0;
     for page in 1..=MOST_PAGES {
         let failed = |failure| PageFailed { page, failure };
         if !visited.insert(url.to_string()) {
@@ -99,6 +104,11 @@ pub(super) async fn pages<R: DeserializeOwned, T: Item>(
         told.left_out.extend(left_out);
         let last = items.last().map(|item| item.id().to_owned());
         items.retain(|item| known.insert(item.id().to_owned()));
+        // A page without any item may be one of which all are hidden from us.
+        stale = if items.is_empty() && last.is_some() { stale + 1 } else { 0 };
+        if stale >= MOST_STALE && next != Next::End {
+            return Err(failed(circle(&url)));
+        }
         let following = match (next, &last) {
             (Next::At(next), _) => Some(next),
             (Next::End, _) | (Next::Untold, None) => None,
@@ -156,10 +166,22 @@ async fn read<R: DeserializeOwned, T: Item>(
         }
         return Ok(Page { left_out, next, ..page });
     }
-    let items = answer.json::<Vec<R>>()?.into_iter().map(convert).collect();
+    let items = entries(&answer)?.into_iter().map(convert).collect();
     let page = Page { items, left_out, next };
     keep(api, url, &answer, &page);
     Ok(page)
+}
+
+/// What stands on a page: a list, or a list within an object (GitHub's `/installation/repositories`).
+fn entries<R: DeserializeOwned>(answer: &Answer) -> Result<Vec<R>, Failure> {
+    #[derive(Deserialize)]
+    struct Within<R> {
+        repositories: Vec<R>,
+    }
+    answer.json::<Vec<R>>().or_else(|failure| match answer.json::<Within<R>>() {
+        Ok(within) => Ok(within.repositories),
+        Err(_) => Err(failure),
+    })
 }
 
 /// Puts a page that has an ETag into the cache, unless it is but a part of the truth.
@@ -186,7 +208,10 @@ fn next_page(api: &Api, url: &Url, headers: &HeaderMap) -> Result<Next, Failure>
                 let text = format!("GET {url}: the link to the next page is no URL ({error})");
                 Failure::new(Reason::ServerError, text)
             })?;
-            api.check_origin(&next, "the link to the next page")?;
+            if let Err(elsewhere) = api.check_origin(&next, "the link to the next page") {
+                tracing::debug!("{elsewhere}; the next page is asked for by its number");
+                return Ok(Next::Untold);
+            }
             return Ok(Next::At(next));
         }
     }

@@ -36,8 +36,9 @@ pub(super) fn unknown(source_id: &str, path: RepoPath, url: RemoteUrl) -> Repo {
     Repo {
         source: source_id.to_owned(),
         folder: url.folder(),
-        // However the URL is spelled today: another scheme or user is the same repository.
-        id: path.to_string().to_lowercase(),
+        // However the URL is spelled today: another scheme or user is the same repository. Case counts: nobody says that
+        // the server folds it.
+        id: path.to_string(),
         path,
         url,
         default_branch: None,
@@ -108,6 +109,13 @@ mod tests {
         assert_eq!(listing.repos.len(), 1);
         assert_eq!(listing.refused[0].what, "git@h:ns/x.git");
         assert_eq!(listing.refused[0].failure.message(), "git@h:ns/x.git would share its mirror with https://h/ns/x");
+    }
+
+    #[tokio::test]
+    async fn urls_that_differ_only_in_case_are_two_repositories() {
+        let listing = list(&["https://h/ns/x", "https://h/ns/X"]).await;
+        assert_eq!((listing.repos.len(), listing.refused.len()), (2, 0));
+        assert_ne!(listing.repos[0].key(), listing.repos[1].key());
     }
 
     #[tokio::test]

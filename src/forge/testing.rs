@@ -187,6 +187,7 @@ pub fn connection(url: &Url) -> Connection {
         },
         gate: Hosts::new(8, None).api(url),
         transport_ssh: false,
+        api_host: false,
         cache: Arc::new(PageCache::default()),
         cancel: CancellationToken::new(),
         on_retry: Arc::new(|_, _| ()),

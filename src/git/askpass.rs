@@ -10,12 +10,12 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::task::JoinHandle;
 
 use crate::failure::Failure;
+use crate::scratch::Scratch;
 use crate::secret::{Credential, Secret};
 use crate::url::RemoteUrl;
 
@@ -113,23 +113,26 @@ fn login<'a>(prompt: &str, credential: &'a Credential) -> &'a str {
 /// A directory for the sockets of one run, only ours (0700), gone with it.
 #[derive(Debug)]
 pub(crate) struct Counter {
-    folder: TempDir,
+    folder: Scratch,
     next: AtomicU64,
 }
 
 /// The longest path a socket's address can hold on every system we know (macOS: 104 bytes).
 const LONGEST_SOCKET_PATH: usize = 90;
 
+/// Where the directory of a run is made: where the system's temporary directory is too deep for a socket, `/tmp`.
+pub(crate) fn parent() -> PathBuf {
+    let temp = std::env::temp_dir();
+    let deep = temp.as_os_str().len() + 32 > LONGEST_SOCKET_PATH;
+    if deep { PathBuf::from("/tmp") } else { temp }
+}
+
 impl Counter {
     /// Makes the directory in the system's temporary directory, in `/tmp` where that is too deep for a socket.
     pub fn open() -> Result<Self, Failure> {
-        let temp = std::env::temp_dir();
-        let deep = temp.as_os_str().len() + 32 > LONGEST_SOCKET_PATH;
-        let root = if deep { PathBuf::from("/tmp") } else { temp };
-        // tempfile makes directories with mode 0700 on Unix.
-        let folder = tempfile::Builder::new().prefix("holocron-").tempdir_in(&root);
-        let folder =
-            folder.map_err(|e| Failure::local(format!("cannot make a directory in {}", root.display()), &e))?;
+        let root = parent();
+        let folder = Scratch::make_in(&root)
+            .map_err(|e| Failure::local(format!("cannot make a directory in {}", root.display()), &e))?;
         Ok(Counter { folder, next: AtomicU64::new(0) })
     }
 

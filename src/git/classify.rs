@@ -8,13 +8,15 @@
 
 mod rejections;
 mod rules;
+mod servers;
 #[cfg(test)]
 mod tests;
 
 use crate::failure::Reason;
 use crate::git::progress::messages;
 pub use rejections::Rejections;
-use rules::{LOCAL, Rule, SERVER, VAGUE};
+use rules::{LOCAL, Rule, VAGUE};
+use servers::SERVER;
 
 /// Why a failed git failed, and the line that told.
 ///
@@ -29,6 +31,67 @@ pub fn classify<'a>(stdout: &'a str, stderr: &'a str) -> (Reason, Option<&'a str
         Some((rule, line)) => (rule.reason, Some(line)),
         None => (Reason::Unknown, last_resort(&lines)),
     }
+}
+
+/// As [`classify`], with more to show: the line that told, and what else the server says went wrong, a line each.
+///
+/// The server's own errors stand in its lines (`remote: fatal: …`, over a side band or as its last words), above git's that
+/// only says that the connection ended.
+pub fn explain(stdout: &str, stderr: &str) -> (Reason, String) {
+    let (reason, told) = classify(stdout, stderr);
+    let lines: Vec<&str> = messages(stderr).filter(|line| !is_noise(line)).collect();
+    let is_vague = told.is_none_or(|told| !is_remote(told) && first(LOCAL, &[told], |_| true).is_none());
+    let last = lines.iter().rposition(|line| is_remote(line)).filter(|_| is_vague);
+    let of_server = lines.iter().enumerate().filter(|(at, line)| complains(line) || Some(*at) == last);
+    let mut shown: Vec<&str> = told.into_iter().collect();
+    for (_, line) in of_server {
+        if !shown.contains(line) && shown.len() < MOST_WORDS {
+            shown.push(line);
+        }
+    }
+    (reason, shown.join("\n"))
+}
+
+/// The way out that the words give away, where that of their reason does not fit.
+pub fn way_out(evidence: &str) -> Option<&'static str> {
+    const KNOWN: &[(&str, &str)] = &[
+        // A source on this machine: whose settings run there is for its reader to decide, not for us.
+        (
+            "detected dubious ownership",
+            "it belongs to another user; if you trust it, name it in `git config --global --add safe.directory <path>`.",
+        ),
+        (
+            "aborting due to possible repository corruption",
+            "the repository at the source is damaged: run `git fsck` there and restore what it names; the mirror keeps what it has.",
+        ),
+        ("set private key file: ", NO_PASSPHRASE),
+        ("could not load PEM client certificate", NO_PASSPHRASE),
+        ("error reading X.509 key or certificate file: ", NO_PASSPHRASE),
+        (
+            "repository not exported: ",
+            "the repository is there, but its daemon does not serve it: it lacks the file `git-daemon-export-ok`.",
+        ),
+    ];
+    KNOWN.iter().find(|(part, _)| evidence.contains(part)).map(|(_, hint)| *hint)
+}
+
+const NO_PASSPHRASE: &str =
+    "check the client certificate and its key; a key with a passphrase cannot be used, as nobody is there to type it.";
+
+/// The most lines of a server that are kept as evidence.
+pub const MOST_WORDS: usize = 20;
+
+/// The last lines that a server wrote for people, without progress, at most [`MOST_WORDS`]; not redacted.
+pub fn server_words(stderr: &str) -> Vec<&str> {
+    let mut words: Vec<&str> =
+        messages(stderr).filter(|line| is_remote(line) && !is_noise(line)).map(str::trim_end).collect();
+    words.drain(..words.len().saturating_sub(MOST_WORDS));
+    words
+}
+
+/// Whether a line of the server is one of its errors.
+fn complains(line: &str) -> bool {
+    ["remote: fatal: ", "remote: error: ", "remote: aborting "].iter().any(|start| line.starts_with(start))
 }
 
 /// The line that tells of damage although git ended well.
@@ -121,5 +184,5 @@ fn is_boilerplate(line: &str) -> bool {
 fn last_resort<'a>(lines: &[&'a str]) -> Option<&'a str> {
     let complains = |line: &&&str| line.starts_with("fatal: ") || line.starts_with("error: ");
     let own = || lines.iter().rev().filter(|line| !is_boilerplate(line));
-    own().find(complains).or_else(|| own().next()).or_else(|| lines.last()).copied()
+    own().find(complains).or_else(|| own().next()).or_else(|| lines.first()).copied()
 }

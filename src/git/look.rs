@@ -57,6 +57,20 @@ impl Counts {
     }
 }
 
+/// What a git command writes down of its exchange.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Trace {
+    Nothing,
+    Packets,
+}
+
+/// Whether a trace of packets (`GIT_TRACE_PACKET`) has one that came from the server.
+///
+/// git 2.47: `07:24:09.842480 pkt-line.c:86           packet:          git< version 2`
+fn speaks_git(trace: &str) -> bool {
+    trace.lines().any(|line| line.split_once("packet:").is_some_and(|(_, rest)| rest.trim_start().starts_with("git< ")))
+}
+
 impl Git {
     /// How often remotes were asked for their refs since this was called last.
     pub fn take_looks(&self) -> Looks {
@@ -77,6 +91,10 @@ impl Git {
     /// # Errors
     /// What git says, or would say; `server_error` when the answer is no list of refs.
     pub async fn ls_remote(&self, remote: &Remote) -> Result<Advertisement, Failure> {
+        self.follow(remote, |at| async move { self.look_at(&at).await }).await
+    }
+
+    async fn look_at(&self, remote: &Remote) -> Result<Advertisement, Failure> {
         // In a box: HTTP is a large thing to wait for.
         let direct = Box::pin(self.ls_refs(remote)).await;
         if let Some(answer) = direct.transpose() {
@@ -84,13 +102,40 @@ impl Git {
             return answer;
         }
         self.looks.git.fetch_add(1, Ordering::Relaxed);
+        let (found, _) = self.ls_remote_by_git(remote, Trace::Nothing).await?;
+        if !remote.url.is_http() || !found.is_nothing() {
+            return Ok(found);
+        }
+        // Over HTTP git (2.47) takes any answer with status 200 that it cannot read for a server of plain files without refs:
+        // a login page, an empty body, a connection cut within the headers. So it is asked again, with what it hears.
+        let (found, heard) = self.ls_remote_by_git(remote, Trace::Packets).await?;
+        if found.is_nothing() && !speaks_git(&heard) {
+            let message = "the server answers, but not in git's protocol: that is no empty repository";
+            let hint = format!(
+                "open {} in a browser to see what answers there: a login page, a proxy, or something else than git; \
+                 then correct the URL or the token.",
+                remote.url
+            );
+            return Err(Failure::new(Reason::ServerError, message).with_hint(hint));
+        }
+        Ok(found)
+    }
+
+    /// Asks by `git ls-remote`; returns the answer and what git wrote to stderr.
+    async fn ls_remote_by_git(&self, remote: &Remote, trace: Trace) -> Result<(Advertisement, String), Failure> {
         let url = remote.url.to_string();
         let arguments = ["ls-remote", "--symref", "--", &url].map(OsStr::new);
-        let call = Call { remote: Some(remote), ..self.call("cannot read the refs of the source", None, &arguments) };
+        let mut call =
+            Call { remote: Some(remote), ..self.call("cannot read the refs of the source", None, &arguments) };
+        if trace == Trace::Packets {
+            // To stderr; a packet has no credential in it.
+            call.command.env("GIT_TRACE_PACKET", "2");
+        }
         let finished = self.succeed(call, |_| ()).await?;
-        Advertisement::parse(&finished.stdout).map_err(|line| {
+        let found = Advertisement::parse(&finished.stdout).map_err(|line| {
             Failure::new(Reason::ServerError, "the source's list of refs cannot be read").with_evidence(line)
-        })
+        })?;
+        Ok((found, finished.stderr))
     }
 
     /// Reads the refs of the repository `dir` and opens the object of each; without git where that comes to the same.
@@ -130,5 +175,19 @@ impl Git {
         let finished = self.succeed(call, |_| ()).await?;
         LocalRefs::parse(&finished.stdout)
             .map_err(|line| Failure::new(Reason::Corrupt, "the mirror's refs cannot be listed").with_evidence(line))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_packets_from_the_server_show_that_it_speaks_git() {
+        assert!(speaks_git("07:24:09.842480 pkt-line.c:86           packet:          git< version 2\n"));
+        assert!(speaks_git("x\n07:24:09.782508 pkt-line.c:86  packet:          git< # service=git-upload-pack\n"));
+        assert!(!speaks_git("07:24:09.842682 pkt-line.c:86  packet:    ls-remote> command=ls-refs\n"));
+        assert!(!speaks_git("warning: redirecting to http://h/git< x\n"));
+        assert!(!speaks_git(""));
     }
 }

@@ -7,6 +7,7 @@ pub mod askpass;
 pub mod classify;
 mod disk;
 mod look;
+mod moved;
 mod origin;
 mod pack;
 mod process;
@@ -130,6 +131,7 @@ pub struct Git {
     looks: Arc<look::Counts>,
     trust: Arc<trust::Trust>,
     fetches: Arc<look::Counts>,
+    moved: Arc<moved::Moved>,
 }
 
 /// One git command in the making: what it is for, its arguments, and whom it talks to.
@@ -172,6 +174,7 @@ impl Git {
             looks: Arc::default(),
             trust: Arc::default(),
             fetches: Arc::default(),
+            moved: Arc::default(),
         })
     }
 
@@ -215,6 +218,8 @@ impl Git {
             .env("GIT_LFS_SKIP_SMUDGE", "1");
         // Our mirrors are read by plain means too (pack checks, HEAD), whatever the user prefers for new repositories.
         git.env("GIT_DEFAULT_REF_FORMAT", "files");
+        // A clone has its source's hash; nothing has the one that the user prefers for new repositories.
+        git.env("GIT_DEFAULT_HASH", "sha1");
         for setting in [
             // A helper of the user's pre-empts askpass, is handed our token, and loses its own entry after a 401.
             "credential.helper=",
@@ -328,7 +333,7 @@ impl Git {
             // Git 2.46: no request is wasted on hearing 401; older ones do not know the key and ask as ever.
             settings.push(("http.proactiveAuth".to_owned(), "basic".to_owned()));
             // After a redirect to another host git 2.47 goes on there with the login of the first one: the requests after
-            // the first carry our token. A listing names the place where a repository is now, so nobody needs them.
+            // the first carry our token. A redirect to the same server is followed by ourselves (`moved.rs`).
             // By URL as well: a setting of the user's for this host would win over a general one.
             for key in ["http.followRedirects".to_owned(), format!("http.{url}.followRedirects")] {
                 settings.push((key, "false".to_owned()));
@@ -352,7 +357,7 @@ fn failure_of(what: &str, finished: &process::Finished) -> Failure {
         let hint = "the server sends git to another host, which gets no token; check the repository's URL.";
         return Failure::new(Reason::Held, what).with_evidence(line).with_hint(hint);
     }
-    let (mut reason, evidence) = classify::classify(&stdout, &finished.stderr);
+    let (mut reason, evidence) = classify::explain(&stdout, &finished.stderr);
     if finished.status.signal().is_some() {
         // Killed from outside, most likely for want of memory: what it said until then is not why.
         reason = Reason::LocalFailed;
@@ -362,13 +367,10 @@ fn failure_of(what: &str, finished: &process::Finished) -> Failure {
         (None, Some(signal)) => format!("git was killed by signal {signal}"),
         (None, None) => "git ended".to_owned(),
     };
-    let failure = Failure::new(reason, format!("{what}: {how}")).with_evidence(evidence.unwrap_or_default());
-    // A source on this machine: whose settings run there is for its reader to decide, not for us.
-    match evidence {
-        Some(line) if line.contains("detected dubious ownership") => failure.with_hint(
-            "it belongs to another user; if you trust it, name it in `git config --global --add safe.directory <path>`.",
-        ),
-        _ => failure,
+    let failure = Failure::new(reason, format!("{what}: {how}")).with_evidence(&evidence);
+    match classify::way_out(&evidence) {
+        Some(hint) => failure.with_hint(hint),
+        None => failure,
     }
 }
 

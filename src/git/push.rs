@@ -13,6 +13,7 @@ use super::stage::Stage;
 use super::verbs::{Listener, Progress};
 use super::{Call, Git, Remote, disk, failure_of};
 use crate::failure::Failure;
+use crate::model::destination::ObjectFormat;
 
 /// How many bytes of leases one push carries: arguments and environment share the system's limit (2 MiB on Linux, 1 MiB
 /// on macOS).
@@ -62,6 +63,7 @@ impl Git {
         edits: &[PushEdit],
         progress: Progress<'_>,
     ) -> Result<Pushed, Failure> {
+        let remote = &self.followed(remote);
         // In a box: HTTP is a large thing to wait for.
         if let Some(pushed) = Box::pin(self.push_directly(dir, remote, edits, progress)).await? {
             return Ok(pushed);
@@ -160,13 +162,26 @@ impl Git {
         Ok(finished.stdout.lines().filter_map(Oid::parse).collect())
     }
 
-    /// Makes the bare repository `dir`, without hook samples.
+    /// The hash by which the repository `dir` names its objects.
     ///
     /// # Errors
     /// What git says.
-    pub async fn init_bare(&self, dir: &Path) -> Result<(), Failure> {
+    pub async fn object_format(&self, dir: &Path) -> Result<ObjectFormat, Failure> {
+        let mut command = self.command(Some(dir));
+        command.args(["rev-parse", "--show-object-format"]);
+        let call = Call { what: "cannot read the mirror's object format", command, remote: None, input: Vec::new() };
+        let finished = self.succeed(call, |_| ()).await?;
+        Ok(if finished.stdout.trim() == b"sha256" { ObjectFormat::Sha256 } else { ObjectFormat::Sha1 })
+    }
+
+    /// Makes the bare repository `dir`, which names its objects by this hash, without hook samples.
+    ///
+    /// # Errors
+    /// What git says.
+    pub async fn init_bare(&self, dir: &Path, format: ObjectFormat) -> Result<(), Failure> {
         let mut command = self.command(None);
-        command.env_remove("GIT_DIR").args(["init", "--quiet", "--bare", "--template="]).arg(dir);
+        command.env_remove("GIT_DIR").args(["init", "--quiet", "--bare", "--template="]);
+        command.arg(format!("--object-format={format}")).arg(dir);
         let call = Call { what: "cannot make a repository", command, remote: None, input: Vec::new() };
         self.succeed(call, |_| ()).await.map(drop)
     }

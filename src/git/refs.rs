@@ -75,6 +75,8 @@ pub struct Advertisement {
     pub unborn: Option<BString>,
     /// What annotated tags name in the end.
     pub peeled: RefMap,
+    /// The symbolic refs among `refs`, and the refs that they lead to. Servers of protocol version 2 name them.
+    pub symrefs: BTreeMap<BString, BString>,
 }
 
 impl Advertisement {
@@ -89,15 +91,27 @@ impl Advertisement {
                 return Err(line.to_str_lossy().into_owned());
             };
             if let Some(target) = left.strip_prefix(b"ref: ") {
-                if name == b"HEAD" {
-                    found.head = Some(target.into());
-                }
+                found.take_symref(name.as_bstr(), target.as_bstr());
                 continue;
             }
             let oid = Oid::parse(left).ok_or_else(|| line.to_str_lossy().into_owned())?;
             found.take(oid, name.as_bstr()).map_err(|_| line.to_str_lossy().into_owned())?;
         }
         Ok(found)
+    }
+
+    /// Takes what a symbolic ref leads to: HEAD or any other.
+    pub(super) fn take_symref(&mut self, name: &BStr, target: &BStr) {
+        if name == "HEAD" {
+            self.head = Some(target.into());
+        } else if name.starts_with(b"refs/") && !name.starts_with(OWN.as_bytes()) {
+            self.symrefs.insert(name.into(), target.into());
+        }
+    }
+
+    /// Whether it names nothing at all, as an empty repository does; one with a detached HEAD only is not empty.
+    pub fn is_nothing(&self) -> bool {
+        self.refs.is_empty() && self.head_oid.is_none()
     }
 
     /// Takes one line of the list: HEAD, a peeled tag (`refs/tags/v1^{}`) or any other ref.

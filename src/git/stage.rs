@@ -8,16 +8,16 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use bstr::BStr;
-use tempfile::TempDir;
 
 use super::push::PushEdit;
 use super::refs::Oid;
 use crate::failure::Failure;
+use crate::scratch::Scratch;
 
 /// A bare repository that borrows the objects of a mirror. It is gone when this is dropped.
 #[derive(Debug)]
 pub(super) struct Stage {
-    folder: TempDir,
+    folder: Scratch,
 }
 
 impl Stage {
@@ -27,8 +27,7 @@ impl Stage {
     /// `local_failed` or `disk_full` when it cannot be written.
     pub fn make(mirror: &Path, edits: &[PushEdit]) -> Result<Self, Failure> {
         let broken = |error: io::Error| Failure::local("cannot make a temporary repository to push from", &error);
-        // tempfile makes directories with mode 0700 on Unix.
-        let stage = Stage { folder: tempfile::Builder::new().prefix("holocron-").tempdir().map_err(broken)? };
+        let stage = Stage { folder: Scratch::make().map_err(broken)? };
         stage.fill(mirror, edits).map_err(broken)?;
         Ok(stage)
     }

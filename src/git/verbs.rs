@@ -134,6 +134,22 @@ impl Git {
     /// # Errors
     /// What git says. Nothing usable is left in `into` then.
     pub async fn clone_mirror(&self, remote: &Remote, into: &Path, progress: Progress<'_>) -> Result<u64, Failure> {
+        // Both ways are taken by one caller after the other.
+        let progress = tokio::sync::Mutex::new(progress);
+        let received = self
+            .follow(remote, |at| {
+                let progress = &progress;
+                async move { self.clone_from(&at, into, &mut **progress.lock().await).await }
+            })
+            .await?;
+        if self.followed(remote).url != remote.url {
+            // Its own name stays the one that it is known by.
+            self.set_config(&into.join("config"), "remote.origin.url", Some(&remote.url.to_string())).await?;
+        }
+        Ok(received)
+    }
+
+    async fn clone_from(&self, remote: &Remote, into: &Path, progress: Progress<'_>) -> Result<u64, Failure> {
         let listener = Listener { progress: &mut *progress, received: 0 };
         // In a box: HTTP is a large thing to wait for.
         if let Some(received) = Box::pin(self.clone_directly(remote, into, listener)).await.transpose() {
@@ -167,6 +183,8 @@ impl Git {
         wanted: &Wanted<'_>,
         progress: Progress<'_>,
     ) -> Result<Fetched, Failure> {
+        // A look came before, and has followed where the server sends us.
+        let remote = &self.followed(remote);
         let listener = Listener { progress: &mut *progress, received: 0 };
         if let Some(fetched) = Box::pin(self.fetch_directly(dir, remote, wanted, listener)).await.transpose() {
             self.fetches.direct.fetch_add(1, Ordering::Relaxed);

@@ -7,6 +7,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
+use super::checkout::beside;
 use super::health;
 use crate::failure::Failure;
 use crate::git::Git;
@@ -60,8 +61,11 @@ pub async fn relocate(
     forget_secrets(git, &config).await?;
     storage.place(&storage.path(from), to)?;
     move_releases(storage, from, to)?;
-    let (old_checkout, new_checkout) = (from.with_extension(""), to.with_extension(""));
-    if storage.path(&old_checkout).join(".git").is_dir() {
+    let (old, new) = (from.with_extension(""), to.with_extension(""));
+    for (old_checkout, new_checkout) in [(old.clone(), new.clone()), (beside(&old), beside(&new))] {
+        if !storage.path(&old_checkout).join(".git").is_dir() {
+            continue;
+        }
         storage.place(&storage.path(&old_checkout), &new_checkout)?;
         let config = storage.path(&new_checkout).join(".git/config");
         git.set_config(&config, "remote.origin.url", Some(&storage.path(to).display().to_string())).await?;

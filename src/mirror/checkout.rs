@@ -11,6 +11,7 @@
 
 mod edits;
 
+use std::collections::HashSet;
 use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
@@ -97,6 +98,18 @@ impl Known {
     fn shows(&self, wanted: &Wanted) -> bool {
         self.moving.is_none() && self.records.len() == 1 && self.records.get(&wanted.branch) == Some(&wanted.oid)
     }
+}
+
+/// Where a tree lies when its usual place is a folder with mirrors in it: `foo.tree` for `foo.git` beside `foo/bar.git`.
+pub fn beside(usual: &Path) -> PathBuf {
+    let mut place = usual.as_os_str().to_owned();
+    place.push(".tree");
+    place.into()
+}
+
+/// The folders in which these mirrors lie, relative to the storage root: no tree can be there.
+pub fn folders(mirrors: impl IntoIterator<Item = PathBuf>) -> HashSet<PathBuf> {
+    mirrors.into_iter().flat_map(|mirror| mirror.ancestors().skip(1).map(Path::to_owned).collect::<Vec<_>>()).collect()
 }
 
 /// Lets the tree at the relative path `tree` follow the default branch of the mirror at the relative path `mirror`,
@@ -215,7 +228,9 @@ impl Follower<'_> {
         let git_dir = self.place.join(".git");
         // A file `.git` belongs to a submodule or a linked working tree: not our making either.
         if ![&self.place, &git_dir].into_iter().all(|path| path.symlink_metadata().is_ok_and(|data| data.is_dir())) {
-            return Err(left("what lies in its place is no repository"));
+            let text = "what lies in its place is no working tree of git's";
+            let hint = "move it away; then the checkout is made.";
+            return Err(Failure::new(Reason::LocalFailed, text).with_hint(hint).into());
         }
         let mut known = Known::read(git, &git_dir).await.map_err(unusable)?;
         if known.shows(wanted) && known.remotes == wanted.heads {

@@ -23,14 +23,16 @@ struct Fresh {
     refs: LocalRefs,
     received: u64,
     shallow: bool,
+    /// It has commits, be it only those of a detached HEAD.
+    filled: bool,
 }
 
 impl Fresh {
     fn done(&self) -> Done {
         let total = self.refs.refs.len();
-        let verdict = if total == 0 { Verdict::Empty } else { Verdict::Cloned };
+        let verdict = if total == 0 && !self.filled { Verdict::Empty } else { Verdict::Cloned };
         let counts = RefCounts { created: total, total, ..RefCounts::default() };
-        Done { verdict, counts, received: self.received, kept: 0, held: None, shallow: self.shallow }
+        Done { verdict, counts, received: self.received, kept: 0, held: None, shallow: self.shallow, left: None }
     }
 }
 
@@ -129,7 +131,7 @@ async fn once(job: &Job<'_>, tools: &Tools, sink: &dyn Sink) -> Result<Fresh, Fa
         if !source.refs.is_empty() {
             return Err(Failure::new(Reason::NetworkFailed, "the clone came back empty, and the source is not"));
         }
-        if job.repo.state == RepoState::Filled {
+        if job.repo.state == RepoState::Filled && source.head_oid.is_none() {
             let message = "the source answers that it has no refs, and its forge says that it has content";
             return Err(Failure::new(Reason::ServerError, message));
         }
@@ -141,5 +143,6 @@ async fn once(job: &Job<'_>, tools: &Tools, sink: &dyn Sink) -> Result<Fresh, Fa
         follow_head(git, &dir, &source, job.repo).await?;
     }
     let shallow = is_shallow(&dir);
-    Ok(Fresh { folder, dir, refs, received, shallow })
+    let filled = !refs.refs.is_empty() || source.head_oid.is_some();
+    Ok(Fresh { folder, dir, refs, received, shallow, filled })
 }

@@ -9,6 +9,8 @@ mod clone;
 pub mod decide;
 mod durable;
 mod health;
+mod names;
+pub(crate) mod ours;
 mod salvage;
 mod update;
 pub mod upkeep;
@@ -23,6 +25,7 @@ use crate::hosts::Pass;
 use crate::model::{Outcome, RefCounts, Repo, Verdict};
 use crate::progress::{Event, Sink};
 use crate::tools::Tools;
+use crate::url::RemoteUrl;
 
 use self::decide::Rules;
 use self::update::Head;
@@ -38,12 +41,27 @@ pub struct Job<'a> {
     pub rules: Rules,
     /// Refs that it had when it was last looked at, as the store remembers.
     pub recorded: usize,
+    /// The URL that it was mirrored from last, as the store remembers.
+    pub recorded_url: Option<RemoteUrl>,
     /// It was found in its place and never mirrored by us: a token may stand in its configuration.
     pub found: bool,
     /// Since when we are alone in the storage.
     pub alone_since: SystemTime,
     /// Its room at the source's host, which is told when the host asks for less.
     pub pass: &'a Pass,
+}
+
+impl Job<'_> {
+    /// Whether what lies in its place is this mirror, as far as that can be told.
+    pub fn is_ours(&self, tools: &Tools) -> bool {
+        self.check_place(tools).is_ok() && ours::check_origin(&tools.storage.path(&self.place)).is_ok()
+    }
+
+    /// Refuses a place where something else lies than this mirror.
+    fn check_place(&self, tools: &Tools) -> Result<(), Failure> {
+        let urls: Vec<&RemoteUrl> = [&self.repo.url].into_iter().chain(&self.recorded_url).collect();
+        ours::check(&tools.storage, &self.place, &urls)
+    }
 }
 
 /// No git of ours works in a mirror when its turn comes, and nobody else's holds a lock for so long: what is older was
@@ -61,6 +79,8 @@ struct Done {
     held: Option<Failure>,
     /// The source lacks a part of its history, and so does the mirror.
     shallow: bool,
+    /// Why some refs were left as they are while all others moved.
+    left: Option<Failure>,
 }
 
 /// A mirror of a shallow source is better than none, and must not pass for the whole.
@@ -72,7 +92,11 @@ pub async fn bring_up(job: &Job<'_>, tools: &Tools, sink: &dyn Sink) -> Outcome 
     let (started, began) = (Instant::now(), SystemTime::now());
     sink.tell(&Event::Started { path: &job.repo.path });
     let mut notes = Vec::new();
-    let result = if tools.storage.has_mirror(&job.place) {
+    let checked = job.check_place(tools);
+    let is_foreign = checked.as_ref().is_err_and(|failure| failure.reason() == Reason::Held);
+    let result = if let Err(foreign) = checked {
+        Err(foreign)
+    } else if tools.storage.has_mirror(&job.place) {
         update_or_heal(job, tools, sink, &mut notes).await
     } else {
         if job.recorded > 0 {
@@ -90,14 +114,14 @@ pub async fn bring_up(job: &Job<'_>, tools: &Tools, sink: &dyn Sink) -> Outcome 
                 refs: done.counts,
                 received: done.received,
                 kept: Some(done.kept),
-                failure: done.held,
-                degraded: done.shallow,
+                degraded: done.shallow || done.left.is_some(),
+                failure: done.held.or(done.left),
                 ..Outcome::new(job.repo, done.verdict)
             }
         }
         Err(failure) => Outcome::failed(job.repo, tools.storage.explain(failure)),
     };
-    if matches!(outcome.verdict, Verdict::Cloned | Verdict::Updated | Verdict::Held) {
+    if matches!(outcome.verdict, Verdict::Cloned | Verdict::Updated | Verdict::Held) && !is_foreign {
         let dir = tools.storage.path(&job.place);
         let counted = dir.clone();
         // Where a slow disk holds nobody else up.
@@ -134,6 +158,11 @@ async fn update_or_heal(
     }
     let damage = match looked {
         Ok(local) => {
+            ours::check_origin(&dir)?;
+            if ours::is_outdated(&dir, &job.repo.url) {
+                let (config, url) = (dir.join("config"), job.repo.url.to_string());
+                tools.git.set_config(&config, "remote.origin.url", Some(&url)).await?;
+            }
             // What could not be cleaned is not taken over: the next run tries again.
             forgotten?;
             match update::update(job, tools, sink, &dir, local).await {
@@ -197,6 +226,7 @@ pub async fn preview(
     sink: &dyn Sink,
 ) -> Result<(Verdict, RefCounts, Vec<String>), Failure> {
     let dir = tools.storage.path(&job.place);
+    job.check_place(tools)?;
     let source = tools.retry(&job.repo.path.to_string(), sink, || tools.git.ls_remote(&job.remote)).await?;
     let total = source.refs.len();
     let all_new = RefCounts { created: total, total, ..RefCounts::default() };

@@ -11,9 +11,9 @@ use std::time::{Duration, SystemTime};
 use bstr::{BString, ByteSlice};
 
 use super::decide::{Shelf, decide, transactions, without_loss};
-use super::{Done, Job, health};
+use super::{Done, Job, health, names};
 use crate::failure::{Failure, Reason};
-use crate::git::refs::{Advertisement, Change, LocalRefs, Oid, RefUpdate, is_branch};
+use crate::git::refs::{Advertisement, Change, LocalRefs, Oid, RefUpdate, diff, is_branch};
 use crate::git::{BULK, Depth, Fetched, Git, History, RefEdit, Wanted};
 use crate::model::{RefCounts, Repo, Verdict};
 use crate::progress::{Event, Sink};
@@ -48,7 +48,9 @@ pub(super) async fn update(
 async fn once(job: &Job<'_>, tools: &Tools, sink: &dyn Sink, dir: &Path, local: LocalRefs) -> Result<Done, Failure> {
     let git = &tools.git;
     let source = git.ls_remote(&job.remote).await?;
+    same_format(dir, &local, &source)?;
     let mut decision = decide(&local, &source, &job.rules);
+    let aside = names::set_aside(&mut decision, names::Room::of(dir));
 
     let head = if decision.held.is_none() { head_move(dir, &source, job.repo)? } else { None };
 
@@ -98,13 +100,17 @@ async fn once(job: &Job<'_>, tools: &Tools, sink: &dyn Sink, dir: &Path, local: 
     drop(fetched.kept.take());
 
     let now = if make_room.is_empty() && take.is_empty() { local } else { git.local_refs(dir).await? };
-    if decision.held.is_none() && now.refs != source.refs {
+    let is_same = || match aside.is_empty() {
+        true => now.refs == source.refs,
+        false => diff(&now.refs, &source.refs).iter().all(|update| aside.contains(&update.name)),
+    };
+    if decision.held.is_none() && !is_same() {
         return Err(Failure::new(Reason::RefRace, "the mirror's refs are not what the source advertised"));
     }
     counts.total = now.refs.len();
     let verdict = match () {
         () if counts.changed() > 0 || head.is_some() => Verdict::Updated,
-        () if now.refs.is_empty() => Verdict::Empty,
+        () if now.refs.is_empty() && source.head_oid.is_none() => Verdict::Empty,
         () => Verdict::Current,
     };
     let held = decision.held.map(|why| {
@@ -113,7 +119,31 @@ async fn once(job: &Job<'_>, tools: &Tools, sink: &dyn Sink, dir: &Path, local: 
             format!("look at {}; if it is meant, run again with --accept-deletions {}.", job.remote.url, job.repo.path);
         Failure::new(Reason::Held, message).with_evidence(why).with_hint(hint)
     });
-    Ok(Done { verdict, counts, received: fetched.received, kept: now.kept.len(), held, shallow: is_shallow(dir) })
+    Ok(Done {
+        verdict,
+        counts,
+        received: fetched.received,
+        kept: now.kept.len(),
+        held,
+        shallow: is_shallow(dir),
+        left: names::failure(&aside),
+    })
+}
+
+/// Refuses a source whose objects have another kind of id than the mirror's: it was made anew.
+fn same_format(dir: &Path, local: &LocalRefs, source: &Advertisement) -> Result<(), Failure> {
+    let length = |oid: Option<&Oid>| oid.map(|oid| oid.to_string().len());
+    let (here, there) = (length(local.refs.values().next()), length(source.refs.values().next()));
+    if here.is_none() || there.is_none() || here == there {
+        return Ok(());
+    }
+    let name = |length| if length == Some(40) { "SHA-1" } else { "SHA-256" };
+    let message = format!("the source has {} objects by now, and the mirror has {}", name(there), name(here));
+    let hint = format!(
+        "it was made anew; if that is meant, move {} out of the storage directory, and the next run clones it.",
+        dir.display()
+    );
+    Err(Failure::new(Reason::Held, message).with_hint(hint))
 }
 
 /// The moved refs whose old tip the new one does not contain.
@@ -192,6 +222,8 @@ pub(super) fn head_move(dir: &Path, source: &Advertisement, repo: &Repo) -> Resu
     let text = fs::read(&file).map_err(|error| Failure::local(format!("cannot read {}", file.display()), &error))?;
     let branch = text.strip_prefix(b"ref: ").map(<[u8]>::trim_ascii);
     let said = repo.default_branch.as_ref().map(|branch| BString::from(format!("refs/heads/{branch}")));
+    // A detached HEAD may be all that is left of a repository: a branch that is not there does not stand for it.
+    let said = said.filter(|name| source.head_oid.is_none() || source.refs.contains_key(name));
     let wanted = match (source.head.clone().or(said), source.head_oid) {
         (Some(target), _) if is_branch(target.as_bstr()) => Head::Branch(target),
         (None, Some(oid)) if branch.is_none_or(|name| source.refs.get(name.as_bstr()) != Some(&oid)) => {

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{RepoPath, Status, Visibility};
 use crate::failure::{Failure, Reason};
+use crate::secret::redact;
 use crate::url::RemoteUrl;
 
 /// The kinds of destination.
@@ -50,6 +51,25 @@ pub struct Wish {
     pub description: Option<String>,
     /// The default branch's short name, where it is known.
     pub default_branch: Option<String>,
+    /// The source's: a repository cannot change it later.
+    pub object_format: ObjectFormat,
+}
+
+/// The hash by which a repository names its objects.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum ObjectFormat {
+    #[default]
+    Sha1,
+    Sha256,
+}
+
+impl fmt::Display for ObjectFormat {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            ObjectFormat::Sha1 => "sha1",
+            ObjectFormat::Sha256 => "sha256",
+        })
+    }
 }
 
 /// A repository on a destination, as its forge shows it.
@@ -146,6 +166,18 @@ pub struct RefusedRef {
     pub reason: Reason,
     /// The destination's own words, redacted.
     pub message: String,
+    /// The last lines that the destination printed about it, redacted and printable; given once where several refs were
+    /// refused with the same ones.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub evidence: Vec<String>,
+}
+
+impl RefusedRef {
+    /// A ref that was refused; secrets in `message` are masked.
+    pub fn new(name: impl fmt::Display, reason: Reason, message: impl AsRef<str>) -> Self {
+        let message = redact(message.as_ref().trim());
+        RefusedRef { name: name.to_string(), reason, message, evidence: Vec::new() }
+    }
 }
 
 /// How a mirror came out on one destination.

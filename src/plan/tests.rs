@@ -464,12 +464,9 @@ fn a_mirror_never_lies_within_another() {
 
 #[test]
 fn names_that_differ_in_case_only_collide_where_the_file_system_folds_case() {
-    let folder = tempfile::tempdir().unwrap();
-    let world = || World::new().listed(repo("1", "acme/Alpha")).listed(repo("2", "ACME/alpha"));
-    let mut folding = world();
-    folding.storage = Storage::at(folder.path());
+    let mut folding = World::new().listed(repo("1", "acme/Alpha")).listed(repo("2", "ACME/alpha"));
     assert_eq!(folding.plan().tasks.len(), 2, "this file system does not fold");
-    std::fs::create_dir(folder.path().join(".HOLOCRON")).unwrap();
+    folding.inventory.folds_case = true;
     assert_eq!(collision(&folding), ("ACME/alpha".into(), vec!["acme/Alpha".into()]));
 }
 
@@ -503,6 +500,51 @@ fn the_mirror_of_a_gone_repository_makes_room_for_a_new_one_of_its_name() {
     assert_eq!(plan.evictions, [Eviction { key: old.key, from: "h/acme/alpha.git".into() }]);
     assert_eq!(plan.tasks.iter().map(|task| task.why).collect::<Vec<_>>(), [Why::New]);
     assert!(plan.moves.is_empty());
+}
+
+/// A repository that was written down, not listed by a forge.
+fn on_a_list(path: &str) -> Repo {
+    Repo { source: "urls".into(), pushed_at: None, ..repo(path, path) }
+}
+
+#[test]
+fn a_repository_that_is_known_by_its_forge_and_by_its_url_has_one_mirror() {
+    for (before, now) in [(on_a_list("acme/alpha"), alpha()), (alpha(), on_a_list("acme/alpha"))] {
+        let plan = World::new().mirrored(looked_at(&before, LOOKED)).listed(now).plan();
+        assert!(plan.evictions.is_empty() && plan.moves.is_empty(), "{plan:?}");
+        assert_eq!(plan.tasks.iter().map(|task| task.why).collect::<Vec<_>>(), [Why::Unsettled]);
+    }
+}
+
+#[test]
+fn a_repository_of_a_directory_that_is_not_searched_now_keeps_its_place() {
+    let local = |id: &str| Repo {
+        folder: "local".into(),
+        url: RemoteUrl::parse(id).unwrap(),
+        pushed_at: None,
+        ..repo(id, "x")
+    };
+    let old = looked_at(&local("/one/x"), LOOKED);
+    let world = World::new().mirrored(old.clone()).listed(local("/two/x"));
+    let settled = world.settled();
+    let failure = settled.outcome.failure.unwrap();
+    assert!(failure.message().contains("/one/x"), "{failure}");
+    assert!(world.plan().evictions.is_empty());
+    let plan = World::new().mirrored(old.clone()).gone(&old).listed(local("/two/x")).plan();
+    assert_eq!(plan.evictions.len(), 1, "what is gone makes room");
+}
+
+#[test]
+fn names_that_a_file_system_takes_for_one_are_refused_by_name_also_over_two_runs() {
+    let mut world = World::new().mirrored(looked_at(&on_a_list("ns/x"), LOOKED)).listed(on_a_list("ns/X"));
+    assert_eq!(world.plan().tasks.len(), 1, "two mirrors where case counts");
+    world.inventory.folds_case = true;
+    let settled = world.settled();
+    assert!(settled.outcome.failure.unwrap().message().contains("ns/x"));
+    let mut world = World::new().listed(on_a_list("ns/X")).listed(on_a_list("ns/x"));
+    world.inventory.folds_case = true;
+    let plan = world.plan();
+    assert_eq!((plan.tasks.len(), plan.settled.len()), (1, 1));
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use crate::advice::advise;
 use crate::failure::{Failure, Reason};
-use crate::model::destination::{DestinationOutcome, PushVerdict};
+use crate::model::destination::{DestinationOutcome, PushVerdict, RefusedRef};
 use crate::model::{Outcome, RefCounts};
 use crate::text::{self, Tone};
 
@@ -67,22 +67,43 @@ pub(crate) struct Trouble<'a> {
     pub failure: Failure,
 }
 
-/// Returns what went wrong: the failure of the whole first, then the refused refs, those with equal words together.
+/// Returns what went wrong: the failure of the whole first, then the refused refs, those with equal words together and with
+/// the destination's last lines about them.
 pub(crate) fn troubles(outcome: &DestinationOutcome) -> Vec<Trouble<'_>> {
     let whole = outcome.failure.iter().map(|failure| Trouble { refs: Vec::new(), failure: failure.clone() });
-    let mut troubles: Vec<Trouble<'_>> = whole.collect();
     // Thousands of refs may be refused, each in words of its own.
     let mut known: HashMap<(Reason, &str), usize> = HashMap::new();
+    let mut groups: Vec<Vec<&RefusedRef>> = Vec::new();
     for refused in &outcome.refused {
         let at = *known.entry((refused.reason, &refused.message)).or_insert_with(|| {
-            let failure = advise(Failure::new(refused.reason, &refused.message), outcome.kind);
-            troubles.push(Trouble { refs: Vec::new(), failure });
-            troubles.len() - 1
+            groups.push(Vec::new());
+            groups.len() - 1
         });
-        troubles[at].refs.push(&refused.name);
+        groups[at].push(refused);
     }
-    troubles
+    whole.chain(groups.iter().map(|group| together(group, outcome))).collect()
 }
+
+/// One trouble of refs that were refused with the same reason in the same words.
+fn together<'a>(group: &[&'a RefusedRef], outcome: &DestinationOutcome) -> Trouble<'a> {
+    let mut lines: Vec<&str> = Vec::new();
+    for line in group.iter().flat_map(|refused| &refused.evidence) {
+        if lines.len() == MOST_LINES {
+            break;
+        }
+        if !lines.contains(&line.as_str()) && *line != group[0].message {
+            lines.push(line);
+        }
+    }
+    let failure = Failure::new(group[0].reason, &group[0].message);
+    Trouble {
+        refs: group.iter().map(|refused| refused.name.as_str()).collect(),
+        failure: advise(failure, outcome.kind).with_evidence(lines.join("\n")),
+    }
+}
+
+/// The most lines of a destination that are shown about refs that were refused together.
+const MOST_LINES: usize = 20;
 
 /// Refs named of those that were refused in the same words; the rest is counted.
 pub(crate) const REFS: usize = 3;

@@ -297,10 +297,8 @@ pub(super) mod tests {
             duration: Duration::from_millis(400),
             ..DestinationOutcome::new(id, "ns/x", verdict)
         };
-        let refused = |number: usize| RefusedRef {
-            name: format!("refs/heads/{number}"),
-            reason: Reason::PushRejected,
-            message: "pre-receive hook declined".into(),
+        let refused = |number: usize| {
+            RefusedRef::new(format!("refs/heads/{number}"), Reason::PushRejected, "pre-receive hook declined")
         };
         let mut both = outcome("both", Verdict::Updated);
         both.destinations = vec![

@@ -5,6 +5,7 @@ pub(crate) mod destinations;
 mod lines;
 pub mod log;
 pub(crate) mod releases;
+mod results;
 mod screen;
 
 use std::time::Duration;
@@ -19,6 +20,7 @@ use crate::text::{Detail, Paint};
 pub use bars::Bars;
 pub use lines::Lines;
 pub(crate) use lines::{result, tone};
+pub use results::{Known, Results};
 pub use screen::Screen;
 
 /// How a run speaks on stderr while it works.

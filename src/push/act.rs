@@ -8,13 +8,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use bstr::{BStr, BString, ByteSlice};
 
 use super::decide::{Ancestry, PushPlan, decide, differences, in_scope, pushes};
-use super::protect::Opener;
+use super::protect::{Opener, Opening};
+use super::refusal::{self, Refusals};
 use super::shadow::{Route, blocked_by, route};
 use super::{PushJob, slice};
 use crate::config::destination::Divergence;
 use crate::failure::{Failure, Reason};
+use crate::forge::destination::Need;
 use crate::git::refs::{Advertisement, Change, Oid, RefMap, RefUpdate};
-use crate::git::{History, PushEdit, Pushed, RefResult, Remote, classify};
+use crate::git::{History, PushEdit, Pushed, RefResult, Remote};
 use crate::mirror::lost_by_moves;
 use crate::model::destination::{DestinationOutcome, PushCounts, PushVerdict, RefusedRef, Target};
 use crate::progress::{Event, Sink};
@@ -50,9 +52,6 @@ const MOST_PARTS: usize = 200;
 /// The same while no ref at all was accepted: then the hook most likely declines everything.
 const FRUITLESS_PARTS: usize = 16;
 
-/// What a destination refused, by ref.
-type Refusals = BTreeMap<BString, RefusedRef>;
-
 impl Push<'_> {
     async fn once(&self) -> Result<DestinationOutcome, Failure> {
         let there = self.look().await?;
@@ -62,6 +61,8 @@ impl Push<'_> {
             DestinationOutcome::new(&self.job.destination.config.id, self.remote.url.to_string(), PushVerdict::Current);
         let route = self.route(&plan, &there);
         let mut refusals: Refusals = route.blocked.into_iter().collect();
+        refusals.extend(plan.unfit.iter().map(|unfit| (BString::from(unfit.name.as_str()), unfit.clone())));
+        outcome.notes.append(&mut plan.notes);
         if self.job.dry_run {
             let lines = plan.push.iter().chain(&plan.delete).map(|update| format!("would {update}."));
             outcome.notes.extend(plan.held.iter().map(|why| format!("would be held: {why}.")));
@@ -76,10 +77,14 @@ impl Push<'_> {
                 // The old default branch stays, and with it everything else that is not in its way.
                 for old in self.old_defaults(&there, &plan) {
                     plan.delete.retain(|update| update.name != old);
+                    if self.head_is_out_of_reach() {
+                        plan.foreign += 1;
+                        continue;
+                    }
                     // Not in step: the next run must try again.
-                    let (name, reason) = (old.to_string(), failure.reason());
-                    let message = format!("not deleted, as it stays the default branch: {failure}");
-                    refusals.insert(old, RefusedRef { name, reason, message });
+                    let message = format!("not deleted, as it stays the default branch: {}", failure.message());
+                    let refusal = RefusedRef::new(&old, failure.reason(), message);
+                    refusals.insert(old, refusal);
                 }
                 false
             }
@@ -93,18 +98,26 @@ impl Push<'_> {
             refusals.extend(blocked_by(refused.keys(), &pushes[at + 1..]));
             refusals.extend(refused);
         }
-        self.open_rules(&plan, &mut refusals, &mut outcome).await;
+        self.open_rules(&plan, &forced, &mut refusals, &mut outcome).await;
         let now = self.verify(&plan, &there, &refusals).await?;
-        let set = self.default_branch_last(&there, now.as_ref().unwrap_or(&there), was_set, &refusals).await;
+        let now = now.as_ref().unwrap_or(&there);
+        let set = self.default_branch_last(&there, now, was_set, &refusals).await;
         outcome.verified = true;
         outcome.refs = count(&plan, &forced, &refusals);
         let pushed = outcome.refs.changed() > 0;
         outcome.verdict = verdict(&plan, &refusals, pushed);
-        outcome.failure = held(self.job, &plan);
-        outcome.refused = refusals.into_values().chain(plan.diverged.iter().map(diverged)).collect();
+        if outcome.failure.is_some() && outcome.verdict.in_step() {
+            outcome.verdict = PushVerdict::Failed;
+        }
+        outcome.failure = outcome.failure.take().or_else(|| held(self.job, &plan));
+        outcome.refused =
+            refusal::once_each(refusals.into_values().chain(plan.diverged.iter().map(diverged)).collect());
         outcome.notes.extend(set.as_ref().ok().cloned().flatten());
         if let Err(failure) = set {
-            outcome.notes.push(format!("the default branch stays as it is: {failure}."));
+            outcome.notes.push(match self.head_is_out_of_reach() {
+                true => self.head_by_hand(now.head.as_ref()),
+                false => format!("the default branch stays as it is: {}.", failure.message()),
+            });
             // A plain git server's HEAD is out of reach; a forge's is behind until it is set.
             if self.target.is_some() && outcome.verdict.in_step() {
                 outcome.verdict = PushVerdict::Failed;
@@ -201,6 +214,26 @@ impl Push<'_> {
         Ok(true)
     }
 
+    /// Whether it is a plain git server, whose HEAD only its administrator can set.
+    fn head_is_out_of_reach(&self) -> bool {
+        self.target.is_none() && self.job.destination.directory(self.job.place).is_none()
+    }
+
+    /// What the administrator of a plain git server is to do, where its HEAD names `now`.
+    fn head_by_hand(&self, now: Option<&BString>) -> String {
+        let wanted = self.job.head.map(ToString::to_string).unwrap_or_default();
+        let now = now.filter(|now| **now != wanted).map_or_else(
+            || "HEAD there names no branch".to_owned(),
+            |now| match self.job.refs.refs.contains_key(now) {
+                true => format!("HEAD there stays {now}"),
+                false => format!("HEAD there stays {now}, which is therefore not deleted"),
+            },
+        );
+        format!(
+            "{now}: git cannot set it from here; run `git symbolic-ref HEAD {wanted}` in the repository on that server."
+        )
+    }
+
     async fn set_head(&self, branch: &BStr) -> Result<(), Failure> {
         let short = branch.strip_prefix(b"refs/heads/").unwrap_or(branch).to_str_lossy();
         if let (Some(forge), Some(target)) = (&self.job.destination.forge, self.target) {
@@ -215,21 +248,33 @@ impl Push<'_> {
         }
     }
 
-    /// Pushes, and returns what was refused. A `pre-receive` hook declines all refs because of one: those are halved
-    /// until the others are there, as long as that leads to anything.
+    /// Pushes, and returns what was refused. What is declined whole because of one ref is halved until the others are
+    /// there, as long as that leads to anything.
     async fn send(&self, edits: &[PushEdit]) -> Result<Refusals, Failure> {
         let mut refusals = Refusals::new();
         let mut parts: Vec<Vec<PushEdit>> =
             Some(edits.to_vec()).filter(|edits| !edits.is_empty()).into_iter().collect();
         let (mut tries, mut accepted) = (0, false);
         while let Some(part) = parts.pop() {
-            let done = self.send_together(&part).await?;
+            let done = self.send_together(&part).await;
             tries += 1;
-            accepted |= done.results.iter().any(|(_, result)| *result == RefResult::Accepted);
-            let declined = declined_together(&done);
+            let (mut refused, declined) = match done {
+                Ok((done, too_large)) => {
+                    accepted |= done.results.iter().any(|(_, result)| *result == RefResult::Accepted);
+                    let mut refused = refusal::read(&done);
+                    let declined = refusal::declined_together(&done, &refused);
+                    refused.extend(too_large.iter().map(|(name, why)| (name.clone(), refusal::of_failure(name, why))));
+                    (refused, declined)
+                }
+                Err(failure) if edits.len() > 1 && refusal::may_be_one_ref(failure.reason()) => {
+                    let names = part.iter().map(|edit| edit.name.clone());
+                    let refused = names.clone().map(|name| (name.clone(), refusal::of_failure(&name, &failure)));
+                    (refused.collect(), names.collect())
+                }
+                Err(failure) => return Err(failure),
+            };
             let mut again: Vec<PushEdit> = part.into_iter().filter(|edit| declined.contains(&edit.name)).collect();
             let most = if accepted { MOST_PARTS } else { FRUITLESS_PARTS };
-            let mut refused = self.refusals(&done);
             if again.len() > 1 && tries < most {
                 refused.retain(|name, _| !declined.contains(name));
                 let rest = again.split_off(again.len() / 2);
@@ -240,8 +285,9 @@ impl Push<'_> {
         Ok(refusals)
     }
 
-    /// One push, in slices along history where the whole is too large for the destination.
-    async fn send_together(&self, edits: &[PushEdit]) -> Result<Pushed, Failure> {
+    /// One push, in slices along history where the whole is too large for the destination; beside its result, what is too
+    /// large even so.
+    async fn send_together(&self, edits: &[PushEdit]) -> Result<(Pushed, Vec<(BString, Failure)>), Failure> {
         let path = &self.job.repo.path;
         let mut tell = |phase: &str, percent| self.sink.tell(&Event::Phase { path, phase, percent });
         let git = &self.tools.git;
@@ -249,30 +295,23 @@ impl Push<'_> {
             Err(failure) if failure.reason() == Reason::TooLarge => {
                 slice::push(git, self.job.mirror, self.remote, edits, failure, &mut tell).await
             }
-            result => result,
+            result => result.map(|done| (done, Vec::new())),
         }
     }
 
-    fn refusals(&self, done: &Pushed) -> Refusals {
-        let told = classify::Rejections::read(&done.stderr);
-        let refused = done.results.iter().filter_map(|(name, result)| match result {
-            RefResult::Accepted => None,
-            RefResult::Refused(summary) => {
-                let (reason, words) = told.why(&name.to_str_lossy(), summary);
-                // Another writer was faster: looking again shows what is there now.
-                let reason = if summary.contains("stale info") { Reason::RefRace } else { reason };
-                let message = crate::secret::redact(words.trim());
-                Some((name.clone(), RefusedRef { name: name.to_string(), reason, message }))
-            }
-        });
-        refused.collect()
-    }
-
     /// Opens the branch rules that stand in the way, pushes what they refused, and closes them again.
-    async fn open_rules(&self, plan: &PushPlan, refusals: &mut Refusals, outcome: &mut DestinationOutcome) {
+    async fn open_rules(
+        &self,
+        plan: &PushPlan,
+        forced: &BTreeSet<BString>,
+        refusals: &mut Refusals,
+        outcome: &mut DestinationOutcome,
+    ) {
         let (Some(forge), Some(target)) = (&self.job.destination.forge, self.target) else { return };
         let opener = Opener { job: self.job, forge: forge.as_ref(), target };
-        let by_rule = |refusal: &RefusedRef| refusal.reason == Reason::ProtectedRefRejected;
+        let by_rule = |refusal: &RefusedRef| {
+            refusal.reason == Reason::ProtectedRefRejected && !refusal::is_about_default_branch(refusal)
+        };
         let names: Vec<BString> =
             refusals.iter().filter(|(_, refusal)| by_rule(refusal)).map(|(name, _)| name.clone()).collect();
         for name in names {
@@ -280,11 +319,19 @@ impl Push<'_> {
                 continue;
             };
             let edit = edit(update);
-            match opener.with_rules_open(update, || self.send(std::slice::from_ref(&edit))).await {
+            let need = match update.change {
+                Change::Delete { .. } => Need::Delete,
+                Change::Move { .. } if forced.contains(&name) => Need::Force,
+                Change::Move { .. } | Change::Create { .. } => Need::Push,
+            };
+            match opener.with_rules_open(update, need, || self.send(std::slice::from_ref(&edit))).await {
                 Ok(None) => {}
-                Ok(Some(still)) => {
+                Ok(Some(Opening { pushed, notes, left_open })) => {
                     refusals.remove(&name);
-                    refusals.extend(still);
+                    refusals.extend(pushed);
+                    outcome.notes.extend(notes);
+                    // What was pushed is pushed; the destination is not as it should be while a rule is open.
+                    outcome.failure = outcome.failure.take().or(left_open);
                 }
                 Err(failure) => {
                     outcome.notes.push(format!("the rule on {name} stands: {failure}."));
@@ -310,7 +357,8 @@ impl Push<'_> {
         let scope = self.job.destination.config.refs;
         let now = self.look().await?;
         let mut expected = in_scope(&self.job.refs.refs, scope);
-        expected.retain(|name, oid| before.refs.get(name) == Some(oid));
+        // A symbolic ref moves with the ref that it leads to.
+        expected.retain(|name, oid| before.refs.get(name) == Some(oid) && !before.symrefs.contains_key(name));
         let mut expected: BTreeMap<&BString, Option<Oid>> =
             expected.iter().map(|(name, oid)| (name, Some(*oid))).collect();
         let touched = plan.push.iter().chain(&plan.delete).chain(&plan.done);
@@ -324,12 +372,6 @@ impl Push<'_> {
                 .with_evidence(name.to_string())),
         }
     }
-}
-
-/// The refs of a push that one hook gave one verdict over.
-fn declined_together(done: &Pushed) -> BTreeSet<BString> {
-    let declined = |result: &RefResult| matches!(result, RefResult::Refused(summary) if summary.contains("(pre-receive hook declined)"));
-    done.results.iter().filter(|(_, result)| declined(result)).map(|(name, _)| name.clone()).collect()
 }
 
 fn edit(update: &RefUpdate) -> PushEdit {
@@ -371,8 +413,7 @@ fn verdict(plan: &PushPlan, refusals: &Refusals, pushed: bool) -> PushVerdict {
 
 /// A ref that stays because it holds commits that the source lacks.
 fn diverged(name: &BString) -> RefusedRef {
-    let message = "it holds commits that the source lacks, and stays".to_owned();
-    RefusedRef { name: name.to_string(), reason: Reason::Diverged, message }
+    RefusedRef::new(name, Reason::Diverged, "it holds commits that the source lacks, and stays")
 }
 
 /// Why the guard held deletions; refused and diverged refs speak for themselves.

@@ -5,11 +5,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use bstr::{BStr, BString, ByteSlice};
 use globset::GlobSet;
 
+use super::{alias, room};
 use crate::config::Cliff;
 use crate::config::destination::{Divergence, RefScope};
 use crate::git::PushEdit;
 use crate::git::refs::{Advertisement, Change, OWN, Oid, RefMap, RefUpdate, diff, is_branch};
-use crate::mirror::decide::{cliff, conflict};
+use crate::mirror::decide::cliff;
+use crate::model::destination::RefusedRef;
 
 /// The rules of one destination for one mirror.
 #[derive(Debug, Clone)]
@@ -47,6 +49,10 @@ pub struct PushPlan {
     pub diverged: Vec<BString>,
     /// Refs that stay because a rule protects them.
     pub foreign: usize,
+    /// Refs of the mirror that cannot be brought there, and why.
+    pub unfit: Vec<RefusedRef>,
+    /// What a person should know of what is left alone.
+    pub notes: Vec<String>,
     /// Why nothing is deleted, when the guard says so.
     pub held: Option<String>,
     /// What was pushed before the rest, so that it could become the default branch.
@@ -67,7 +73,7 @@ pub fn in_scope(refs: &RefMap, scope: RefScope) -> RefMap {
 
 fn covers(scope: RefScope, name: &BStr) -> bool {
     match scope {
-        RefScope::All => !name.starts_with(OWN.as_bytes()),
+        RefScope::All => !name.starts_with(OWN.as_bytes()) && !is_one_level(name),
         RefScope::Some { heads, tags, notes } => {
             heads && is_branch(name)
                 || tags && name.starts_with(b"refs/tags/")
@@ -76,24 +82,47 @@ fn covers(scope: RefScope, name: &BStr) -> bool {
     }
 }
 
-/// The refs that would differ, before the objects are asked.
+/// Whether a ref stands directly under `refs/` (`refs/stash`): git pushes none of these (remote.c, `one_local_ref`), and
+/// takes none (receive-pack, "funny refname").
+fn is_one_level(name: &BStr) -> bool {
+    name.strip_prefix(b"refs/").is_some_and(|rest| !rest.contains(&b'/'))
+}
+
+/// What is to be said of refs that git does not push.
+fn never_pushed(mirror: &RefMap, scope: RefScope) -> Option<String> {
+    let names: Vec<String> =
+        mirror.keys().filter(|name| is_one_level(name.as_bstr())).map(ToString::to_string).collect();
+    let told = scope == RefScope::All && !names.is_empty();
+    told.then(|| format!("not pushed, as git pushes no ref directly under refs/: {}.", names.join(", ")))
+}
+
+/// The refs that would differ, before the objects are asked. A symbolic ref of the destination is its own affair.
 pub fn differences(mirror: &RefMap, there: &Advertisement, scope: RefScope) -> Vec<RefUpdate> {
-    diff(&in_scope(&there.refs, scope), &in_scope(mirror, scope))
+    let mut all = diff(&in_scope(&there.refs, scope), &in_scope(mirror, scope));
+    all.retain(|update| !there.symrefs.contains_key(&update.name));
+    all
 }
 
 /// Decides what is pushed.
 pub fn decide(mirror: &RefMap, there: &Advertisement, ancestry: &Ancestry, rules: &PushRules) -> PushPlan {
     let mut plan = PushPlan::default();
+    // Why refs stay that the mirror lacks.
+    let mut stay: BTreeMap<BString, room::Cause> = BTreeMap::new();
     for update in differences(mirror, there, rules.scope) {
         let name = update.name.as_bstr();
         let exists_there = update.change.before().is_some();
         if exists_there && is_protected(name, mirror, rules) {
             plan.foreign += 1;
+            stay.insert(update.name, "`protect` covers it");
             continue;
         }
         match update.change {
-            Change::Delete { .. } if !rules.prune => plan.foreign += 1,
+            Change::Delete { .. } if !rules.prune => {
+                plan.foreign += 1;
+                stay.insert(update.name, "`prune` is off");
+            }
             Change::Delete { old } if rules.divergence == Divergence::Keep && !ancestry.known.contains(&old) => {
+                stay.insert(update.name.clone(), "it holds commits that the source lacks");
                 plan.diverged.push(update.name);
             }
             Change::Delete { .. } => plan.delete.push(update),
@@ -107,13 +136,21 @@ pub fn decide(mirror: &RefMap, there: &Advertisement, ancestry: &Ancestry, rules
             Change::Move { .. } | Change::Create { .. } => plan.push.push(update),
         }
     }
+    plan.notes.extend(never_pushed(mirror, rules.scope));
+    alias::leave(&mut plan, mirror, there, |name| covers(rules.scope, name), |name| is_protected(name, mirror, rules));
     let has = in_scope(&there.refs, rules.scope).len();
     let wanted = in_scope(mirror, rules.scope).len();
     plan.held = (!rules.accepted).then(|| cliff(has, plan.delete.len(), wanted, rules.cliff)).flatten();
     if plan.held.is_some() {
         let kept = std::mem::take(&mut plan.delete);
-        plan.push.retain(|update| !kept.iter().any(|gone| conflict(&gone.name, &update.name)));
+        let kept: room::Names<'_> = kept.iter().map(|update| &update.name).collect();
+        plan.push.retain(|update| kept.in_the_way_of(update.name.as_bstr()).is_none());
     }
+    let aliases = there.symrefs.iter().flat_map(|(alias, target)| {
+        [(alias.clone(), "it is a symbolic ref"), (target.clone(), "a symbolic ref leads to it")]
+    });
+    stay.extend(aliases);
+    room::leave(&mut plan, there, &stay);
     plan
 }
 
@@ -156,9 +193,10 @@ pub fn pushes(plan: &PushPlan) -> Vec<Vec<PushEdit>> {
         seen: update.change.before(),
         new: update.change.after(),
     };
-    let in_the_way = |gone: &&RefUpdate| plan.push.iter().any(|update| conflict(&gone.name, &update.name));
-    let creations = plan.push.iter().any(|update| update.change.before().is_none());
-    let (first, later): (Vec<_>, Vec<_>) = plan.delete.iter().partition(|update| creations && in_the_way(update));
+    let creations = plan.push.iter().filter(|update| update.change.before().is_none());
+    let created: room::Names<'_> = creations.map(|update| &update.name).collect();
+    let in_the_way = |gone: &&RefUpdate| created.in_the_way_of(gone.name.as_bstr()).is_some();
+    let (first, later): (Vec<_>, Vec<_>) = plan.delete.iter().partition(in_the_way);
     let rest = later.into_iter().chain(&plan.push).map(edit).collect::<Vec<_>>();
     [first.into_iter().map(edit).collect(), rest].into_iter().filter(|push: &Vec<_>| !push.is_empty()).collect()
 }

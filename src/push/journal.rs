@@ -4,7 +4,7 @@ use jiff::Timestamp;
 
 use super::open::Opened;
 use crate::failure::{Failure, Reason};
-use crate::forge::destination::Undo;
+use crate::forge::destination::{Restored, Undo};
 use crate::store::{Ignored, OpenRule, Store};
 
 /// Writes down that a rule is about to be opened; returns how it is to be put back, which is as it was before the first
@@ -33,6 +33,16 @@ pub(super) async fn forget(store: Option<&Store>, destination: &str, undo: &Undo
     Ok(store.forget_open_rule(destination, &undo.target, &undo.rule).await?)
 }
 
+/// What a person should know about a rule that was put back.
+pub(super) fn note_of(restored: Restored, undo: &Undo) -> Option<String> {
+    (restored == Restored::GoneWithBranch).then(|| {
+        format!(
+            "the rule on {} is gone with its branch: this server keeps none for a branch that is not there.",
+            undo.rule
+        )
+    })
+}
+
 /// Closes what earlier runs left open; returns what a person should know.
 pub async fn repair(store: Option<&Store>, destinations: &[&Opened]) -> Vec<String> {
     let Some(store) = store else { return Vec::new() };
@@ -53,11 +63,14 @@ pub async fn repair(store: Option<&Store>, destinations: &[&Opened]) -> Vec<Stri
             continue;
         };
         let closed = match forge.restore_rule(&undo).await {
-            Ok(()) => forget(Some(store), &rule.destination, &undo).await,
+            Ok(restored) => forget(Some(store), &rule.destination, &undo).await.map(|()| restored),
             Err(failure) => Err(failure),
         };
         words.push(match closed {
-            Ok(()) => format!("{name} was left open by a killed run and is closed again."),
+            Ok(Restored::AsItWas) => format!("{name} was left open by a killed run and is closed again."),
+            Ok(Restored::GoneWithBranch) => {
+                format!("{name} was left open by a killed run; its branch is gone by now, and the rule with it.")
+            }
             Err(failure) => format!("{name} was left open by a killed run and cannot be closed: {failure}."),
         });
     }

@@ -3,6 +3,7 @@
 //! [`decide`] is pure. The source's mirror is complete before this begins; whatever happens here leaves it alone.
 
 mod act;
+mod alias;
 mod claims;
 pub mod decide;
 pub mod fan;
@@ -11,6 +12,8 @@ mod moved;
 pub mod open;
 pub mod patience;
 mod protect;
+mod refusal;
+mod room;
 mod shadow;
 mod slice;
 mod target;

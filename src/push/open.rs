@@ -18,7 +18,7 @@ use crate::forge::destination::{Destination, open_destination};
 use crate::forge::release::{ReleaseDestination, open_release_destination};
 use crate::forge::{self, Connection, PageCache};
 use crate::git::{HostKeys, Remote, Ssh};
-use crate::model::destination::{DestinationKind, Wish};
+use crate::model::destination::{DestinationKind, ObjectFormat, Wish};
 use crate::model::{Repo, RepoPath, Visibility};
 use crate::progress::{Event, Sink};
 use crate::secret::{Credential, Secret};
@@ -89,7 +89,7 @@ impl Opened {
         sink: &Arc<dyn Sink>,
     ) -> Result<Self, Failure> {
         let token = match &config.token {
-            Some(token) => Some(tools.until_stopped(token.read(|name| tools.environment.var(name))).await??),
+            Some(token) => Some(tools.secret(token).await?),
             None => None,
         };
         let connection = |cancel: CancellationToken| -> Option<Connection> {
@@ -105,6 +105,7 @@ impl Opened {
                 timeout: all.timeout,
                 policy: tools.policy,
                 transport_ssh: config.transport == Transport::Ssh,
+                api_host: false,
                 cache: Arc::<PageCache>::default(),
                 cancel,
                 on_retry: Arc::new(move |failure, wait| sink.tell(&Event::Retrying { what: &name, failure, wait })),
@@ -180,6 +181,7 @@ impl Opened {
             user: self.config.user.clone(),
             secret: token.clone(),
         });
+        let credential = credential.map(|credential| credential.as_named_by(url));
         Remote {
             url: url.clone(),
             credential,
@@ -202,6 +204,7 @@ impl Opened {
             visibility,
             description: repo.description.clone(),
             default_branch: repo.default_branch.clone(),
+            object_format: ObjectFormat::default(),
         }
     }
 
@@ -261,7 +264,7 @@ async fn ssh(config: &DestinationConfig, tools: &Tools) -> Result<Ssh, Failure> 
         File::open(key).map_err(|error| Failure::local(format!("cannot read the key {}", key.display()), &error))?;
     }
     let passphrase = match passphrase {
-        Some(source) => Some(tools.until_stopped(source.read(|name| tools.environment.var(name))).await??),
+        Some(source) => Some(tools.secret(source).await?),
         None => None,
     };
     let host_keys = Some(match known_hosts {

@@ -70,7 +70,7 @@ pub fn blocked_by<'a>(
 
 fn refused(name: &BStr, other: &BStr) -> (BString, RefusedRef) {
     let message = format!("git cannot tell it from {other} over HTTP; rename {other}, or push over ssh");
-    (name.to_owned(), RefusedRef { name: name.to_string(), reason: Reason::PushRejected, message })
+    (name.to_owned(), RefusedRef::new(name, Reason::PushRejected, message))
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use bstr::ByteSlice;
+use bstr::{BString, ByteSlice};
 
 use crate::failure::{Failure, Reason};
 use crate::git::refs::{Oid, is_branch};
@@ -11,8 +11,10 @@ use crate::git::{Git, Progress, PushEdit, Pushed, Remote};
 /// Pushes `edits` one by one, and a branch that is still too large commit by commit along its first parents, in steps
 /// that halve until they fit.
 ///
+/// Returns beside the result the refs of which one commit alone is too large, where others are pushed with them.
+///
 /// # Errors
-/// `too_large` when one commit alone is; whatever else keeps the destination from answering.
+/// `too_large` when the only ref is; whatever else keeps the destination from answering.
 pub(super) async fn push(
     git: &Git,
     mirror: &Path,
@@ -20,8 +22,8 @@ pub(super) async fn push(
     edits: &[PushEdit],
     whole: Failure,
     progress: Progress<'_>,
-) -> Result<Pushed, Failure> {
-    let mut all = Pushed::default();
+) -> Result<(Pushed, Vec<(BString, Failure)>), Failure> {
+    let (mut all, mut too_large) = (Pushed::default(), Vec::new());
     for edit in edits {
         let done = match edits.len() {
             1 => Err(whole.clone()),
@@ -29,14 +31,20 @@ pub(super) async fn push(
         };
         let done = match done {
             Err(failure) if failure.reason() == Reason::TooLarge => {
-                sliced(git, mirror, remote, edit, failure, progress).await?
+                match sliced(git, mirror, remote, edit, failure, progress).await {
+                    Err(failure) if failure.reason() == Reason::TooLarge && edits.len() > 1 => {
+                        too_large.push((edit.name.clone(), failure));
+                        continue;
+                    }
+                    result => result?,
+                }
             }
             result => result?,
         };
         all.results.extend(done.results);
         all.stderr.push_str(&done.stderr);
     }
-    Ok(all)
+    Ok((all, too_large))
 }
 
 async fn sliced(

@@ -9,7 +9,7 @@ use crate::failure::{Failure, Reason};
 use crate::forge::destination::Destination;
 use crate::git::Remote;
 use crate::model::RepoPath;
-use crate::model::destination::Target;
+use crate::model::destination::{ObjectFormat, Target, Wish};
 use crate::progress::Sink;
 use crate::tools::Tools;
 
@@ -64,7 +64,7 @@ pub(super) async fn resolve(job: &PushJob<'_>, tools: &Tools, sink: &dyn Sink) -
                     if job.dry_run {
                         return Err(NotThere::Planned);
                     }
-                    make_directory(&dir, tools).await?;
+                    make_directory(job, &dir, tools).await?;
                     true
                 }
                 _ => false,
@@ -83,7 +83,9 @@ async fn make(
     tools: &Tools,
     sink: &dyn Sink,
 ) -> Result<Target, Failure> {
-    let (wish, what) = (job.destination.wish(job.repo, path), format!("{path} on {}", job.destination.config.id));
+    let object_format = object_format(job, tools).await?;
+    let wish = Wish { object_format, ..job.destination.wish(job.repo, path) };
+    let what = format!("{path} on {}", job.destination.config.id);
     let broke_off = AtomicBool::new(false);
     let attempt = || async {
         if broke_off.load(Ordering::Relaxed)
@@ -116,13 +118,22 @@ fn takes_pushes(target: &Target) -> Result<(), Failure> {
     Ok(())
 }
 
+/// The mirror's, which is the source's: as its refs have it, and where it has none as its configuration has it.
+async fn object_format(job: &PushJob<'_>, tools: &Tools) -> Result<ObjectFormat, Failure> {
+    match job.refs.refs.values().next() {
+        Some(oid) if oid.to_string().len() == 64 => Ok(ObjectFormat::Sha256),
+        Some(_) => Ok(ObjectFormat::Sha1),
+        None => tools.git.object_format(job.mirror).await,
+    }
+}
+
 /// Makes a bare repository: complete under another name first.
-async fn make_directory(dir: &Path, tools: &Tools) -> Result<(), Failure> {
+async fn make_directory(job: &PushJob<'_>, dir: &Path, tools: &Tools) -> Result<(), Failure> {
     let broken = |error| Failure::local(format!("cannot make {}", dir.display()), &error);
     let parent = dir.parent().unwrap_or(Path::new("/"));
     std::fs::create_dir_all(parent).map_err(broken)?;
     let folder = tempfile::Builder::new().prefix(".holocron-").tempdir_in(parent).map_err(broken)?;
     let fresh = folder.path().join("new.git");
-    tools.git.init_bare(&fresh).await?;
+    tools.git.init_bare(&fresh, object_format(job, tools).await?).await?;
     std::fs::rename(&fresh, dir).map_err(broken)
 }

@@ -174,6 +174,10 @@ impl<'a> Projector<'a> {
         if self.config.releases.is_none() && places.is_empty() {
             return Vec::new();
         }
+        // The forge has closed the repository: there is nothing to ask it for, and what was saved stays as it is.
+        if outcome.verdict == Verdict::Unavailable {
+            return Vec::new();
+        }
         let ids = || self.config.releases.iter().map(|_| DISK).chain(places.iter().map(|place| place.id));
         if repo.releases_off {
             return ids().map(switched_off).collect();
@@ -353,6 +357,7 @@ fn open_source(
         timeout: config.timeout,
         policy: tools.policy,
         transport_ssh: false,
+        api_host: false,
         cache: Arc::<PageCache>::default(),
         cancel: tools.stop.clone(),
         on_retry: Arc::new(move |failure, wait| sink.tell(&Event::Retrying { what: &name, failure, wait })),

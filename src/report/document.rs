@@ -38,6 +38,8 @@ pub(super) struct Document {
     dry_run: bool,
     /// `SIGINT` or `SIGTERM` when a signal ended the run early.
     interrupted: Option<String>,
+    /// Mirrors that are not in `mirrors`, because a second signal ended the run before they had a result.
+    unfinished: usize,
     /// The storage root.
     storage: String,
     totals: Totals,
@@ -47,6 +49,8 @@ pub(super) struct Document {
     source_failures: Vec<Source>,
     /// Parts of listings that were refused.
     refused: Vec<Part>,
+    /// What was asked for and matched nothing.
+    unmatched: Vec<Idle>,
     warnings: Vec<String>,
 }
 
@@ -123,6 +127,14 @@ struct Part {
     failure: FailureDocument,
 }
 
+/// Something that was asked for and matched nothing.
+#[derive(Debug, Serialize, JsonSchema)]
+struct Idle {
+    /// A source, a setting with its pattern.
+    what: String,
+    failure: FailureDocument,
+}
+
 /// A failure as documents show it.
 #[derive(Debug, Serialize, JsonSchema)]
 pub(super) struct FailureDocument {
@@ -149,6 +161,7 @@ impl Document {
             exit_code: report.exit_code(),
             dry_run: report.dry_run,
             interrupted: report.interrupted.map(|interrupt| interrupt.as_str().to_owned()),
+            unfinished: report.unfinished,
             storage: redact(&report.storage.to_string_lossy()),
             totals: Totals::of(report),
             mirrors: report.sorted().into_iter().map(|outcome| Mirror::of(report, outcome)).collect(),
@@ -165,6 +178,11 @@ impl Document {
                     what: redact(&part.what),
                     failure: (&part.failure).into(),
                 })
+                .collect(),
+            unmatched: report
+                .unmatched
+                .iter()
+                .map(|idle| Idle { what: redact(&idle.what), failure: (&idle.failure).into() })
                 .collect(),
             warnings: report.warnings.iter().map(|warning| redact(warning)).collect(),
         }

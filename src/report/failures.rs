@@ -44,7 +44,7 @@ pub(super) fn render(entries: &[Entry<'_>], detail: Detail, paint: Paint) -> Str
             let reason = paint.dress(Tone::Bad, said.failure.reason().as_str());
             let message = sentence(&clean(said.failure.message()));
             text += &format!("{}: {reason}: {message}\n", list(&said.names, names));
-            if let Some(line) = &said.failure.evidence() {
+            for line in said.failure.evidence().unwrap_or_default().lines() {
                 text += &format!("  {}\n", clean(line));
             }
         }

@@ -49,7 +49,11 @@ pub struct Report {
     pub source_failures: Vec<SourceFailure>,
     /// Parts of listings that were refused for themselves.
     pub refused: Vec<RefusedPart>,
+    /// What was asked for and matched nothing.
+    pub unmatched: Vec<Unmatched>,
     pub interrupted: Option<Interrupt>,
+    /// Mirrors without an outcome: a second signal ended the run before they had one.
+    pub unfinished: usize,
     /// What a person should know about the run as a whole.
     pub warnings: Vec<String>,
 }
@@ -68,6 +72,14 @@ pub struct RefusedPart {
     /// The source's id.
     pub source: String,
     /// What it is about: an organisation, a repository.
+    pub what: String,
+    pub failure: Failure,
+}
+
+/// Something that was asked for and matched nothing: a source without repositories, a pattern without a match.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Unmatched {
+    /// What it is about: a source, a setting with its pattern.
     pub what: String,
     pub failure: Failure,
 }
@@ -114,7 +126,9 @@ impl Report {
             outcomes: Vec::new(),
             source_failures: Vec::new(),
             refused: Vec::new(),
+            unmatched: Vec::new(),
             interrupted: None,
+            unfinished: 0,
             warnings: Vec::new(),
         }
     }
@@ -122,15 +136,16 @@ impl Report {
     /// Returns the exit code: 130 after SIGINT, 3 when something needs a person, else 0.
     ///
     /// A person is needed for a mirror that failed, is held or degraded, a destination of it that is behind, a source that
-    /// could not be listed (also when none could: the run did run), and a refused part of a listing. What SIGTERM left
-    /// untried is no failure: a service manager that stops us gets 0 when all that was tried went well.
+    /// could not be listed (also when none could: the run did run), a refused part of a listing, and a selection that
+    /// matches nothing. What SIGTERM left untried is no failure: a service manager that stops us gets 0 when all that was tried went well.
     pub fn exit_code(&self) -> u8 {
         if self.interrupted == Some(Interrupt::Int) {
             return 130;
         }
         let failed = self.outcomes.iter().any(|outcome| self.needs_attention(outcome))
             || self.source_failures.iter().any(|source| !self.is_interruption(&source.failure))
-            || self.refused.iter().any(|part| !self.is_interruption(&part.failure));
+            || self.refused.iter().any(|part| !self.is_interruption(&part.failure))
+            || !self.unmatched.is_empty();
         if failed { 3 } else { 0 }
     }
 
@@ -168,7 +183,8 @@ impl Report {
                 releases::troubles(one).map(move |(_, failure)| (what.clone(), failure.reason())).collect::<Vec<_>>()
             })
         });
-        mirrors.chain(behind).chain(unreleased).chain(sources).chain(refused).collect()
+        let unmatched = self.unmatched.iter().map(|idle| (idle.what.clone(), idle.failure.reason()));
+        mirrors.chain(behind).chain(unreleased).chain(sources).chain(refused).chain(unmatched).collect()
     }
 
     /// Returns the table for people: rows for what changed or needs attention, failures with their way out, and a

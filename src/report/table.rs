@@ -143,6 +143,11 @@ fn trouble(report: &Report, outcomes: &[&Outcome], view: View) -> String {
         name: format!("{} of source {}", clean(&part.what), clean(&part.source)),
         failure: Cow::Borrowed(&part.failure),
     });
+    let unmatched = report.unmatched.iter().map(|idle| Entry {
+        origin: "",
+        name: clean(&idle.what),
+        failure: Cow::Borrowed(&idle.failure),
+    });
     let mirrors = outcomes.iter().filter_map(|outcome| {
         let failure = Cow::Borrowed(outcome.failure.as_ref()?);
         Some(Entry { origin: &outcome.source, name: clean(&outcome.path.to_string()), failure })
@@ -152,6 +157,7 @@ fn trouble(report: &Report, outcomes: &[&Outcome], view: View) -> String {
     // What our own stopping left undone is one sentence of the summary, not a list of failures.
     let entries: Vec<Entry<'_>> = sources
         .chain(refused)
+        .chain(unmatched)
         .chain(mirrors)
         .chain(there)
         .chain(released)
@@ -191,6 +197,9 @@ fn summary(report: &Report) -> String {
     if !report.refused.is_empty() {
         text += &format!("; {} refused", count(report.refused.len(), "part"));
     }
+    if !report.unmatched.is_empty() {
+        text += &format!("; {} without a match", count(report.unmatched.len(), "selection"));
+    }
     text += &destinations::summary(outcomes);
     text += &releases::summary(outcomes);
     text += &format!("; {received} received in {}.\n", duration(report.duration));
@@ -202,7 +211,7 @@ fn summary(report: &Report) -> String {
             let there = outcome.destinations.iter().filter_map(|one| one.failure.as_ref());
             outcome.failure.iter().chain(there).any(|failure| report.is_interruption(failure))
         };
-        let left = count(outcomes.iter().filter(left).count(), "mirror");
+        let left = count(outcomes.iter().filter(left).count() + report.unfinished, "mirror");
         text += &format!("Stopped by {}: {left} left for the next run.\n", interrupt.as_str());
     }
     text

@@ -51,7 +51,7 @@ pub(in crate::report) fn there(id: &str, verdict: PushVerdict) -> DestinationOut
 
 /// The outcome on the destination `id`, with these refs refused in these words.
 pub(in crate::report) fn refused(id: &str, reason: Reason, refs: &[&str], words: &str) -> DestinationOutcome {
-    let one = |name: &&str| RefusedRef { name: (*name).to_owned(), reason, message: words.to_owned() };
+    let one = |name: &&str| RefusedRef::new(name, reason, words);
     DestinationOutcome {
         refs: PushCounts { refused: refs.len(), ..PushCounts::default() },
         refused: refs.iter().map(one).collect(),

@@ -33,8 +33,10 @@ pub enum StoreError {
 
 // Result codes of SQLite, <https://www.sqlite.org/rescode.html>; the low byte of an extended code is its kind.
 const SQLITE_ERROR: i32 = 1;
+const SQLITE_IOERR: i32 = 10;
 const SQLITE_CORRUPT: i32 = 11;
 const SQLITE_FULL: i32 = 13;
+const SQLITE_CANTOPEN: i32 = 14;
 const SQLITE_NOTADB: i32 = 26;
 /// A killed writer left an unfinished transaction, and a reader may not roll it back.
 const SQLITE_READONLY_ROLLBACK: i32 = 776;
@@ -44,7 +46,7 @@ impl StoreError {
     pub(super) fn database(doing: &'static str, path: &Path, source: sqlx::Error) -> Self {
         let path = path.to_owned();
         match code(&source).map(|code| code & 0xff) {
-            Some(SQLITE_CORRUPT | SQLITE_NOTADB) => StoreError::Damaged { path, why: source.to_string() },
+            Some(SQLITE_CORRUPT | SQLITE_NOTADB) => StoreError::Damaged { path, why: words(&source) },
             _ => StoreError::Database { doing, path, source },
         }
     }
@@ -52,7 +54,7 @@ impl StoreError {
     /// As [`StoreError::database`], for a statement that every whole store answers: a missing table is damage too.
     pub(super) fn schema(path: &Path, source: sqlx::Error) -> Self {
         match code(&source) {
-            Some(SQLITE_ERROR) => StoreError::Damaged { path: path.to_owned(), why: source.to_string() },
+            Some(SQLITE_ERROR) => StoreError::Damaged { path: path.to_owned(), why: words(&source) },
             _ => StoreError::database("check", path, source),
         }
     }
@@ -60,6 +62,21 @@ impl StoreError {
     /// Whether a killed writer's unfinished transaction has to be rolled back before anything can be read.
     pub(super) fn is_unfinished(&self) -> bool {
         matches!(self, StoreError::Database { source, .. } if code(source) == Some(SQLITE_READONLY_ROLLBACK))
+    }
+
+    /// Whether there is no room for what was to be written.
+    ///
+    /// SQLite calls it by its name when a write fails, but not when a journal cannot be made or synced.
+    fn is_full(&self) -> bool {
+        let StoreError::Database { path, source, .. } = self else { return false };
+        match code(source).map(|code| code & 0xff) {
+            Some(SQLITE_FULL) => true,
+            Some(SQLITE_IOERR | SQLITE_CANTOPEN) => {
+                let room = rustix::fs::statvfs(path.parent().unwrap_or(path));
+                room.is_ok_and(|room| room.f_bavail == 0 || (room.f_files > 0 && room.f_favail == 0))
+            }
+            _ => false,
+        }
     }
 
     /// What the user can do about it, in one sentence.
@@ -75,6 +92,14 @@ impl StoreError {
     }
 }
 
+/// What SQLite says, without the words that our library puts before it.
+fn words(error: &sqlx::Error) -> String {
+    match error.as_database_error() {
+        Some(database) => database.message().to_owned(),
+        None => error.to_string(),
+    }
+}
+
 fn code(error: &sqlx::Error) -> Option<i32> {
     error.as_database_error()?.code()?.parse().ok()
 }
@@ -84,13 +109,47 @@ impl From<StoreError> for Failure {
     fn from(error: StoreError) -> Failure {
         let failure = match &error {
             StoreError::Io { source, .. } => Failure::local(error.to_string(), source),
+            StoreError::Database { source, .. } if error.is_full() => {
+                // Why the disk is full, the database does not know; what it says is about itself.
+                tracing::debug!("{error}: {}", words(source));
+                return Failure::new(Reason::DiskFull, format!("{error}: there is no space left"));
+            }
             StoreError::Database { source, .. } => {
-                let full = code(source).is_some_and(|code| code & 0xff == SQLITE_FULL);
-                let reason = if full { Reason::DiskFull } else { Reason::LocalFailed };
-                Failure::new(reason, error.to_string()).with_evidence(source.to_string())
+                Failure::new(Reason::LocalFailed, error.to_string()).with_evidence(words(source))
             }
             _ => Failure::new(Reason::LocalFailed, error.to_string()),
         };
-        failure.with_hint(error.hint())
+        // The way out of a full disk is the reason's own.
+        match failure.reason() {
+            Reason::DiskFull => failure,
+            _ => failure.with_hint(error.hint()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use sqlx::{Connection as _, SqliteConnection};
+
+    use super::*;
+    use crate::error::Error;
+
+    #[tokio::test]
+    async fn a_full_disk_is_said_in_our_words() {
+        let mut connection = SqliteConnection::connect("sqlite::memory:").await.unwrap();
+        sqlx::query("PRAGMA max_page_count = 1").execute(&mut connection).await.unwrap();
+        let full = sqlx::query("CREATE TABLE t (a)").execute(&mut connection).await.unwrap_err();
+        let failure = Failure::from(StoreError::database("write", Path::new("/s/state.sqlite"), full));
+        assert_eq!(failure.to_string(), "disk_full: cannot write the store /s/state.sqlite: there is no space left");
+        assert!(failure.way_out().unwrap().contains("make room"), "{failure:?}");
+    }
+
+    #[tokio::test]
+    async fn what_the_database_says_has_no_words_of_its_library_around_it() {
+        let mut connection = SqliteConnection::connect("sqlite::memory:").await.unwrap();
+        let wrong = sqlx::query("SELECT * FROM nowhere").execute(&mut connection).await.unwrap_err();
+        let error = Error::from(StoreError::database("read", Path::new("/s/state.sqlite"), wrong));
+        assert_eq!(error.causes, ["no such table: nowhere"]);
+        assert_eq!(error.hints.len(), 1);
     }
 }

@@ -4,10 +4,9 @@ use std::fs::{self, OpenOptions};
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
-use jiff::Timestamp;
-use tempfile::TempDir;
-
 use super::error::StoreError;
+use crate::scratch::Scratch;
+use jiff::Timestamp;
 
 /// What the first bytes of a file say.
 #[derive(Debug, PartialEq, Eq)]
@@ -122,11 +121,11 @@ pub(super) fn move_aside(path: &Path, now: Timestamp) -> Result<PathBuf, StoreEr
 ///
 /// # Errors
 /// When something cannot be copied, or a writer changed the store meanwhile.
-pub(super) fn copy(path: &Path) -> Result<(TempDir, PathBuf), StoreError> {
+pub(super) fn copy(path: &Path) -> Result<(Scratch, PathBuf), StoreError> {
     let fail = |source| StoreError::Io { doing: "copy the store", path: path.to_owned(), source };
     let stamp = || fs::metadata(path).and_then(|file| Ok((file.len(), file.modified()?)));
     let before = stamp().map_err(fail)?;
-    let dir = tempfile::Builder::new().prefix("holocron-").tempdir().map_err(fail)?;
+    let dir = Scratch::make().map_err(fail)?;
     let copy = dir.path().join("store");
     match fs::copy(suffixed(path, "-journal"), suffixed(&copy, "-journal")) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(fail(error)),

@@ -24,8 +24,9 @@ use std::time::Duration;
 use jiff::Timestamp;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteSynchronous};
 use sqlx::{ConnectOptions as _, Connection as _, SqliteConnection};
-use tempfile::TempDir;
 use tokio::sync::Mutex;
+
+use crate::scratch::Scratch;
 
 pub use destination::DestinationRecord;
 pub use error::StoreError;
@@ -51,7 +52,7 @@ pub struct Store {
     /// What waits to be written.
     notes: Mutex<Vec<Note>>,
     /// Lives as long as the store when a copy had to be opened.
-    _copy: Option<TempDir>,
+    _copy: Option<Scratch>,
 }
 
 /// A store that is ready for use.
@@ -153,7 +154,7 @@ impl Store {
     async fn look(
         path: &Path,
         reading: SqliteConnectOptions,
-        copy: Option<TempDir>,
+        copy: Option<Scratch>,
     ) -> Result<Option<Self>, StoreError> {
         let mut connection = connect(path, &reading).await?;
         match schema::check(&mut connection, path).await? {

@@ -1,5 +1,7 @@
 //! Pages of listings with their ETags: what a forge need not send again.
 
+use std::collections::BTreeSet;
+
 use jiff::{SignedDuration, Timestamp};
 use sqlx::Connection as _;
 
@@ -66,6 +68,17 @@ impl Store {
         let fail = self.error("write");
         let mut connection = self.connection.lock().await;
         let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await.map_err(&fail)?;
+        // A token that is made anew leaves pages behind that nobody can read any more.
+        let readers: BTreeSet<&str> = pages.iter().map(|page| page.source.as_str()).collect();
+        for reader in readers {
+            let Some((listing, _)) = reader.split_once('-') else { continue };
+            sqlx::query("DELETE FROM pages WHERE source <> $1 AND substr(source, 1, length($2)) = $2")
+                .bind(reader)
+                .bind(format!("{listing}-"))
+                .execute(&mut *transaction)
+                .await
+                .map_err(&fail)?;
+        }
         for page in pages {
             if page.has_secret() {
                 sqlx::query("DELETE FROM pages WHERE source = $1 AND url = $2")

@@ -1,14 +1,19 @@
 //! Forges as destinations: what a run makes, moves and deletes there, what it leaves alone, and what it says.
 
+mod aliases;
 mod command;
 mod default_branch;
 mod faults;
 mod first;
+mod formats;
+mod heads;
 mod moved;
 mod names;
 mod places;
 mod plain;
 mod refs;
+mod refused;
+mod room;
 mod rules;
 mod secrets;
 mod several;

@@ -33,7 +33,9 @@ async fn check(block: &str, place: &str) {
     let run =
         names.chain(usual).fold(env.holocron(["config", "check"]), |run, name| run.env(name, "a-token-of-a-guide"));
     let run = run.run().await;
-    assert_eq!(run.code, 0, "{place}:\n{block}\n{run}");
+    // The files and programs of a guide are not on this machine.
+    let is_right = run.code == 0 || run.stderr.starts_with("error: the configuration is right, but ");
+    assert!(is_right, "{place}:\n{block}\n{run}");
 }
 
 #[tokio::test]

@@ -2,6 +2,8 @@
 
 mod adopted;
 mod dirs;
+mod foreign;
+mod long_names;
 mod names;
 mod refs;
 mod shallow;

@@ -288,6 +288,38 @@ async fn a_private_origin_is_read_with_what_the_runner_left_in_the_checkout_and_
 }
 
 #[tokio::test]
+async fn the_user_of_an_origin_is_the_one_that_its_server_is_told() {
+    use base64::Engine as _;
+    let coded = |user: &str| base64::engine::general_purpose::STANDARD.encode(format!("{user}:{IN_URL}"));
+    // What stands before the host, the variables, and the user that the server hears; nobody is asked for a private one.
+    for (login, variables, user) in [
+        (format!("alice:{IN_URL}@"), vec![], "alice"),
+        (format!("oauth2:{IN_URL}@"), vec![], "oauth2"),
+        ("jdoe@".to_owned(), vec![("SOURCE_TOKEN", IN_URL)], "jdoe"),
+        ("jdoe@".to_owned(), vec![("SOURCE_TOKEN", IN_URL), ("SOURCE_USER", "other")], "other"),
+    ] {
+        let pipeline = Pipeline::new().await;
+        pipeline.alpha.private();
+        pipeline.from.accept_token("alice", IN_URL);
+        pipeline.set_origin(&pipeline.alpha.url().replace("http://", &format!("http://{login}"))).await;
+        pipeline.from.reset_log();
+        let program = variables.iter().fold(pipeline.push(&[]), |program, (name, value)| program.env(name, *value));
+        program.run().await.assert_code(0);
+        pipeline.assert_arrived();
+        let heard: Vec<String> =
+            pipeline.from.requests().iter().filter_map(|request| request.authorization().map(str::to_owned)).collect();
+        assert!(!heard.is_empty() && heard.iter().all(|login| login.contains(&coded(user))), "{login}: {heard:?}");
+    }
+    // Alone, a user is a user: the server is asked as anybody, and a public repository needs no more.
+    let pipeline = Pipeline::new().await;
+    pipeline.set_origin(&pipeline.alpha.url().replace("http://", "http://jdoe@")).await;
+    pipeline.from.reset_log();
+    pipeline.push(&[]).run().await.assert_code(0);
+    pipeline.assert_arrived();
+    assert!(pipeline.from.requests().iter().all(|request| request.authorization().is_none()));
+}
+
+#[tokio::test]
 async fn a_kept_storage_is_updated_and_not_cloned_again() {
     let pipeline = Pipeline::new().await;
     let store = pipeline.env.work().join("kept").display().to_string();

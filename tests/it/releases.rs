@@ -8,6 +8,7 @@ mod faults;
 mod first;
 mod odd;
 mod off;
+mod restore;
 mod secrets;
 
 use serde_json::{Value, json};

@@ -232,7 +232,7 @@ async fn status_tells_what_the_store_knows() {
     let (env, forge) = (TestEnv::new(), Forge::start().await);
     let alpha = forge.repo("acme/alpha").branch("main").branch("dev");
     let empty = env.holocron(["status"]).run().await;
-    empty.assert_code(0);
+    empty.assert_code(2);
     assert!(!env.storage().exists(), "looking makes nothing");
     holocron(&env, &forge, &[]).run().await.assert_code(0);
     alpha.force("dev");

@@ -302,8 +302,7 @@ impl Checker<'_, '_, RawDestination> {
         if transport == Transport::Https || is_directory {
             let hint = if url.is_some() { "take it out" } else { "add `transport: ssh`, or take it out" };
             self.problem("ssh", "`ssh` does nothing for a destination that is not reached by ssh", hint);
-        }
-        if raw.passphrase.is_some() && raw.key_file.is_none() {
+        } else if raw.passphrase.is_some() && raw.key_file.is_none() {
             let hint = "name the private key that it opens";
             self.problem("ssh.key_file", "`ssh.passphrase` needs `ssh.key_file`", hint);
         }

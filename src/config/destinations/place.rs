@@ -46,7 +46,9 @@ pub(super) fn each_its_own(layers: &mut Layers<'_>, destinations: &[&Destination
     let same = |one: &DestinationConfig, other: &DestinationConfig| {
         let place = |it: &DestinationConfig| (it.api_url.clone(), it.url.clone(), it.name.to_ascii_lowercase());
         let repos = |it: &DestinationConfig| (it.include.clone(), it.exclude.clone());
-        place(one) == place(other)
+        // That two have one id was said before.
+        !one.id.eq_ignore_ascii_case(&other.id)
+            && place(one) == place(other)
             && one.namespace.eq_ignore_ascii_case(&other.namespace)
             // An unnamed namespace is the token's user, and two tokens may be two users.
             && (!one.namespace.is_empty() || one.token == other.token)

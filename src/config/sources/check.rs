@@ -17,6 +17,7 @@ pub(super) fn check(
     purpose: Purpose,
 ) -> Option<SourceConfig> {
     let mut checker = Checker::new(layers, draft, format!("sources[{index}]"));
+    checker.value("kind", checker.draft.raw.kind);
     checker.refuse_other_kinds_keys();
     let kind = checker.draft.kind.forge();
     let api = checker.api_url();
@@ -45,6 +46,7 @@ pub(super) fn check(
         owners,
         filters: checker.filters(),
         transport: checker.value("transport", checker.draft.raw.transport).unwrap_or_default(),
+        clone_urls: checker.value("clone_urls", checker.draft.raw.clone_urls).unwrap_or_default(),
         ca_file: checker.value("ca_file", checker.draft.raw.ca_file.clone()).map(|path| checker.absolute(&path)),
         proxy: checker.proxy(),
         dirs: if kind == ForgeKind::Dir { checker.dirs() } else { Vec::new() },
@@ -67,6 +69,7 @@ impl Checker<'_, '_, RawSource> {
             ("topics", raw.topics.is_some()),
             ("max_size", raw.max_size.is_some()),
             ("transport", raw.transport.is_some()),
+            ("clone_urls", raw.clone_urls.is_some()),
         ];
         let network = [
             ("token", raw.token.is_some()),
@@ -88,6 +91,13 @@ impl Checker<'_, '_, RawSource> {
                 format!("a source of kind `{kind}` has no `{key}`"),
                 "take the key out, or correct the `kind`",
             );
+            // Whatever is wrong with its value does not matter any more.
+            match key {
+                "token" => self.draft.server.token = None,
+                "user" => self.draft.server.user = None,
+                "proxy" => self.draft.server.proxy = None,
+                _ => {}
+            }
         }
     }
 

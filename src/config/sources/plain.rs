@@ -76,6 +76,8 @@ impl Checker<'_, '_, RawSource> {
                 return Vec::new();
             }
         };
+        // Editors on Windows begin a file with a mark of its encoding.
+        let text = text.trim_start_matches('\u{feff}');
         let lines = text.lines().enumerate().map(|(index, line)| {
             // A `#` within a URL is a part of it; a comment begins a line or follows a space.
             let url = line.split(" #").next().unwrap_or_default().trim();
@@ -121,7 +123,8 @@ impl Checker<'_, '_, RawSource> {
     }
 }
 
-/// Whether two URLs would have their mirrors in one directory; some file systems do not tell case apart.
+/// Whether two URLs would have their mirrors in one directory. Those that differ in case are two repositories; where the
+/// file system does not tell them apart, the run refuses one of them.
 fn same_place(one: &RemoteUrl, other: &RemoteUrl) -> bool {
-    one.folder() == other.folder() && one.repo_path().eq_ignore_ascii_case(&other.repo_path())
+    one.folder() == other.folder() && one.repo_path() == other.repo_path()
 }

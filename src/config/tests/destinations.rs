@@ -34,12 +34,13 @@ fn backups_are_local_when_that_is_said() {
     for (words, variables) in [
         (vec!["--backup-only"], vec![GITHUB, GITLAB]),
         (vec!["--destination", "local"], vec![GITHUB]),
-        (vec!["--destination", "gitlab", "--backup-only"], vec![GITHUB]),
         (vec![], vec![GITHUB, ("HOLOCRON_BACKUP_ONLY", "yes")]),
         (vec![], vec![GITHUB, ("HOLOCRON_DESTINATION", "local")]),
     ] {
         assert_eq!(ids(plain(&words, &variables)), [""; 0], "{words:?}");
     }
+    let both = message(plain(&["--destination", "gitlab", "--backup-only"], &[GITHUB]));
+    assert!(both.contains("--backup-only"), "{both}");
     let typed = ["--destination", "gitlab,local"];
     assert_eq!(ids(plain(&typed, &[GITHUB, GITLAB, ("HOLOCRON_BACKUP_ONLY", "yes")])), ["gitlab"]);
 }

@@ -6,12 +6,12 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::site::{Site, description, is_private};
-use super::{Destination, Need, Undo};
+use super::{Destination, Need, Restored, Undo};
 use crate::failure::Failure;
 use crate::forge::Connection;
 use crate::forge::gather::Raw;
 use crate::forge::http::{Answer, Auth};
-use crate::model::destination::{Target, Wish};
+use crate::model::destination::{ObjectFormat, Target, Wish};
 use crate::model::{RepoPath, Visibility};
 
 mod glob;
@@ -111,6 +111,10 @@ impl Destination for Gitea {
         if let Some(branch) = &wish.default_branch {
             body["default_branch"] = json!(branch);
         }
+        // Gitea 1.22 and Forgejo 7; older ones know no other than SHA-1, and pass over it.
+        if wish.object_format == ObjectFormat::Sha256 {
+            body["object_format_name"] = json!("sha256");
+        }
         let url = match self.site.is_own(&namespace).await? {
             true => self.site.api.url(&["user", "repos"], &[]),
             false => self.site.api.url(&["orgs", &namespace, "repos"], &[]),
@@ -156,7 +160,7 @@ impl Destination for Gitea {
         self.open_protection(undo, need).await
     }
 
-    async fn restore_rule(&self, undo: &Undo) -> Result<(), Failure> {
+    async fn restore_rule(&self, undo: &Undo) -> Result<Restored, Failure> {
         self.restore_protection(undo).await
     }
 }

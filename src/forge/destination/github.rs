@@ -7,7 +7,7 @@ use serde::de::IgnoredAny;
 use serde_json::json;
 
 use super::site::{Site, description, is_private};
-use super::{Destination, Need, Undo};
+use super::{Destination, Need, Restored, Undo};
 use crate::failure::{Failure, Reason};
 use crate::forge::Connection;
 use crate::forge::gather::{Raw, visibility};
@@ -175,8 +175,8 @@ impl Destination for Github {
         self.open_protection(undo, need).await
     }
 
-    async fn restore_rule(&self, undo: &Undo) -> Result<(), Failure> {
-        self.restore_protection(undo).await
+    async fn restore_rule(&self, undo: &Undo) -> Result<Restored, Failure> {
+        self.restore_protection(undo).await.map(|()| Restored::AsItWas)
     }
 }
 

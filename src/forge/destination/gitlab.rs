@@ -9,12 +9,12 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::site::{Site, description};
-use super::{Destination, Need, Undo};
+use super::{Destination, Need, Restored, Undo};
 use crate::failure::{Failure, Reason};
 use crate::forge::Connection;
 use crate::forge::gather::{Raw, shown, visibility};
 use crate::forge::http::{Answer, Auth};
-use crate::model::destination::{Target, Wish};
+use crate::model::destination::{ObjectFormat, Target, Wish};
 use crate::model::{RepoPath, Visibility};
 
 mod groups;
@@ -112,6 +112,10 @@ impl Gitlab {
         if let Some(group) = group {
             body["namespace_id"] = json!(group);
         }
+        // GitLab 16.9; older ones know no other than SHA-1, and pass over it.
+        if wish.object_format == ObjectFormat::Sha256 {
+            body["repository_object_format"] = json!("sha256");
+        }
         body
     }
 }
@@ -202,8 +206,8 @@ impl Destination for Gitlab {
         self.open_protection(undo, need).await
     }
 
-    async fn restore_rule(&self, undo: &Undo) -> Result<(), Failure> {
-        self.restore_protection(undo).await
+    async fn restore_rule(&self, undo: &Undo) -> Result<Restored, Failure> {
+        self.restore_protection(undo).await.map(|()| Restored::AsItWas)
     }
 }
 

@@ -6,7 +6,7 @@ use super::{Destination, open_destination};
 use crate::failure::{Failure, Reason};
 pub use crate::forge::testing::recorded;
 use crate::forge::testing::{Reply, Server, connection};
-use crate::model::destination::{DestinationKind, Target, Wish};
+use crate::model::destination::{DestinationKind, ObjectFormat, Target, Wish};
 use crate::model::{RepoPath, Visibility};
 use crate::url::RemoteUrl;
 
@@ -24,6 +24,7 @@ pub fn wish(text: &str) -> Wish {
         visibility: Visibility::Private,
         description: Some("A\ttool\u{7}".to_owned()),
         default_branch: Some("trunk".to_owned()),
+        object_format: ObjectFormat::default(),
     }
 }
 

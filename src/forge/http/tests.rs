@@ -1,5 +1,6 @@
 //! What the door does with each answer a server may give.
 
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::*;
@@ -324,4 +325,30 @@ async fn a_request_waits_while_the_host_has_no_room_for_it() {
     assert!(server.asked().iter().all(|asked| asked.path() == "/open"));
     held.pop();
     waiting.await.unwrap();
+}
+
+#[tokio::test]
+async fn an_answer_that_trickles_for_ever_has_an_end() {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = Url::parse(&format!("http://{}", listener.local_addr().unwrap())).unwrap();
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            tokio::spawn(async move {
+                let _ = stream.read(&mut [0; 4096]).await;
+                let _ = stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 1000000\r\n\r\n").await;
+                let mut beat = tokio::time::interval(Duration::from_millis(20));
+                // A space at a time, until nobody listens.
+                while stream.write_all(b" ").await.is_ok() {
+                    beat.tick().await;
+                }
+            });
+        }
+    });
+    let mut connection = connection(&url);
+    connection.timeout = Duration::from_millis(200);
+    connection.policy.tries = 1;
+    let failure = get(&connection, "x").await.unwrap_err();
+    assert_eq!(failure.reason(), Reason::TimedOut);
+    assert!(failure.message().contains("was not whole after 1 s"), "{failure}");
 }

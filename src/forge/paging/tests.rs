@@ -96,14 +96,17 @@ async fn what_moves_to_a_later_page_meanwhile_counts_once() {
 }
 
 #[tokio::test]
-async fn a_link_to_another_host_is_refused_and_nothing_is_sent_there() {
+async fn a_link_to_another_host_is_replaced_by_the_next_number_at_our_own() {
     let other = Server::start(|_| page(&[])).await;
     let to = other.url.join("/list?page=2").unwrap();
-    let server = Server::start(move |_| next(page(&["a"]), &to)).await;
-    let failure = names(&server).await.unwrap_err().failure;
-    assert_eq!(failure.reason(), Reason::Held);
-    assert!(failure.message().starts_with("the link to the next page of "), "{}", failure.message());
-    assert!(failure.message().contains(other.url.as_str().trim_end_matches('/')), "{}", failure.message());
+    let server = Server::start(move |asked| match asked.page() {
+        1 => next(page(&["a"]), &to),
+        2 => page(&["b"]).with("link", "<http://elsewhere.invalid/list?page=1>; rel=\"first\""),
+        _ => panic!("the second page is the last"),
+    })
+    .await;
+    assert_eq!(names(&server).await.unwrap(), ["a", "b"]);
+    assert_eq!(server.targets(), ["/list?per_page=100", "/list?per_page=100&page=2"]);
     assert_eq!(other.asked().len(), 0);
 }
 
@@ -115,6 +118,17 @@ async fn pages_that_go_in_a_circle_are_a_failure() {
         assert_eq!(names(&server).await.unwrap_err().failure.reason(), Reason::ServerError);
         assert!(server.asked().len() <= 2);
     }
+}
+
+#[tokio::test]
+async fn pages_that_repeat_under_links_that_go_on_are_a_failure() {
+    let server = Server::start(|asked| {
+        let number = asked.page() + 1;
+        next(page(&["a", "b"]), format!("{}/list?per_page=100&page={number}", asked.base))
+    })
+    .await;
+    assert_eq!(names(&server).await.unwrap_err().failure.reason(), Reason::ServerError);
+    assert_eq!(server.asked().len(), 1 + MOST_STALE);
 }
 
 #[tokio::test]

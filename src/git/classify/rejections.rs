@@ -3,7 +3,8 @@
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 
-use super::rules::{LOCAL, Rule, SERVER, VAGUE};
+use super::rules::{LOCAL, Rule, VAGUE};
+use super::servers::SERVER;
 use super::{first, fits, telling};
 use crate::failure::Reason;
 
@@ -25,10 +26,14 @@ impl<'a> Rejections<'a> {
         let stands = |rule: &Rule| rule.beside.is_none_or(|beside| lines.iter().any(|line| fits(beside, line)));
         let rules: Vec<(usize, &Rule)> = SERVER.iter().enumerate().filter(|(_, rule)| stands(rule)).collect();
         let mut read = Rejections { by_ref: HashMap::new(), of_none: None, at_all: None };
+        // GitHub names a ref in a line of its own, and says in those below what is wrong with it.
+        let mut above: Vec<&str> = Vec::new();
         for line in lines {
+            let here = refs_named(line);
+            let named = if here.is_empty() { above.clone() } else { here };
+            above.clone_from(&named);
             let Some((at, _)) = rules.iter().find(|(_, rule)| fits(rule.line, line)) else { continue };
             let told = (*at, line);
-            let named = refs_named(line);
             if named.is_empty() {
                 read.of_none = read.of_none.filter(|had| had.0 <= *at).or(Some(told));
             }

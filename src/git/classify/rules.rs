@@ -16,11 +16,11 @@ pub(super) struct Rule {
     pub reason: Reason,
 }
 
-const fn row(line: &'static str, reason: Reason) -> Rule {
+pub(super) const fn row(line: &'static str, reason: Reason) -> Rule {
     Rule { line, beside: None, reason }
 }
 
-const fn row_beside(line: &'static str, beside: &'static str, reason: Reason) -> Rule {
+pub(super) const fn row_beside(line: &'static str, beside: &'static str, reason: Reason) -> Rule {
     Rule { line, beside: Some(beside), reason }
 }
 
@@ -75,12 +75,14 @@ pub(super) static LOCAL: &[Rule] = &[
     row("Problem with the SSL CA cert", TlsFailed),
     row("error setting certificate file", TlsFailed),
     row("gnutls_handshake() failed", TlsFailed),
+    row("with http.pinnedPubkey configuration: ", TlsFailed),
     // curl with OpenSSL: `error:0A00010B:SSL routines::wrong version number`; OpenSSL 1.1 has one colon.
     row("SSL routines:", TlsFailed),
     // --- ssh host keys ---
     row("Host key for * has changed and you have requested strict checking", HostKeyFailed),
     row("host key is known for * and you have requested strict checking", HostKeyFailed),
     row("Host key verification failed.", HostKeyFailed),
+    row("WARNING: REMOTE HOST IDENTIFICATION HAS CHANGED", HostKeyFailed),
     row("no matching host key type found", HostKeyFailed),
     // ssh: `Unable to negotiate with <ip> port 22: no matching key exchange method found. Their offer: …`
     row("Unable to negotiate with", LocalFailed),
@@ -92,6 +94,11 @@ pub(super) static LOCAL: &[Rule] = &[
     row("could not read Password for '", AuthFailed),
     // ssh says which key it could not use only above the refusal.
     row_beside("Load key \"", "Permission denied (", AuthFailed),
+    // curl 7.88, a client key that is encrypted or no key at all; with OpenSSL `unable to set private key file: '<file>' type PEM`
+    // and `could not load PEM client certificate`, with GnuTLS `error reading X.509 key or certificate file: …`.
+    row("unable to set private key file: ", AuthFailed),
+    row("could not load PEM client certificate", AuthFailed),
+    row("error reading X.509 key or certificate file: ", AuthFailed),
     row("Permission denied (", AuthFailed),
     row("Too many authentication failures", AuthFailed),
     row("The requested URL returned error: 401", AuthFailed),
@@ -114,6 +121,9 @@ pub(super) static LOCAL: &[Rule] = &[
     row("unable to update url base from redirection", RemoteNotFound),
     row("The requested URL returned error: 451", Blocked),
     row("The requested URL returned error: 429", RateLimited),
+    // git 2.54, http.c
+    row("fatal: rate limited by '", RateLimited),
+    row("error: response requested a delay greater than http.maxRetryTime", RateLimited),
     row("The requested URL returned error: 413", TooLarge),
     row("Maximum (*) redirects followed", ServerError),
     // --- silence ---
@@ -200,94 +210,50 @@ pub(super) static LOCAL: &[Rule] = &[
     // GitHub
     row("[remote rejected]*(refusing to delete the current branch", ProtectedRefRejected),
     row("[remote rejected]*(refusing to allow a*to create or update workflow", Forbidden),
+    row("[remote rejected]*(push declined due to a detected secret", SecretBlocked),
     // Azure DevOps
     row("[remote rejected]*(The current action can only be performed by the system", ProtectedRefRejected),
+    row("[remote rejected]*(TF402455: ", ProtectedRefRejected),
+    row("[remote rejected]*(TF401027: ", Forbidden),
+    row("[remote rejected]*(TF401028: ", RefRace),
+    row("[remote rejected]*(VS403654: ", SecretBlocked),
+    // GitBucket
+    row("[remote rejected]*(Cannot force-push to a protected branch", ProtectedRefRejected),
+    row("[remote rejected]*(You do not have permission to push to this branch", ProtectedRefRejected),
+    row("[remote rejected]*(*equired status check", ProtectedRefRejected),
+    // Gerrit: `(prohibited by Gerrit: project state does not permit write)`, `(prohibited by Gerrit: not permitted: force update)`
+    row("[remote rejected]*project state does not permit write", Archived),
+    row("[remote rejected]*(prohibited by Gerrit", Forbidden),
+    row("[remote rejected]*(must be either project owner or have ", Forbidden),
+    row("[remote rejected]*(NoteDb update requires access database permission", Forbidden),
+    row("[remote rejected]*(cannot delete changes", ProtectedRefRejected),
+    row("[remote rejected]*(cannot delete project configuration", ProtectedRefRejected),
+    row("[remote rejected]*(creation prohibited", ProtectedRefRejected),
+    row("[remote rejected]*(too many commits", TooLarge),
+    row("[remote rejected]*(more than * commits, and ", TooLarge),
+    row("[remote rejected]*nternal server error", ServerError),
+    row("[remote rejected]*(server bug; ref not processed", ServerError),
+    row("[remote rejected]*(internal error while processing changes", ServerError),
+    // AWS CodeCommit
+    row("Too many reference update commands", TooLarge),
+    // git 2.47, receive-pack.c and refs.c
+    row("[remote rejected]*(unable to migrate objects to permanent storage", ServerError),
+    row("[remote rejected]*(transaction failed to start", ServerError),
+    row("[remote rejected]*(fail to run proc-receive hook", ServerError),
+    row("[remote rejected]*(proc-receive failed to report status", ServerError),
+    row("[remote rejected]*(Invalid denyDeleteCurrent setting", ServerError),
+    row("[remote rejected]*(incorrect old value provided", RefRace),
+    row("[remote rejected]*(reference already exists", RefRace),
+    row("[remote rejected]*(reference does not exist", RefRace),
+    row("[remote rejected]*(failed to lock", RefRace),
+    row("[remote rejected]*(missing necessary objects", Corrupt),
+    row("[remote rejected]*(Up-to-date check failed", ProtectedRefRejected),
+    row("[remote rejected]*(Working directory has ", ProtectedRefRejected),
+    row("[remote rejected]*(Could not update working tree to new HEAD", ProtectedRefRejected),
+    row("[remote rejected]*(denyCurrentBranch = updateInstead needs a worktree", ProtectedRefRejected),
     row("[remote rejected]*(funny refname)", PushRejected),
     row("[remote rejected]*(shallow update not allowed)", PushRejected),
     row("the receiving end does not support this repository's hash algorithm", PushRejected),
-];
-
-/// The server's words, read in every line (over ssh they come without `remote:`), only where git itself told nothing
-/// exact. They are a stranger's: good for a message or a retry, never a ground to change anything here.
-pub(super) static SERVER: &[Rule] = &[
-    // --- what the push contains ---
-    // GitHub: `remote: - Push cannot contain secrets`
-    row("Push cannot contain secrets", SecretBlocked),
-    // GitLab: `remote: PUSH BLOCKED: Secrets detected in code changes`
-    row("PUSH BLOCKED: Secrets detected", SecretBlocked),
-    // GitHub: `remote: error: File big.bin is 123.00 MB; this exceeds GitHub's file size limit of 100.00 MB`
-    row("this exceeds GitHub's file size limit", TooLarge),
-    row("GH001: Large files detected", TooLarge),
-    // git 2.47, receive.maxInputSize; GitHub adds the size.
-    row("fatal: pack exceeds maximum allowed size", TooLarge),
-    // GitLab: `Your push has been rejected, because this repository has exceeded its size limit of 10 GB by 2.9 TB.`
-    row("this repository has exceeded its size limit", TooLarge),
-    row("GH008: Your push referenced at least", PushRejected),
-    // git 2.47, *.fsckObjects, at the server and here: the line with the object, above the one that only says so.
-    row_beside("error: object *: ", "fatal: fsck error in packed object", Corrupt),
-    row("fatal: fsck error in packed object", Corrupt),
-    // --- rules for refs ---
-    row("GH006: Protected branch update failed", ProtectedRefRejected),
-    row("GH003: ", ProtectedRefRejected),
-    row("GH013: Repository rule violations found", ProtectedRefRejected),
-    // GitLab, Checks::BranchCheck
-    row("You are not allowed to force push code to a protected branch", ProtectedRefRejected),
-    row("You are not allowed to push code to protected branches", ProtectedRefRejected),
-    row("You can only delete protected branches", ProtectedRefRejected),
-    row("You are not allowed to access some of the refs", ProtectedRefRejected),
-    // Gitea and Forgejo, routers/private/hook_pre_receive.go
-    row("branch * is protected from force push", ProtectedRefRejected),
-    row("branch * is protected from deletion", ProtectedRefRejected),
-    row("branch * is the default branch and cannot be deleted", ProtectedRefRejected),
-    // gitolite 3.6: `remote: FATAL: + refs/heads/x repo bob DENIED by fallthru`
-    row("FATAL: * refs/* DENIED by ", ProtectedRefRejected),
-    // a hook-based forge: `remote: PermissionDenied: branch:refs/github-services/pull/1/head is illegal`
-    row("PermissionDenied: branch:* is illegal", ProtectedRefRejected),
-    // --- the repository ---
-    // GitHub: `ERROR: This repository was archived so it is read-only.`
-    row("This repository was archived so it is read-only", Archived),
-    // Gitea and Forgejo
-    row("This repo is archived.", Archived),
-    // Gitea and Forgejo, a pull mirror there.
-    row("mirror repository is read-only", PushRejected),
-    // GitHub, with a 403: `remote: Repository unavailable due to DMCA takedown.`
-    row("Repository unavailable due to DMCA takedown", Blocked),
-    row("Push to create is not enabled", RemoteNotFound),
-    // GitHub over ssh: `ERROR: Repository not found.`; Gitea and GitHub over HTTP as `remote:`
-    row("Repository not found", RemoteNotFound),
-    // Gitea over ssh: `Gitea: Cannot find repository: o/r`
-    row("Cannot find repository: ", RemoteNotFound),
-    // GitLab, Gitlab::GitAccess
-    row("The project you were looking for could not be found", RemoteNotFound),
-    row("A repository for this project does not exist yet", RemoteNotFound),
-    // git daemon, with and without --informative-errors; the latter says it of a service that is off, too.
-    row("remote error: no such repository: ", RemoteNotFound),
-    row("remote error: access denied or repository not exported", RemoteNotFound),
-    // gitolite 3.6: of a missing repository it says `R any <repo> <user> DENIED`, as of one that is not ours to read.
-    row("FATAL: R any * DENIED by ", RemoteNotFound),
-    row("FATAL: W any * DENIED by ", Forbidden),
-    // --- the credential ---
-    // GitHub over ssh: `ERROR: Permission to o/r.git denied to u.`
-    row("Permission to * denied to ", Forbidden),
-    // GitHub
-    row("organization has enabled or enforced SAML SSO", Forbidden),
-    row("Write access to repository not granted", Forbidden),
-    // GitLab, Gitlab::GitAccess: `You are not allowed to download code from this project.`, `… push code to this project.`
-    row("You are not allowed to * this project", Forbidden),
-    // GitLab, with a 403 as well
-    row("HTTP Basic: Access denied", AuthFailed),
-    // git-shell: `fatal: unrecognized command 'ls'`
-    row("fatal: unrecognized command '", Forbidden),
-    row("This request was rate-limited due to too many requests", RateLimited),
-    // --- trouble at the server ---
-    row("No space left on device", ServerError),
-    row("pack-objects died of signal", ServerError),
-    // Another push at the same moment, then a lock of theirs.
-    row("cannot lock ref '*': is at * but expected", RefRace),
-    row("' exists; cannot create '", RefRace),
-    row("Unable to create '*.lock': File exists", ServerError),
-    row("cannot lock ref '*File name too long", PushRejected),
-    row("remote: Internal Server Error", ServerError),
 ];
 
 /// Words that tell little, read last. Not read in `remote:` lines.
@@ -333,7 +299,15 @@ pub(super) static VAGUE: &[Rule] = &[
     row("the remote end hung up", NetworkFailed),
     row("unexpected disconnect while reading sideband packet", NetworkFailed),
     row("fatal: early EOF", NetworkFailed),
+    // git 2.47, connect.c and remote-curl.c: an answer that ended early, at its list of abilities or behind what was asked for.
+    row("fatal: expected flush after capabilities", NetworkFailed),
+    row("expected response end packet", NetworkFailed),
     row("fatal: expected flush after ref listing", ServerError),
+    row("bytes of length header were received", NetworkFailed),
+    row("fatal: The remote end hung up", NetworkFailed),
+    row("fatal: invalid ls-refs response: ", ServerError),
+    row("fatal: invalid server response; got '", ServerError),
+    row("fatal: unable to connect to ", NetworkFailed),
     // git 2.47, fetch-pack.c: the answer to the request for objects is something else, or ended before it began.
     row("fatal: expected '*', received '", ServerError),
     row("fatal: expected 'acknowledgments'", NetworkFailed),

@@ -329,9 +329,49 @@ const QUOTED: &[(&str, Reason, &str)] = &[
     ),
     ("fetch-pack: unexpected disconnect while reading sideband packet", Reason::NetworkFailed, "git 2.47, sideband.c"),
     ("fatal: early EOF", Reason::NetworkFailed, "git 2.47, index-pack.c"),
+    ("fatal: expected flush after capabilities", Reason::NetworkFailed, "git 2.47, connect.c"),
+    ("fatal: git fetch-pack: expected response end packet", Reason::NetworkFailed, "git 2.47, fetch-pack.c"),
+    ("fatal: expected response end packet after ref listing", Reason::NetworkFailed, "git 2.47, connect.c"),
+    ("fatal: remote error: repository not exported: /srv/x.git", Reason::Forbidden, "git 2.47, daemon.c"),
+    (
+        "fatal: unable to access 'https://h/x.git/': unable to set private key file: '/k.pem' type PEM",
+        Reason::AuthFailed,
+        "curl 7.88 with OpenSSL, an encrypted key",
+    ),
+    (
+        "fatal: unable to access 'https://h/x.git/': could not load PEM client certificate from /c.pem, OpenSSL error",
+        Reason::AuthFailed,
+        "curl 8.5 with OpenSSL",
+    ),
+    (
+        "fatal: unable to access 'https://h/x.git/': error reading X.509 key or certificate file: Decryption has failed.",
+        Reason::AuthFailed,
+        "curl 7.88 with GnuTLS, an encrypted key",
+    ),
+    (
+        "remote: error: insufficient permission for adding an object to repository database ./objects",
+        Reason::ServerError,
+        "git 2.47, object-file.c, at the server",
+    ),
     ("fatal: expected flush after ref listing", Reason::ServerError, "git 2.47, connect.c"),
     ("Username for 'https://h': ", Reason::AuthFailed, "git 2.47, credential.c"),
 ];
+
+/// A refusal of `testdata/refusals.tsv`.
+struct Refusal {
+    reason: String,
+    words: String,
+}
+
+fn refusals() -> Vec<Refusal> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata/refusals.tsv");
+    let text = std::fs::read_to_string(path).unwrap();
+    let read = |line: &str| {
+        let [_, reason, words, _] = line.split('\t').collect::<Vec<_>>()[..] else { panic!("{line}") };
+        Refusal { reason: reason.to_owned(), words: words.to_owned() }
+    };
+    text.lines().filter(|line| !line.starts_with('#')).map(read).collect()
+}
 
 /// What `git fsck` prints on stdout.
 const QUOTED_STDOUT: &[&str] = &[
@@ -363,6 +403,76 @@ fn every_sample_has_the_reason_it_is_filed_under() {
 }
 
 #[test]
+fn every_refusal_of_a_server_has_its_reason() {
+    for Refusal { reason, words } in refusals() {
+        assert_eq!(classify("", &words).0.as_str(), reason, "{words}");
+    }
+    assert!(refusals().len() > 250);
+}
+
+#[test]
+fn what_a_hook_says_is_the_reason_of_the_ref_it_declined() {
+    for Refusal { reason, words } in refusals().iter().filter(|refusal| refusal.words.starts_with("remote: ")) {
+        let (told, line) =
+            Rejections::read(words).why("refs/heads/main", "[remote rejected] (pre-receive hook declined)");
+        assert_eq!((told.as_str(), line), (reason.as_str(), words.trim()), "{words}");
+    }
+}
+
+#[test]
+fn a_summary_of_the_server_is_the_reason_of_its_ref() {
+    for Refusal { reason, words } in &refusals() {
+        let Some(why) = words.strip_prefix(" ! [remote rejected] main -> main ") else { continue };
+        let summary = format!("[remote rejected] {why}");
+        assert_eq!(Rejections::read("").why("refs/heads/main", &summary).0.as_str(), reason, "{words}");
+    }
+}
+
+#[test]
+fn each_refs_own_words_stand_below_the_line_that_names_it() {
+    let stderr = "remote: error: GH013: Repository rule violations found for refs/heads/a.        \n\
+        remote: - Changes must be made through a pull request.        \n\
+        remote: error: GH013: Repository rule violations found for refs/heads/b.        \n\
+        remote: - GITHUB PUSH PROTECTION        \n\
+        remote:     - Push cannot contain secrets        \n";
+    let read = Rejections::read(stderr);
+    let reason = |name| read.why(name, "[remote rejected] (push declined due to repository rule violations)").0;
+    assert_eq!(reason("refs/heads/a"), Reason::ProtectedRefRejected);
+    assert_eq!(reason("refs/heads/b"), Reason::SecretBlocked);
+}
+
+#[test]
+fn a_damaged_source_is_known_by_the_servers_own_words_and_they_are_kept() {
+    let tail = "remote: fatal: packed object 8cc5a99 (stored in ./objects/pack/x.pack) is corrupt\n\
+        remote: aborting due to possible repository corruption on the remote side.\n";
+    for git in
+        ["fatal: early EOF\nfatal: fetch-pack: invalid index-pack output\n", "fatal: protocol error: bad pack header\n"]
+    {
+        let (reason, shown) = explain("", &format!("remote: Enumerating objects: 3, done.\n{tail}{git}"));
+        assert_eq!(reason, Reason::Corrupt);
+        let lines: Vec<&str> = shown.lines().collect();
+        assert!(lines.len() == 2 && lines[0].contains("aborting") && lines[1].contains("8cc5a99"), "{shown}");
+    }
+}
+
+#[test]
+fn the_last_word_of_a_server_is_kept_where_git_only_says_that_it_ended() {
+    let (reason, shown) = explain("", "remote: Welcome\nremote: out of patience\nfatal: early EOF\n");
+    assert_eq!((reason, shown.as_str()), (Reason::NetworkFailed, "fatal: early EOF\nremote: out of patience"));
+    // git's own exact word needs no company.
+    let refused = "remote: Welcome\nfatal: Authentication failed for 'https://h/x.git/'\n";
+    assert_eq!(explain("", refused).1, "fatal: Authentication failed for 'https://h/x.git/'");
+}
+
+#[test]
+fn words_for_people_are_the_servers_last_twenty_without_progress() {
+    let mut stderr = String::from("remote: Resolving deltas: 100% (1/1), done.\nremote: \nTo https://h/x.git\n");
+    (0..30).for_each(|n| stderr.push_str(&format!("remote: line {n}        \n")));
+    let words = server_words(&stderr);
+    assert_eq!((words.len(), words[0], words[19]), (20, "remote: line 10", "remote: line 29"));
+}
+
+#[test]
 fn no_sample_is_lost() {
     assert_eq!(samples().len(), 234);
 }
@@ -388,6 +498,11 @@ fn what_no_sample_holds_is_quoted_and_every_rule_decides_something() {
         let (rule, _) = decide(&telling("", text)).unwrap();
         deciding.insert(std::ptr::from_ref(rule));
     }
+    let refusals = refusals();
+    deciding.extend(refusals.iter().map(|refusal| {
+        let (rule, _) = decide(&telling("", &refusal.words)).unwrap();
+        std::ptr::from_ref(rule)
+    }));
     for text in QUOTED_STDOUT {
         let (rule, _) = decide(&telling(text, "")).unwrap();
         assert_eq!(rule.reason, Reason::Corrupt);
@@ -415,7 +530,7 @@ fn progress_and_hints_alone_tell_nothing() {
 #[test]
 fn the_line_of_ssh_that_tells_nothing_is_shown_only_alone() {
     let tail = "fatal: Could not read from remote repository.\n\nPlease make sure you have the correct access rights\nand the repository exists.\n";
-    assert_eq!(classify("", tail).0, Reason::Unknown);
+    assert_eq!(classify("", tail), (Reason::Unknown, Some("fatal: Could not read from remote repository.")));
     let told = format!("bash: git-upload-pack: command not found\n{tail}");
     assert_eq!(classify("", &told), (Reason::Unknown, Some("bash: git-upload-pack: command not found")));
 }

@@ -172,7 +172,7 @@ mod tests {
             head: head.map(Into::into),
             head_oid: head_oid.map(oid),
             unborn: unborn.map(Into::into),
-            peeled: RefMap::new(),
+            ..Advertisement::default()
         }
     }
 

@@ -26,6 +26,8 @@ const RESULT: &str = "application/x-git-upload-pack-result";
 
 /// How much of a refusal's text is read: git shows it to people.
 const MOST_WORDS: usize = 16 << 10;
+/// No list of refs comes near: some three million refs. One without an end must not fill the memory.
+const LONGEST_LIST: usize = 256 << 20;
 /// How much may follow a whole list before nobody listens any more.
 pub(super) const MOST_BEHIND: usize = 64 << 10;
 
@@ -90,7 +92,9 @@ impl Exchange<'_> {
             match self.list(&known).await {
                 Ok(refs) => return Ok((refs, Some(known))),
                 // More questions would be worse than one.
-                Err(Stop::Failed(failure)) if matches!(failure.reason(), Reason::RateLimited | Reason::TimedOut) => {
+                Err(Stop::Failed(failure))
+                    if matches!(failure.reason(), Reason::RateLimited | Reason::TimedOut | Reason::TooLarge) =>
+                {
                     return Err(failure.into());
                 }
                 // This repository may be another: an old one, of another hash, moved, gone. Asked step by step, it tells.
@@ -166,10 +170,14 @@ impl Exchange<'_> {
         mut take: impl FnMut(&Packet<'_>) -> Result<bool, Trouble>,
     ) -> Result<(), Stop> {
         let mut packets = Packets::default();
-        let (mut done, mut behind) = (false, 0);
+        let (mut done, mut behind, mut heard) = (false, 0, 0);
         // To its very end: only then the connection can be used again.
         while let Some(bytes) = answer.chunk().await.map_err(|error| self.broken(error))? {
             self.speed.moved(bytes.len()).await;
+            heard += bytes.len();
+            if heard > LONGEST_LIST {
+                return Err(self.endless().into());
+            }
             if done {
                 behind += bytes.len();
                 if behind > MOST_BEHIND {
@@ -203,6 +211,12 @@ impl Exchange<'_> {
                 Err(self.said("fatal: the remote end hung up unexpectedly").into())
             }
         }
+    }
+
+    fn endless(&self) -> Failure {
+        let message = format!("{}: the list of refs is longer than {} MiB", self.what, LONGEST_LIST >> 20);
+        let hint = "the server sends a list without an end, or one that is too long to be mirrored; ask its operator.";
+        Failure::new(Reason::TooLarge, message).with_hint(hint)
     }
 
     pub fn trouble<T>(&self, trouble: Trouble) -> Result<T, Stop> {
@@ -262,9 +276,13 @@ impl Exchange<'_> {
 
     /// The failure that git tells of in these words.
     pub fn said(&self, words: &str) -> Failure {
-        let (reason, evidence) = classify::classify("", words);
-        Failure::new(reason, format!("{}: the server's answer is not what was asked for", self.what))
-            .with_evidence(evidence.unwrap_or_default())
+        let (reason, evidence) = classify::explain("", words);
+        let failure = Failure::new(reason, format!("{}: the server's answer is not what was asked for", self.what))
+            .with_evidence(&evidence);
+        match classify::way_out(&evidence) {
+            Some(hint) => failure.with_hint(hint),
+            None => failure,
+        }
     }
 
     pub fn broken(&self, error: reqwest::Error) -> Stop {

@@ -167,6 +167,12 @@ impl Greeting {
         let values = |key: &'static [u8]| abilities.split_str(" ").filter_map(move |word| word.strip_prefix(key));
         self.format = Some(values(b"object-format=").next().unwrap_or(b"sha1").into());
         self.head = values(b"symref=HEAD:").next().map(Into::into);
+        // Git names HEAD alone here; others may name more.
+        for pair in values(b"symref=") {
+            if let Some((name, target)) = pair.split_once_str(":").filter(|(name, _)| *name != b"HEAD") {
+                self.refs.take_symref(name.as_bstr(), target.as_bstr());
+            }
+        }
         self.more_refs(line)
     }
 
@@ -267,8 +273,8 @@ impl Listing {
         if let Some(oid) = peeled {
             take(&mut self.refs, oid, &[name, b"^{}"].concat())?;
         }
-        if name == b"HEAD" {
-            self.refs.head = target.map(Into::into);
+        if let Some(target) = target {
+            self.refs.take_symref(name.as_bstr(), target);
         }
         Ok(())
     }

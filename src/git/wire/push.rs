@@ -276,9 +276,9 @@ impl Git {
             stderr.push_str(&format!("error: pack-objects died of signal {signal}\n"));
         }
         stderr.push_str("error: failed to push some refs to the destination\n");
-        let (reason, evidence) = classify::classify("", &stderr);
+        let (reason, evidence) = classify::explain("", &stderr);
         let failure = Failure::new(reason, format!("{WHAT}: git could not make the pack"));
-        Err(failure.with_evidence(evidence.unwrap_or_default()))
+        Err(failure.with_evidence(evidence))
     }
 }
 

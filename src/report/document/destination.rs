@@ -40,6 +40,9 @@ struct Refused {
     reason: Reason,
     /// The destination's own words.
     message: String,
+    /// The last lines that the destination's server and hooks printed, at most 20; given once where several refs were
+    /// refused with the same ones.
+    evidence: Vec<String>,
     /// What to do about it.
     hint: Option<String>,
 }
@@ -67,6 +70,7 @@ impl From<&DestinationOutcome> for Destination {
             name: redact(&one.name),
             reason: one.reason,
             message: redact(&one.message),
+            evidence: one.evidence.iter().map(|line| redact(line)).collect(),
             hint: advise(Failure::new(one.reason, &one.message), outcome.kind).way_out().map(str::to_owned),
         });
         Destination {

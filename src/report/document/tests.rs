@@ -32,6 +32,7 @@ fn the_document_has_its_version_and_every_mirror_sorted_by_name() {
       "exit_code": 3,
       "dry_run": false,
       "interrupted": null,
+      "unfinished": 0,
       "storage": "/mirrors",
       "totals": {
         "mirrors": 2,
@@ -153,6 +154,7 @@ fn the_document_has_its_version_and_every_mirror_sorted_by_name() {
       ],
       "source_failures": [],
       "refused": [],
+      "unmatched": [],
       "warnings": []
     }
     "#);
@@ -199,6 +201,7 @@ fn each_destination_says_what_it_has_and_what_it_lacks() {
         },
         "refused": [
           {
+            "evidence": [],
             "hint": "a rule of the destination forbids it: change it there, or leave the branch alone with `protect`.",
             "message": "not allowed",
             "name": "refs/heads/main",

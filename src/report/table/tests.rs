@@ -219,7 +219,7 @@ fn refused_refs_are_named_as_far_as_three_are_and_equal_words_are_said_once() {
     let names: Vec<String> = (0..5000).map(|number| format!("refs/heads/{number:04}")).collect();
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
     let mut many = refused("gitlab", Reason::PushRejected, &names, "pre-receive hook declined");
-    let tag = RefusedRef { name: "refs/tags/v1".into(), reason: Reason::TooLarge, message: "over 100 MB".into() };
+    let tag = RefusedRef::new("refs/tags/v1", Reason::TooLarge, "over 100 MB");
     many.refused.push(tag);
     let one = refused("gitlab", Reason::PushRejected, &["refs/heads/main"], "pre-receive hook declined");
     let to = |name, one| Outcome { destinations: vec![one], ..outcome(name, Verdict::Current) };

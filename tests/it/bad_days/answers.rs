@@ -11,6 +11,15 @@ fn breaks_for_us(fault: &Fault) -> bool {
     !by_git() && format!("{fault:?}").contains("Cut(")
 }
 
+/// Empty is only what a server says in git's protocol; then the mirror is held.
+fn reason_of(fault: &Fault) -> &'static str {
+    match format!("{fault:?}") {
+        _ if breaks_for_us(fault) => "network_failed",
+        text if text.contains("capabilities^{}") || text.contains("upload-pack-advertisement") => "held",
+        _ => "server_error",
+    }
+}
+
 fn empty_answers() -> [Fault; 4] {
     [Fault::empty_body(), Fault::html_line(), Fault::zero_refs(), Fault::cut_in_headers()]
 }
@@ -29,12 +38,12 @@ fn one_for_each(forge: &Forge, faults: impl IntoIterator<Item = Fault>) -> Vec<R
 async fn an_answer_without_refs_holds_the_mirror_and_deletes_nothing() {
     let day = Day::new().await;
     for (number, fault) in empty_answers().into_iter().enumerate() {
-        let (shown, breaks) = (format!("{fault:?}"), breaks_for_us(&fault));
+        let (shown, reason) = (format!("{fault:?}"), reason_of(&fault));
         day.forge.heal();
         day.forge.fault(fault.on_git("acme/alpha"));
         let told = report(&github(&day.env, &day.forge, []).run().await, 3);
-        if breaks {
-            assert_failed(&told, "acme/alpha", "network_failed");
+        if reason != "held" {
+            assert_failed(&told, "acme/alpha", reason);
             assert_eq!(on_disk(&day.env), day.before, "{shown}");
             continue;
         }
@@ -64,13 +73,54 @@ async fn an_empty_answer_to_a_first_clone_is_a_failure_where_the_forge_knows_of_
         for (repo, fault) in repos.iter().zip(empty_answers()) {
             let reason = if breaks_for_us(&fault) { "network_failed" } else { "server_error" };
             let why = assert_failed(&told, &repo.full_name(), reason);
-            assert!(breaks_for_us(&fault) || why["message"].as_str().unwrap().contains("has content"), "{why:#}");
+            let words = if reason_of(&fault) == "held" { "has content" } else { "not in git's protocol" };
+            assert!(breaks_for_us(&fault) || why["message"].as_str().unwrap().contains(words), "{why:#}");
         }
         assert_eq!(on_disk(&env).len(), 0);
     }
     forge.heal();
     report(&github(&env, &forge, []).run().await, 0);
     repos.iter().for_each(|repo| env.assert_mirrored(repo));
+}
+
+#[tokio::test]
+async fn a_first_mirror_of_what_is_not_git_is_a_failure_and_no_empty_repository() {
+    let (env, forge) = (TestEnv::new(), Forge::start().await);
+    let repos = one_for_each(&forge, empty_answers());
+    let urls: Vec<String> = repos.iter().flat_map(|repo| ["--url".to_owned(), repo.url()]).collect();
+    for transport in ["auto", "git"] {
+        let run = env.holocron(["--backup-only", "--json", "--transport", transport]).args(urls.clone());
+        let told = report(&run.run().await, 3);
+        for (repo, fault) in repos.iter().zip(empty_answers()) {
+            let name = repo.full_name();
+            if reason_of(&fault) == "held" {
+                assert_eq!(mirror(&told, &name)["verdict"], "empty", "{told:#}");
+                continue;
+            }
+            let cut = format!("{fault:?}").contains("Cut(") && transport == "auto";
+            let why = assert_failed(&told, &name, if cut { "network_failed" } else { "server_error" });
+            assert!(cut || why["hint"].as_str().unwrap().contains(&repo.url()), "{why:#}");
+        }
+        assert_eq!(on_disk(&env).len(), 1, "only the one that says in git's protocol that it is empty");
+    }
+    forge.heal();
+    report(&env.holocron(["--backup-only", "--json"]).args(urls).run().await, 0);
+    repos.iter().for_each(|repo| env.assert_mirrored(repo));
+}
+
+#[tokio::test]
+async fn a_destination_that_is_not_git_is_a_failure_and_no_empty_repository() {
+    let (env, forge, there) = (TestEnv::new(), Forge::start().await, Forge::start().await);
+    forge.repo("acme/alpha").branch("main");
+    there.repo("acme/alpha");
+    there.fault(Fault::html_line().on_git("acme/alpha"));
+    let url = format!("{}/{{namespace}}/{{name}}.git", there.url());
+    let source = json!({"kind": "github", "api_url": forge.github_api(), "token": {"env": "FROM_TOKEN"}});
+    let config = json!({"sources": [source], "destinations": [{"id": "there", "kind": "git", "url": url}]});
+    env.file("holocron.yaml", config.to_string());
+    let told = report(&env.holocron(["--json"]).env("FROM_TOKEN", forge.token()).run().await, 3);
+    let failed = &mirror(&told, "acme/alpha")["destinations"][0]["failure"];
+    assert_eq!(failed["reason"], "server_error", "{told:#}");
 }
 
 #[tokio::test]

@@ -92,6 +92,7 @@ async fn a_disk_without_a_byte_left_is_told_and_nothing_is_lost() {
         forge.repo("acme/beta").branch("main");
         let run = backup(&env, &forge).run().await;
         run.assert_code(3);
+        assert!(!run.to_string().contains("database"), "{run}");
         for name in ["acme/alpha", "acme/beta"] {
             assert_eq!((verdict(&run, name).as_str(), reason(&run, name).as_str()), ("failed", "disk_full"), "{run}");
         }

@@ -8,14 +8,14 @@ use crate::net::{mirror, report};
 use crate::support::{BareDestination, Repo, TestEnv};
 
 /// A directory to read from and a directory to push to.
-struct Shelf {
-    env: TestEnv,
-    there: BareDestination,
-    alpha: Repo,
+pub(super) struct Shelf {
+    pub(super) env: TestEnv,
+    pub(super) there: BareDestination,
+    pub(super) alpha: Repo,
 }
 
 impl Shelf {
-    fn new(settings: &Value) -> Self {
+    pub(super) fn new(settings: &Value) -> Self {
         let env = TestEnv::new();
         let (there, alpha) = (env.bare_destination(), env.bare_repo("sources/acme/alpha.git"));
         let shelf = Shelf { env, there, alpha };
@@ -23,7 +23,7 @@ impl Shelf {
         shelf
     }
 
-    fn configure(&self, settings: &Value) {
+    pub(super) fn configure(&self, settings: &Value) {
         let source = json!({"id": "from", "kind": "dir", "dirs": [self.env.work().join("sources")]});
         let mut to = json!({"id": "to", "kind": "git", "url": self.there.template()});
         settings.as_object().unwrap().iter().for_each(|(key, value)| to[key] = value.clone());
@@ -31,28 +31,28 @@ impl Shelf {
     }
 
     /// Runs, and returns what is told of `acme/alpha` at the destination.
-    async fn run(&self, args: &[&str], code: i32) -> Value {
+    pub(super) async fn run(&self, args: &[&str], code: i32) -> Value {
         let told = report(&self.env.holocron(["--json"]).args(args.iter().copied()).run().await, code);
         mirror(&told, "acme/alpha")["destinations"][0].clone()
     }
 
-    fn copy(&self) -> Repo {
+    pub(super) fn copy(&self) -> Repo {
         self.there.find("acme/alpha").expect("the copy was made")
     }
 
     /// The copy with hooks and settings of its own, before Holocron came.
-    fn foreign_copy(&self) -> Repo {
+    pub(super) fn foreign_copy(&self) -> Repo {
         self.there.repo("acme/alpha")
     }
 
     #[track_caller]
-    fn assert_pushed(&self) {
+    pub(super) fn assert_pushed(&self) {
         self.env.assert_pushed(&self.alpha, &self.copy());
     }
 }
 
 /// The refused refs with their reasons, as `refs/heads/x push_rejected`.
-fn refused(told: &Value) -> Vec<String> {
+pub(super) fn refused(told: &Value) -> Vec<String> {
     let all = told["refused"].as_array().expect("a list");
     all.iter().map(|one| format!("{} {}", one["name"].as_str().unwrap(), one["reason"].as_str().unwrap())).collect()
 }

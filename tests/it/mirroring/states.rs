@@ -114,7 +114,7 @@ async fn a_repository_that_is_only_hidden_from_the_listing_is_not_gone() {
     report(&github(&env, &forge, []).run().await, 0);
     let before = on_disk(&env);
     // Excluded by the user, and known to the forge all the same.
-    let told = report(&github(&env, &forge, ["--exclude", "bob/*"]).run().await, 0);
+    let told = report(&github(&env, &forge, ["--exclude", "bob/*"]).run().await, 3);
     assert_eq!(told["mirrors"], json!([]));
     assert_eq!(mirror(&status(&env).await, "bob/alpha")["state"], "fresh");
     // Made private, to us it is as if it were deleted: reported, and kept.

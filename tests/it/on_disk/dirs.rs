@@ -35,7 +35,7 @@ async fn a_working_tree_with_work_in_progress_is_mirrored_and_left_byte_for_byte
 }
 
 #[tokio::test]
-async fn linked_worktrees_and_submodules_are_one_repository_with_the_one_that_holds_them() {
+async fn linked_worktrees_are_one_repository_with_the_one_that_holds_them_and_submodules_are_their_own() {
     let env = TestEnv::new();
     let library = env.bare_repo("library.git").branch("main");
     let alpha = env.working_tree("src/alpha").branch("main").branch("dev");
@@ -43,13 +43,130 @@ async fn linked_worktrees_and_submodules_are_one_repository_with_the_one_that_ho
     let add = ["-c", "protocol.file.allow=always", "submodule", "--quiet", "add"];
     git(&env, alpha.path(), &[&add[..], &[library.path().to_str().unwrap(), "library"]].concat()).await;
     git(&env, alpha.path(), &["commit", "-q", "-m", "with a submodule"]).await;
+    let inner = env.work().join("src/alpha/library");
+    git(&env, &inner, &["commit", "-q", "--allow-empty", "-m", "only in the submodule"]).await;
     let run = backup_dir(&env, "src").run().await;
     run.assert_code(0);
-    assert_eq!(run.json()["mirrors"].as_array().unwrap().len(), 1, "{run}");
+    assert_eq!(run.json()["mirrors"].as_array().unwrap().len(), 2, "{run}");
     env.assert_same_refs(&alpha, env.storage().join("local/alpha.git"));
+    let own = git(&env, &inner, &["rev-parse", "HEAD"]).await;
+    assert_eq!(env.refs("local/alpha/library.git")["refs/heads/main"], own);
     git(&env, env.work().join("src/alpha-dev"), &["commit", "-q", "--allow-empty", "-m", "in the worktree"]).await;
     backup_dir(&env, "src").run().await.assert_code(0);
     env.assert_same_refs(&alpha, env.storage().join("local/alpha.git"));
+}
+
+#[tokio::test]
+async fn a_commit_that_only_the_head_of_a_linked_worktree_names_is_saved() {
+    let env = TestEnv::new();
+    let alpha = env.working_tree("src/alpha").branch("main");
+    // Outside of what is searched.
+    git(&env, alpha.path(), &["worktree", "add", "-q", "--detach", "../../aside"]).await;
+    let run = backup_dir(&env, "src").run().await;
+    assert_eq!(run.assert_code(0).json()["mirrors"].as_array().unwrap().len(), 1, "its commit is that of main\n{run}");
+    git(&env, env.work().join("aside"), &["commit", "-q", "--allow-empty", "-m", "on no branch"]).await;
+    let lone = git(&env, env.work().join("aside"), &["rev-parse", "HEAD"]).await;
+    backup_dir(&env, "src").run().await.assert_code(0);
+    let mirror = env.storage().join("local/alpha/worktrees/aside.git");
+    assert_eq!(env.head(&mirror), lone);
+    assert_whole(&env, &mirror).await;
+    git(&env, &mirror, &["cat-file", "-e", &lone]).await;
+    // Once a branch has it, the worktree is no repository of its own; what was saved stays.
+    git(&env, env.work().join("aside"), &["checkout", "-q", "-b", "named"]).await;
+    let run = backup_dir(&env, "src").run().await;
+    run.assert_code(0);
+    assert_eq!(verdict(&run, "alpha/worktrees/aside"), "gone");
+    assert_eq!(env.refs("local/alpha.git")["refs/heads/named"], lone);
+}
+
+#[tokio::test]
+async fn repositories_within_a_working_tree_are_mirrored_too() {
+    let env = TestEnv::new();
+    let dotfiles = env.working_tree("home").branch("main");
+    let tool = env.working_tree("home/src/tool").branch("main").commit("main", "mine");
+    backup_dir(&env, "home").run().await.assert_code(0);
+    env.assert_same_refs(&dotfiles, "local/home.git");
+    env.assert_same_refs(&tool, "local/src/tool.git");
+}
+
+#[tokio::test]
+async fn symbolic_links_lead_to_repositories_and_are_named_when_they_lead_elsewhere() {
+    let env = TestEnv::new();
+    env.bare_repo("src/alpha.git").branch("main");
+    let beta = env.working_tree("disk/beta").branch("main");
+    env.working_tree("disk/more/gamma").branch("main");
+    std::os::unix::fs::symlink("../disk/beta", env.work().join("src/beta")).unwrap();
+    std::os::unix::fs::symlink("../disk/more", env.work().join("src/more")).unwrap();
+    let run = backup_dir(&env, "src").run().await;
+    run.assert_code(0);
+    env.assert_same_refs(&beta, "local/beta.git");
+    let warning = run.json()["warnings"][0].as_str().unwrap().to_owned();
+    assert!(warning.contains("src/more") && warning.contains("not followed"), "{warning}");
+    let quiet = env.holocron(["--backup-only", "--quiet", "--dir", "src"]).run().await;
+    assert!(quiet.assert_code(0).stdout.contains("src/more"), "{quiet}");
+}
+
+#[tokio::test]
+async fn a_second_directory_renames_no_mirror_of_the_first() {
+    let env = TestEnv::new();
+    let one = env.bare_repo("one/x.git").branch("main");
+    let two = env.bare_repo("two/x.git").branch("main");
+    backup_dir(&env, "one").run().await.assert_code(0);
+    let run = backup_dir(&env, "one").args(["--dir", "two"]).run().await;
+    assert_eq!((run.code, verdict(&run, "x").as_str()), (0, "current"), "{run}");
+    env.assert_same_refs(&one, "local/x.git");
+    env.assert_same_refs(&two, "local/two/x.git");
+    // Nor does one that is searched alone.
+    let three = env.bare_repo("three/x.git").branch("main").commit("main", "other");
+    backup_dir(&env, "three").run().await.assert_code(0);
+    env.assert_same_refs(&one, "local/x.git");
+    env.assert_same_refs(&three, "local/three/x.git");
+    assert!(!env.storage().join(".holocron/gone").exists());
+}
+
+#[tokio::test]
+async fn a_directory_named_by_a_symbolic_link_is_guarded_when_its_disk_is_not_mounted() {
+    let env = TestEnv::new();
+    env.bare_repo("disk/alpha.git").branch("main");
+    env.bare_repo("disk/beta.git").branch("main");
+    std::os::unix::fs::symlink("disk", env.work().join("src")).unwrap();
+    backup_dir(&env, "src").run().await.assert_code(0);
+    fs::rename(env.work().join("disk"), env.work().join("away")).unwrap();
+    fs::create_dir(env.work().join("disk")).unwrap();
+    let run = backup_dir(&env, "src").run().await;
+    run.assert_code(3);
+    let failure = &run.json()["source_failures"][0]["failure"];
+    assert_eq!(failure["reason"], "held", "{run}");
+    assert!(failure["message"].as_str().unwrap().starts_with("all 2 repositories of this source are gone"), "{run}");
+}
+
+#[tokio::test]
+async fn a_checkout_whose_place_is_a_folder_of_mirrors_lies_beside_it() {
+    let env = TestEnv::new();
+    // As gitolite has them.
+    env.bare_repo("src/foo.git").branch("main").commit_file("main", "readme", b"foo");
+    env.bare_repo("src/foo/bar.git").branch("main").commit_file("main", "readme", b"bar");
+    for _ in 0..2 {
+        let run = backup_dir(&env, "src").arg("--checkout").run().await;
+        run.assert_code(0);
+        let local = env.storage().join("local");
+        assert_eq!(fs::read(local.join("foo.tree/readme")).unwrap(), b"foo");
+        assert_eq!(fs::read(local.join("foo/bar/readme")).unwrap(), b"bar");
+        assert!(!local.join("foo/.git").exists());
+    }
+}
+
+#[tokio::test]
+async fn a_checkout_that_cannot_be_made_is_no_success() {
+    let env = TestEnv::new();
+    env.bare_repo("src/alpha.git").branch("main");
+    env.file("mirror-data/local/alpha/notes", "somebody's");
+    for _ in 0..2 {
+        let run = backup_dir(&env, "src").arg("--checkout").run().await;
+        run.assert_code(3);
+        assert_eq!(reason(&run, "alpha"), "local_failed");
+    }
+    assert!(env.storage().join("local/alpha/notes").exists());
 }
 
 #[tokio::test]
@@ -105,7 +222,7 @@ async fn a_storage_of_ours_is_no_source() {
     // The working directory holds the storage too; only what it was made from is mirrored.
     let run = backup_dir(&env, ".").run().await;
     let names: Vec<_> = run.json()["mirrors"].as_array().unwrap().iter().map(|m| m["name"].clone()).collect();
-    assert_eq!(names, ["src/alpha"], "{run}");
+    assert_eq!(names, ["alpha"], "it keeps its name\n{run}");
 }
 
 #[tokio::test]

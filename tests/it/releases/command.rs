@@ -30,7 +30,8 @@ async fn a_plan_says_what_a_sync_then_does() {
     let done = release(&pair, &["sync", "acme/*", "--tag", "v[12]"], 0).await;
     assert_eq!(told(&done)["releases"]["created"], 2, "{done:#}");
     assert_eq!(mirror(&done, "acme/alpha")["verdict"], "current");
-    let done = release(&pair, &["sync", "other/*"], 0).await;
+    let done = release(&pair, &["sync", "other/*"], 3).await;
+    assert_eq!(done["unmatched"][0]["what"], "release `other/*`");
     assert!(done["mirrors"].as_array().unwrap().is_empty());
     release(&pair, &["sync"], 0).await;
     assert_same(Dialect::Gitlab, &alpha, &pair.copy());

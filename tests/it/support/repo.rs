@@ -185,6 +185,18 @@ impl Repo {
         self.batch(|batch| batch.head(branch))
     }
 
+    /// Makes a symbolic ref, as an administrator does at a server: `repo.alias("master", "main")`.
+    pub fn alias(&self, name: &str, target: &str) -> Self {
+        run_git(&self.git_dir, ["symbolic-ref", &full(name), &full(target)], &[]);
+        self.clone()
+    }
+
+    /// What a symbolic ref names.
+    pub fn leads_to(&self, name: &str) -> String {
+        let file = fs::read_to_string(self.git_dir.join(full(name))).expect("a symbolic ref is a loose file");
+        file.trim_end().strip_prefix("ref: ").expect("a symbolic ref").to_owned()
+    }
+
     /// Renames the default branch.
     pub fn rename_default(&self, name: &str) -> Self {
         self.batch(|batch| batch.rename_default(name))

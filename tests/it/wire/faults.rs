@@ -231,3 +231,19 @@ async fn without_a_token_a_redirect_is_followed_as_git_follows_it() {
     let found = Both::same(both.ask(&remote(&alpha)).await);
     assert!(found.refs.contains_key(bstr::BStr::new("refs/heads/moved")));
 }
+
+#[tokio::test]
+async fn a_list_of_refs_without_an_end_is_a_failure_and_fills_no_memory() {
+    let (env, forge) = (TestEnv::new(), Forge::start().await);
+    // So much takes its time on a busy machine.
+    let auto = door(&env, GitTransport::Auto, &[], Duration::from_secs(120));
+    let alpha = forge.repo("acme/alpha").branch("main");
+    // 300 MiB of one ref again and again, in packets as long as they may be.
+    let line = packet(&format!("{} refs/heads/{}\n", "1".repeat(40), "x".repeat(60_000)));
+    let body = line.repeat((300 << 20) / line.len());
+    let answer = Fault::status(200).header("content-type", "application/x-git-upload-pack-result").body(body);
+    forge.fault(answer.service(Service::ListRefs));
+    let failure = auto.ls_remote(&remote(&alpha)).await.unwrap_err();
+    assert_eq!(failure.reason(), Reason::TooLarge, "{failure}");
+    assert!(failure.message().contains("longer than 256 MiB"), "{failure}");
+}

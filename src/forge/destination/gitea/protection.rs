@@ -10,7 +10,7 @@ use url::Url;
 
 use super::{Gitea, glob};
 use crate::failure::{Failure, Reason};
-use crate::forge::destination::{Need, Undo};
+use crate::forge::destination::{Need, Restored, Undo};
 use crate::forge::http::{Ask, Refusal};
 use crate::model::RepoPath;
 use crate::model::destination::Target;
@@ -62,10 +62,15 @@ impl Gitea {
     }
 
     /// Puts one rule back, and looks whether it is what it was.
-    pub(super) async fn restore_protection(&self, undo: &Undo) -> Result<(), Failure> {
+    ///
+    /// A server before 1.19 has rules for branches that are there only: what was protected and is deleted by now has none.
+    pub(super) async fn restore_protection(&self, undo: &Undo) -> Result<Restored, Failure> {
         let before = read(undo)?;
         if self.differs(undo, &before).await?.is_some() {
             if let Err(refusal) = self.write(undo, &before).await {
+                if refusal.is_missing() && self.lacks_only_the_branch(undo).await? {
+                    return Ok(Restored::GoneWithBranch);
+                }
                 if !refusal.status.is_some_and(|status| status.is_client_error()) {
                     return Err(refusal.failure);
                 }
@@ -78,7 +83,18 @@ impl Gitea {
                 return Err(self.site.closed(&undo.rule, why));
             }
         }
-        Ok(())
+        Ok(Restored::AsItWas)
+    }
+
+    /// Whether the repository is there and the branch of a rule is not. A token that sees neither tells nothing.
+    async fn lacks_only_the_branch(&self, undo: &Undo) -> Result<bool, Failure> {
+        let (namespace, name) = (undo.path.namespace(), undo.path.name());
+        let repository = ["repos", &namespace, name];
+        if self.site.look(self.site.api.url(&repository, &[])).await?.is_none() {
+            return Ok(false);
+        }
+        let branch = [&repository[..], &["branches", &undo.rule]].concat();
+        Ok(self.site.look(self.site.api.url(&branch, &[])).await?.is_none())
     }
 
     async fn write(&self, undo: &Undo, before: &Rule) -> Result<(), Refusal> {

@@ -235,9 +235,13 @@ impl Upload<'_> {
 
     /// The failure that git tells of in these words.
     pub fn said(&self, words: &str) -> Failure {
-        let (reason, evidence) = classify::classify("", words);
-        Failure::new(reason, format!("{WHAT}: the server's answer is no report"))
-            .with_evidence(evidence.unwrap_or_default())
+        let (reason, evidence) = classify::explain("", words);
+        let failure =
+            Failure::new(reason, format!("{WHAT}: the server's answer is no report")).with_evidence(&evidence);
+        match classify::way_out(&evidence) {
+            Some(hint) => failure.with_hint(hint),
+            None => failure,
+        }
     }
 
     /// An answer that is not made of packets.

@@ -67,6 +67,9 @@ async fn feed(mut stdin: tokio::process::ChildStdin, mut body: impl Stream<Item 
     }
 }
 
+/// How upload-pack (git 2.47) begins what it says when it breaks off.
+const LAST_WORD: &[u8] = b"\x03aborting due to ";
+
 /// Makes a response of what a CGI program prints: headers, an empty line, the body.
 async fn respond(child: Child, mut stdout: BufReader<ChildStdout>) -> Response<Body> {
     let mut response = Response::new(Body::empty());
@@ -93,19 +96,21 @@ async fn respond(child: Child, mut stdout: BufReader<ChildStdout>) -> Response<B
         return response;
     }
     // The child lives in the stream: when the client goes, both are dropped and it is killed.
-    let chunks = stream::unfold((child, stdout), |(mut child, mut stdout)| async move {
+    let chunks = stream::unfold((child, stdout, false), |(mut child, mut stdout, mut explained)| async move {
         let mut chunk = vec![0; 32 * 1024];
         match stdout.read(&mut chunk).await {
             Ok(read @ 1..) => {
                 chunk.truncate(read);
-                Some((Ok(Bytes::from(chunk)), (child, stdout)))
+                // git's last word, on the error band: real servers hand it over and end their answer in order.
+                explained |= chunk.windows(LAST_WORD.len()).any(|part| part == LAST_WORD);
+                Some((Ok(Bytes::from(chunk)), (child, stdout, explained)))
             }
             Ok(_) => match child.wait().await {
-                Ok(status) if status.success() => None,
+                Ok(status) if status.success() || explained => None,
                 // The body ended too early; so must the connection.
-                _ => Some((Err(std::io::Error::other("git http-backend failed")), (child, stdout))),
+                _ => Some((Err(std::io::Error::other("git http-backend failed")), (child, stdout, explained))),
             },
-            Err(error) => Some((Err(error), (child, stdout))),
+            Err(error) => Some((Err(error), (child, stdout, explained))),
         }
     });
     *response.body_mut() = Body::from_stream(chunks);

@@ -69,7 +69,8 @@ impl Forge {
         self.shared.model().terms.gitlab_patch = Some(status);
     }
 
-    /// The version of Gitea, 1.21.0 at first. From 1.23 its rules can allow forced pushes.
+    /// The version of Gitea, 1.21.0 at first. From 1.23 its rules can allow forced pushes; before 1.19 they are for
+    /// branches that are there only.
     pub fn gitea_version(&self, version: &str) {
         let dialect = {
             let mut model = self.shared.model();
@@ -135,6 +136,11 @@ impl Repo {
         place.forge.publish(&mut model, place.id);
         drop(model);
         self.clone()
+    }
+
+    /// Protects a tag, or those of a pattern, from everybody (GitLab and Gitea).
+    pub fn protect_tag(&self, name: &str) -> Self {
+        self.change(|record| record.settings.tag_rules.push(name.to_owned()))
     }
 
     /// Removes a branch rule.

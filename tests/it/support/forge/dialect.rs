@@ -38,6 +38,20 @@ impl Dialect {
         }
     }
 
+    /// What is heard of a protected tag that is made, moved and deleted (GitLab's Checks::TagCheck, Gitea's
+    /// hook_pre_receive.go). GitHub has rulesets instead.
+    pub(super) fn tag_rule(self) -> [&'static str; 3] {
+        match self {
+            Dialect::Github => [""; 3],
+            Dialect::Gitlab => [
+                "You are not allowed to create this tag as it is protected.",
+                "Protected tags cannot be updated.",
+                "You can only delete protected tags using the web interface.",
+            ],
+            Dialect::Gitea => ["Tag @TAG@ is protected"; 3],
+        }
+    }
+
     /// What stands before the words of a `pre-receive` hook.
     pub(super) fn prefix(self) -> &'static str {
         match self {

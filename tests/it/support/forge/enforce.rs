@@ -61,6 +61,11 @@ impl Files {
         for ruleset in rulesets {
             line("always", &ruleset.branch, Judge::of_ruleset(ruleset));
         }
+        for name in &record.settings.tag_rules {
+            let words = dialect.tag_rule();
+            let columns = ["tag", &pattern(name, dialect), words[0], words[1], words[2]];
+            rules.push_str(&format!("{}\n", columns.join(COLUMN)));
+        }
         let is_github = dialect == Dialect::Github;
         let has_rules = !record.settings.rules.is_empty() || !rulesets.is_empty();
         if !is_github {
@@ -129,6 +134,10 @@ struct Judge {
     delete: (Users, String),
     /// Git's word for it at the client, where the hook can choose it.
     reason: &'static str,
+    /// What a commit without a signature hears; empty where it may come.
+    signed: &'static str,
+    /// A pattern of files that nobody may change, and what is heard of it.
+    files: String,
 }
 
 enum Users {
@@ -159,7 +168,7 @@ impl Judge {
         for (users, text) in [&self.push, &self.force, &self.delete] {
             columns.extend([users.column(), text.clone()]);
         }
-        columns.push(self.reason.to_owned());
+        columns.extend([self.reason.to_owned(), self.signed.to_owned(), self.files.clone()]);
         columns
     }
 
@@ -176,6 +185,8 @@ impl Judge {
                 ),
                 delete: (Users::nobody(), "You can only delete protected branches using the web interface.".to_owned()),
                 reason: "",
+                signed: "",
+                files: String::new(),
             },
             Dialect::Gitea => {
                 let anybody = rule.push.role != Role::Nobody;
@@ -187,6 +198,14 @@ impl Judge {
                     force: (Users::all_if(force), "branch @BRANCH@ is protected from force push".to_owned()),
                     delete: (Users::nobody(), "branch @BRANCH@ is protected from deletion".to_owned()),
                     reason: "",
+                    signed: match rule.has("require_signed_commits") {
+                        true => "branch @BRANCH@ is protected from unverified commit @SHA@",
+                        false => "",
+                    },
+                    files: match rule.settings.get("protected_file_patterns").and_then(|pattern| pattern.as_str()) {
+                        Some(pattern) => format!("{pattern}|branch @BRANCH@ is protected from changing file @FILE@"),
+                        None => String::new(),
+                    },
                 }
             }
             Dialect::Github => {
@@ -198,6 +217,8 @@ impl Judge {
                     force: (Users::all_if(rule.force), text("Cannot force-push to this branch")),
                     delete: (Users::all_if(rule.delete), text("Cannot delete this branch")),
                     reason: "protected branch hook declined",
+                    signed: "",
+                    files: String::new(),
                 }
             }
         }
@@ -212,6 +233,8 @@ impl Judge {
             force: (Users::all_if(!has("non_fast_forward")), text("Cannot force-push to this branch")),
             delete: (Users::all_if(!has("deletion")), text("Cannot delete this branch")),
             reason: "push declined due to repository rule violations",
+            signed: "",
+            files: String::new(),
         }
     }
 }

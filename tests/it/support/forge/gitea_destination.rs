@@ -114,6 +114,7 @@ fn create(write: &mut Write, namespace: &str) -> Reply {
             if let Some(branch) = write.text("default_branch").filter(|branch| !branch.is_empty()) {
                 write.set_head(id, &branch);
             }
+            write.set_object_format(id, write.text("object_format_name"));
             write.publish(id);
             shown_repository(write, id).status(201)
         }
@@ -159,6 +160,10 @@ fn protect(write: &mut Write, id: u64) -> Reply {
     let name = write.text("rule_name").or_else(|| write.text("branch_name")).unwrap_or_default();
     if write.record(id).rule(&name).is_some() {
         return fail(write, 403, "Branch protection already exist");
+    }
+    // Before 1.19: "Currently protection must match an actual branch".
+    if !write.model.gitea_knows_patterns() && write.record(id).tip(&name).is_none() {
+        return not_found(&write.ask());
     }
     let protection = Protection { push: Access::nobody(), ..Protection::default() };
     write.model.set_rule(id, &name, taken(&write.body, protection));

@@ -162,6 +162,7 @@ fn create(write: &mut Write) -> Reply {
         Ok(id) => {
             // HEAD names the instance's own default: `default_branch` counts only together with a README.
             let default = write.text("default_branch").unwrap_or("main".to_owned());
+            write.set_object_format(id, write.text("repository_object_format"));
             // GitLab does so at the first push, with its own default branch and the instance's default level.
             write.model.set_rule(id, &default, Protection::default());
             write.publish(id);

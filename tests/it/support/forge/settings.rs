@@ -19,6 +19,8 @@ pub(super) struct Settings {
     /// What clients set, by the name that the API has for it.
     pub(super) said: Map<String, Value>,
     pub(super) rules: Vec<Rule>,
+    /// Names and patterns of protected tags.
+    pub(super) tag_rules: Vec<String>,
     /// GitHub's rulesets.
     pub(super) rulesets: Vec<Ruleset>,
     /// Of the API that made it.

@@ -89,7 +89,16 @@ impl Model {
 
     /// Whether Gitea's rules can allow forced pushes: since 1.23.
     pub(super) fn gitea_knows_force_push(&self) -> bool {
+        self.gitea_is_from(1, 23)
+    }
+
+    /// Whether Gitea's rules have names of their own, and patterns: since 1.19.
+    pub(super) fn gitea_knows_patterns(&self) -> bool {
+        self.gitea_is_from(1, 19)
+    }
+
+    fn gitea_is_from(&self, major: u32, minor: u32) -> bool {
         let mut numbers = self.terms.gitea_version.split('.').map(|part| part.parse().unwrap_or(0));
-        (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0)) >= (1, 23)
+        (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0)) >= (major, minor)
     }
 }

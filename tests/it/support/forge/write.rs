@@ -227,6 +227,16 @@ impl<'a> Write<'a> {
         }
     }
 
+    /// Gives a new repository the hash that was asked for; SHA-1 where none was.
+    pub(super) fn set_object_format(&self, id: u64, format: Option<String>) {
+        if let (Some(record), Some("sha256")) = (self.model.record(id), format.as_deref()) {
+            let file = record.git_dir.join("config");
+            let config = std::fs::read_to_string(&file).expect("our own repository");
+            let config = config.replace("repositoryformatversion = 0", "repositoryformatversion = 1");
+            super::replace(&file, &format!("{config}[extensions]\n\tobjectFormat = sha256\n"));
+        }
+    }
+
     /// Makes a branch the default one as Gitea does: git's HEAD follows when that changes what it remembers, and once there
     /// is a branch.
     pub(super) fn set_gitea_default(&self, id: u64, branch: &str) {
