@@ -118,10 +118,12 @@ impl Reason {
             Reason::HostKeyFailed => {
                 "compare the host key with the one the forge publishes, then put it in known_hosts."
             }
-            Reason::Corrupt => "see the evidence; a damaged mirror is moved aside and cloned anew by itself.",
+            Reason::Corrupt => {
+                "a damaged mirror is moved aside and cloned anew by itself; a damaged source must be repaired there (`git fsck`)."
+            }
             Reason::DiskFull => "make room under the storage directory; existing mirrors are intact.",
             Reason::LocalLock => "see which process works in this repository; stale locks are removed by the next run.",
-            Reason::LocalFailed => "see the evidence: permissions, the git installation or its configuration.",
+            Reason::LocalFailed => "check the permissions, the git installation and its configuration on this machine.",
             Reason::Blocked => "the forge has blocked this repository, or the account; the mirror on disk is kept.",
             Reason::TimedOut => "raise --timeout if the server is merely slow.",
             Reason::Held => "look at the source; when the deletions are meant, run again with --accept-deletions.",

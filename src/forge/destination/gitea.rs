@@ -111,7 +111,7 @@ impl Destination for Gitea {
         if let Some(branch) = &wish.default_branch {
             body["default_branch"] = json!(branch);
         }
-        // Gitea 1.22 and Forgejo 7; older ones know no other than SHA-1, and pass over it.
+        // An older server knows no other than SHA-1, and passes over the field.
         if wish.object_format == ObjectFormat::Sha256 {
             body["object_format_name"] = json!("sha256");
         }

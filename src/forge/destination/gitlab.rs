@@ -112,7 +112,8 @@ impl Gitlab {
         if let Some(group) = group {
             body["namespace_id"] = json!(group);
         }
-        // GitLab 16.9; older ones know no other than SHA-1, and pass over it.
+        // gitlab-org/gitlab!137659, behind the feature flag `support_sha256_repositories`; a server without it knows no other
+        // than SHA-1, and passes over the field.
         if wish.object_format == ObjectFormat::Sha256 {
             body["repository_object_format"] = json!("sha256");
         }

@@ -61,7 +61,7 @@ async fn an_old_copy_that_cannot_follow_is_named_in_every_report_until_it_is_rem
 }
 
 #[tokio::test]
-async fn a_rename_that_the_forge_refuses_makes_a_new_copy_and_names_the_old_one() {
+async fn another_namespace_gets_a_new_copy_and_the_old_one_is_named() {
     for kind in KINDS {
         let pair = Pair::new(kind).await;
         let alpha = pair.source.repo("acme/alpha").branch("main");
