@@ -41,7 +41,8 @@ async fn a_second_signal_ends_the_run_at_once_and_still_reports() {
 #[tokio::test]
 async fn what_killed_runs_left_in_the_temporary_directory_is_swept_by_the_next() {
     let (env, forge) = (TestEnv::new(), Forge::start().await);
-    let running = half_done(&env, &forge, &[]).await;
+    // A git of the killed run would hold the storage until its server has ended.
+    let running = half_done(&env, &forge, &["--transport", "auto"]).await;
     let left = || fs::read_dir(env.tmp()).unwrap().map(|entry| entry.unwrap().file_name()).collect::<Vec<_>>();
     assert!(!left().is_empty(), "a run has a directory for its sockets");
     running.signal(Signal::KILL);
