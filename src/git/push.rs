@@ -171,7 +171,7 @@ impl Git {
         command.args(["rev-parse", "--show-object-format"]);
         let call = Call { what: "cannot read the mirror's object format", command, remote: None, input: Vec::new() };
         let finished = self.succeed(call, |_| ()).await?;
-        Ok(if finished.stdout.trim() == b"sha256" { ObjectFormat::Sha256 } else { ObjectFormat::Sha1 })
+        Ok(if finished.stdout.trim_ascii() == b"sha256" { ObjectFormat::Sha256 } else { ObjectFormat::Sha1 })
     }
 
     /// Makes the bare repository `dir`, which names its objects by this hash, without hook samples.
