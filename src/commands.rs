@@ -356,7 +356,7 @@ struct Cycles {
     tools: Tools,
     session: Session,
     sink: Arc<dyn Sink>,
-    /// What `sink` was told of the cycle at work.
+    /// The results that `sink` has of the cycle at work.
     results: Arc<Results>,
     begun: Timestamp,
     screen: Screen,

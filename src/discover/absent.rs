@@ -53,7 +53,7 @@ pub(super) async fn absent(
     for (record, answer) in answers {
         match answer {
             Ok(None) => lost.push(record),
-            // Who excludes it has settled the matter.
+            // An excluded repository is not missed.
             _ if selection.excludes(&record.path.to_string()) => {}
             Ok(Some(repo)) => absent.unlisted.push((record.key.clone(), no_longer_listed(record, &repo))),
             Err(failure) => {
@@ -116,7 +116,7 @@ fn covers(source: &SourceConfig, record: &MirrorRecord) -> bool {
     };
     let on_host = match (&source.api_url, source.kind) {
         (Some(api), _) => record.key.folder == forge::web_origin(api).folder(),
-        // Who takes a URL from the list has not deleted the repository, and nobody can be asked.
+        // A URL that is taken from the list does not mean a deleted repository, and there is no API to ask.
         (None, ForgeKind::Urls) => false,
         // What is found has no symbolic link in its path; the directory that is named may be one.
         (None, _) => source.dirs.iter().any(|dir| {

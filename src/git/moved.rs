@@ -1,6 +1,6 @@
 //! Redirects with a credential: followed on the same scheme, host and port, and nowhere else.
 //!
-//! With a credential git is told to follow nobody: git 2.47 takes the login along to another host. A server that only sends
+//! With a credential git must follow no redirect: git 2.47 sends the login to the other host, too. A server that only sends
 //! us to another path of its own (GitLab, for a URL without `.git`; a renamed repository) is followed here. Where it sends
 //! us is read from git's own trace, so that proxies and certificates are as with any other request.
 
@@ -12,7 +12,7 @@ use super::{Call, Git, Remote};
 use crate::failure::{Failure, Reason};
 use crate::url::{Origin, RemoteUrl};
 
-/// What a redirect is told by; the reason alone would not do, as a 404 has it too.
+/// How a redirect is recognised; the reason is not enough, because a 404 has the same one.
 const REDIRECTED: &str = "The requested URL returned error: 30";
 /// How often one repository may send us on.
 const MOST: usize = 5;

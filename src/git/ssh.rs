@@ -174,7 +174,7 @@ fn said(failure: Failure, message: String) -> Failure {
 
 /// Whether the host's key was never seen before, rather than changed.
 fn is_unknown(failure: &Failure) -> bool {
-    failure.evidence().as_ref().is_some_and(|line| line.contains("key is known for"))
+    failure.evidence().is_some_and(|line| line.contains("key is known for"))
 }
 
 /// Refuses an ssh that takes no options from us where its key is configured.

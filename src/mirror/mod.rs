@@ -206,7 +206,7 @@ async fn look(tools: &Tools, dir: &Path) -> Result<LocalRefs, Failure> {
     health::check(dir)?;
     // The user's own configuration may be broken as well; that is no damage here.
     let config = dir.join("config").display().to_string();
-    let is_ours = |failure: &Failure| failure.evidence().as_ref().is_some_and(|line| line.ends_with(&config));
+    let is_ours = |failure: &Failure| failure.evidence().is_some_and(|line| line.ends_with(&config));
     tools.git.local_refs(dir).await.map_err(|failure| match failure.reason() {
         // `fatal: bad config line 1 in file <config>`
         Reason::LocalFailed if is_ours(&failure) => failure.with_reason(Reason::Corrupt),

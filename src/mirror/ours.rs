@@ -12,7 +12,8 @@ use crate::storage::Storage;
 use crate::url::RemoteUrl;
 
 /// Refuses what lies at the relative `place` when it is reached over a symlink that leaves the storage, or when its `origin`
-/// is none of `urls`. A mirror that waits aside for its place is known by its id. What is not there, or has no origin that can be read, is for others to judge.
+/// is none of `urls`. A mirror that waits aside for its place is known by its id. What is not there, or has no origin that
+/// can be read, is for others to judge.
 ///
 /// # Errors
 /// `held`, naming the place and what is there.
