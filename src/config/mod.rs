@@ -21,6 +21,7 @@ mod push;
 mod raw;
 pub mod releases;
 mod run_from;
+mod schema;
 mod server;
 mod settings;
 mod show;

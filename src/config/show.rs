@@ -14,7 +14,7 @@ use crate::secret::{SecretSource, redact};
 
 /// The JSON schema of `holocron.yaml`, for editors.
 pub fn schema() -> String {
-    format!("{:#}\n", raw::schema())
+    format!("{:#}\n", super::schema::published())
 }
 
 /// What a configuration without problems contains, in a few lines.
