@@ -15,6 +15,14 @@ use crate::git::GitTransport;
 use crate::model::destination::DestinationKind;
 use crate::model::{ForgeKind, Visibility};
 
+/// Texts as the schema describes them: none has a password in it. What else is wrong with one the program says.
+const API_URL: &str = r"^\s*[Hh][Tt][Tt][Pp][Ss]?:/*[^/@?#]+(/[^?#]*)?$";
+const HOST: &str = "^[^/@]*$";
+const PROXY: &str = r"^\s*([Hh][Tt][Tt][Pp][Ss]?|[Ss][Oo][Cc][Kk][Ss]5[Hh]?):/*[^/@?#]+([/?#].*)?$";
+/// `/path`, `scheme://user@host/path`, `user@host:path`, `[::1]:path`.
+const REPOSITORY: &str = r"^\s*(~?/|[^-.:/\s][^:/\s]*:(//([^/:@]*:?@)?[^/@?#]*([/?#].*)?$|/?[^:/])|[^-:/\s]*\[)";
+const VARIABLE: &str = "^[A-Za-z_][A-Za-z0-9_]*$";
+
 /// The configuration of Holocron. Flags and environment variables win over it.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
@@ -122,8 +130,10 @@ pub(crate) struct RawSource {
     #[schemars(required)]
     pub kind: Option<RawKind>,
     /// The forge's host, such as `git.example.org`; the API's URL is derived from it.
+    #[schemars(regex(pattern = HOST))]
     pub host: Option<String>,
     /// The API's base URL, instead of `host`.
+    #[schemars(regex(pattern = API_URL))]
     pub api_url: Option<String>,
     /// Where the token is read from; never the token itself.
     pub token: Option<RawToken>,
@@ -152,10 +162,12 @@ pub(crate) struct RawSource {
     /// PEM file with the CAs to trust beside the system's, relative to this file.
     pub ca_file: Option<PathBuf>,
     /// Proxy for API and git: `http://`, `https://` or `socks5://`.
+    #[schemars(regex(pattern = PROXY))]
     pub proxy: Option<String>,
     /// The directories to search (kind `dir`), relative to this file.
     pub dirs: Option<Vec<PathBuf>>,
     /// The repositories themselves (kind `urls`).
+    #[schemars(inner(regex(pattern = REPOSITORY)))]
     pub urls: Option<Vec<String>>,
     /// A file with one URL per line (kind `urls`), relative to this file.
     pub urls_file: Option<PathBuf>,
@@ -171,8 +183,10 @@ pub(crate) struct RawDestination {
     #[schemars(required)]
     pub kind: Option<RawDestinationKind>,
     /// The forge's host, such as `git.example.org`; the API's URL is derived from it.
+    #[schemars(regex(pattern = HOST))]
     pub host: Option<String>,
     /// The API's base URL, instead of `host`.
+    #[schemars(regex(pattern = API_URL))]
     pub api_url: Option<String>,
     /// Where the token is read from; never the token itself.
     pub token: Option<RawToken>,
@@ -184,6 +198,7 @@ pub(crate) struct RawDestination {
     /// The repository's name there; `{namespace}` and `{name}` are the source's.
     pub name: Option<String>,
     /// URL or absolute directory (kind `git`), with `{name}` and usually `{namespace}` in it.
+    #[schemars(regex(pattern = REPOSITORY))]
     pub url: Option<String>,
     /// Who may see what is created.
     pub visibility: Option<DestinationVisibility>,
@@ -212,6 +227,7 @@ pub(crate) struct RawDestination {
     /// PEM file with the CAs to trust beside the system's, relative to this file.
     pub ca_file: Option<PathBuf>,
     /// Proxy for API and git: `http://`, `https://` or `socks5://`.
+    #[schemars(regex(pattern = PROXY))]
     pub proxy: Option<String>,
     /// How ssh reaches it.
     pub ssh: Option<RawSsh>,
@@ -245,6 +261,7 @@ pub(crate) struct RawRunFrom {
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct RawToken {
     /// An environment variable.
+    #[schemars(regex(pattern = VARIABLE))]
     pub env: Option<String>,
     /// The first line of a file, relative to this file.
     pub file: Option<PathBuf>,
