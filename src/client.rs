@@ -144,6 +144,8 @@ fn unusable(what: &str, error: &reqwest::Error) -> Failure {
 
 /// The failure of a request that got no answer, or not the whole of it.
 pub(crate) fn failure(what: &str, error: reqwest::Error, timeout: Duration) -> Failure {
+    // A redirect may have led elsewhere, and the port is not in every URL.
+    let address = error.url().and_then(|url| Some(format!("{}:{}", url.host_str()?, url.port_or_known_default()?)));
     // The message names the request already; reqwest would name it again.
     let error = error.without_url();
     let words = chain(&error);
@@ -160,7 +162,10 @@ pub(crate) fn failure(what: &str, error: reqwest::Error, timeout: Duration) -> F
         };
     }
     let text = match error.is_connect() {
-        true => format!("{what}: no connection"),
+        true => match address {
+            Some(address) => format!("{what}: no connection to {address}"),
+            None => format!("{what}: no connection"),
+        },
         false => format!("{what}: the connection broke"),
     };
     Failure::new(Reason::NetworkFailed, text).with_evidence(words)

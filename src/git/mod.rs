@@ -307,7 +307,16 @@ impl Git {
         if finished.status.success() {
             return Ok(finished);
         }
-        Err(self.explain_ssh(remote, failure_of(&what, &finished)).await)
+        Err(self.failure_at(remote, &what, &finished).await)
+    }
+
+    /// The failure of a command that talked to a remote: it says which key or token was refused, as git does not.
+    async fn failure_at(&self, remote: Option<&Remote>, what: &str, finished: &process::Finished) -> Failure {
+        let failure = self.explain_ssh(remote, failure_of(what, finished)).await;
+        match remote.and_then(Remote::credential) {
+            Some(credential) => credential.secret.refused(failure),
+            None => failure,
+        }
     }
 
     /// Adds what is needed to reach `remote`, and opens the hand-over of its credential.

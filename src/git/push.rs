@@ -11,7 +11,7 @@ use super::look::apart;
 use super::refs::Oid;
 use super::stage::Stage;
 use super::verbs::{Listener, Progress};
-use super::{Call, Git, Remote, disk, failure_of};
+use super::{Call, Git, Remote, disk};
 use crate::failure::Failure;
 use crate::model::destination::ObjectFormat;
 
@@ -121,7 +121,7 @@ impl Git {
         if finished.status.success() || refused {
             return Ok(Pushed { results, stderr: finished.stderr });
         }
-        Err(failure_of(what, &finished))
+        Err(self.failure_at(Some(remote), what, &finished).await)
     }
 }
 

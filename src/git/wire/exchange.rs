@@ -271,6 +271,9 @@ impl Exchange<'_> {
         let words = if step == Step::First { words_of(answer).await } else { String::new() };
         let mut failure = self.said(&format!("{words}{line}"));
         failure = failure.with_message(format!("{}: the server answered with status {}", self.what, status.as_u16()));
+        if let Some(credential) = credential {
+            failure = credential.secret.refused(failure);
+        }
         Stop::Failed(failure.with_retry_after(wait.map(Duration::from_secs)))
     }
 
