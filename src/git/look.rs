@@ -10,9 +10,14 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinError;
 
 use super::refs::{Advertisement, LocalRefs};
-use super::{Call, Git, Remote, disk};
+use super::{Call, Git, Remote, disk, failure_of, process};
 use crate::failure::{Failure, Reason};
 use crate::url::RemoteUrl;
+
+/// No list of refs comes near: some three million refs. One without an end must not fill the memory.
+pub(super) const LONGEST_LIST: usize = 256 << 20;
+pub(super) const ENDLESS: &str =
+    "the server sends a list without an end, or one that is too long to be mirrored; ask its operator.";
 
 /// Mirrors whose files are read at the same time: each has its packs open, and a process may often open 1024 files.
 static READERS: Semaphore = Semaphore::const_new(4);
@@ -121,6 +126,15 @@ impl Git {
         Ok(found)
     }
 
+    /// Where a clone is git's from the first: it keeps the list of refs in its own memory, without a bound, so that the list is
+    /// read once before, within one.
+    pub(super) async fn check_list(&self, remote: &Remote) -> Result<(), Failure> {
+        match self.wire.is_some() || remote.url.as_file().is_some() {
+            true => Ok(()),
+            false => self.ls_remote_by_git(remote, Trace::Nothing).await.map(drop),
+        }
+    }
+
     /// Asks by `git ls-remote`; returns the answer and what git wrote to stderr.
     async fn ls_remote_by_git(&self, remote: &Remote, trace: Trace) -> Result<(Advertisement, String), Failure> {
         let url = remote.url.to_string();
@@ -131,7 +145,20 @@ impl Git {
             // To stderr; a packet has no credential in it.
             call.command.env("GIT_TRACE_PACKET", "2");
         }
-        let finished = self.succeed(call, |_| ()).await?;
+        let what = call.what;
+        let limits = process::Limits { output: Some(LONGEST_LIST), ..self.limits.clone() };
+        let finished = self.run_within(&limits, call, |_| ()).await.map_err(|failure| match failure.reason() {
+            Reason::TooLarge => failure.with_hint(ENDLESS),
+            _ => failure,
+        })?;
+        if !finished.status.success() {
+            // git 2.47, wrapper.c
+            if let Some(line) = finished.stderr.lines().find(|line| line.starts_with("fatal: Out of memory")) {
+                let message = format!("{what}: the list of refs does not fit into git's memory");
+                return Err(Failure::new(Reason::TooLarge, message).with_evidence(line).with_hint(ENDLESS));
+            }
+            return Err(self.explain_ssh(Some(remote), failure_of(what, &finished)).await);
+        }
         let found = Advertisement::parse(&finished.stdout).map_err(|line| {
             Failure::new(Reason::ServerError, "the source's list of refs cannot be read").with_evidence(line)
         })?;

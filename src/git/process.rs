@@ -28,6 +28,11 @@ const PIPE: usize = 1 << 20;
 /// How much of stderr is kept, from its end: 5,000 refused refs are half a megabyte.
 const STDERR_KEPT: usize = 4 << 20;
 
+/// What a child whose output is bounded may take of the address space: git keeps a list of refs several times, and starts
+/// with some 100 MiB of libraries.
+#[cfg(target_os = "linux")]
+const MEMORY: u64 = 2 << 30;
+
 /// What bounds a child's life.
 #[derive(Debug, Clone)]
 pub(crate) struct Limits {
@@ -35,6 +40,8 @@ pub(crate) struct Limits {
     pub idle: Duration,
     /// Longest life in all.
     pub total: Option<Duration>,
+    /// Most bytes on stdout; a child that prints more is stopped. What it keeps for itself is bounded with it, on Linux.
+    pub output: Option<usize>,
     /// Stops the child: TERM, grace, KILL.
     pub stop: CancellationToken,
 }
@@ -80,6 +87,9 @@ pub(crate) async fn run(
     let broken = |error: io::Error| Failure::local(format!("cannot run {name}"), &error);
     let mut child = command.spawn().map_err(broken)?;
     let group = Group::of(&child);
+    if limits.output.is_some() {
+        group.bound_memory();
+    }
     if let (Some(pipe), Input::Pieces(_)) = (&child.stdin, &input) {
         widen(pipe);
     }
@@ -114,6 +124,11 @@ pub(crate) async fn run(
                 0 => out_open = false,
                 n => { heard = Instant::now(); out.extend_from_slice(&out_buffer[..n]); }
             },
+            () = std::future::ready(()), if limits.output.is_some_and(|most| out.len() > most) => {
+                group.stop(&mut child).await;
+                let most = limits.output.unwrap_or_default() >> 20;
+                return Err(Failure::new(Reason::TooLarge, format!("it printed more than {most} MiB")));
+            }
             read = read(&mut stderr, &mut err_buffer), if err_open => match read {
                 0 => err_open = false,
                 n => { heard = Instant::now(); text.push(&err_buffer[..n], &mut on_line); }
@@ -273,6 +288,18 @@ impl Group {
         Group(child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw))
     }
 
+    /// Bounds the memory of each process that belongs to it from now on: the child has hardly begun.
+    fn bound_memory(&self) {
+        #[cfg(target_os = "linux")]
+        if let Some(pid) = self.0 {
+            let most = rustix::process::Rlimit { current: Some(MEMORY), maximum: Some(MEMORY) };
+            if let Err(error) = rustix::process::prlimit(Some(pid), rustix::process::Resource::As, most) {
+                // Somebody has set a lower one, or it has ended.
+                tracing::debug!("a child's memory stays as it was bounded: {error}");
+            }
+        }
+    }
+
     fn signal(&self, signal: Signal) {
         if let Some(pid) = self.0 {
             // It fails only when nobody is left in the group, which is what we want.
@@ -320,7 +347,7 @@ mod tests {
     }
 
     fn limits() -> Limits {
-        Limits { idle: Duration::from_secs(60), total: None, stop: CancellationToken::new() }
+        Limits { idle: Duration::from_secs(60), total: None, output: None, stop: CancellationToken::new() }
     }
 
     #[tokio::test]
@@ -328,6 +355,13 @@ mod tests {
         let script = "yes out | head -c 300000; yes err | head -c 300000 >&2; cat >/dev/null; exit 3";
         let done = run(shell(script), Input::Whole(vec![b'x'; 300_000]), &limits(), |_| ()).await.unwrap();
         assert_eq!((done.status.code(), done.stdout.len(), done.stderr.len()), (Some(3), 300_000, 300_000));
+    }
+
+    #[tokio::test]
+    async fn a_child_that_prints_without_end_is_stopped() {
+        let limits = Limits { output: Some(3 << 20), ..limits() };
+        let failure = run(shell("yes"), NOTHING, &limits, |_| ()).await.unwrap_err();
+        assert_eq!((failure.reason(), failure.message()), (Reason::TooLarge, "it printed more than 3 MiB"));
     }
 
     #[tokio::test]

@@ -9,6 +9,7 @@ mod clone;
 pub mod decide;
 mod durable;
 mod health;
+mod incomplete;
 mod names;
 pub(crate) mod ours;
 mod salvage;
@@ -119,7 +120,7 @@ pub async fn bring_up(job: &Job<'_>, tools: &Tools, sink: &dyn Sink) -> Outcome 
                 ..Outcome::new(job.repo, done.verdict)
             }
         }
-        Err(failure) => Outcome::failed(job.repo, tools.storage.explain(failure)),
+        Err(failure) => Outcome::failed(job.repo, tools.storage.explain(incomplete::explain(&job.remote, failure))),
     };
     if matches!(outcome.verdict, Verdict::Cloned | Verdict::Updated | Verdict::Held) && !is_foreign {
         let dir = tools.storage.path(&job.place);
