@@ -1,5 +1,5 @@
 # `make check` is all of CI: what it accepts can be merged.
-# The tests need git, ssh, sshd and curl (Debian: git openssh-client openssh-server curl).
+# The tests need git, ssh, sshd, curl, zsh and fish (Debian: git openssh-client openssh-server curl zsh fish).
 
 .PHONY: help check fmt lint test docs bench build install
 

@@ -1,19 +1,26 @@
 //! What can be typed: `holocron [mirror]` with its flags, and the commands beside it.
 
+mod complete;
+mod help;
+mod manual;
+mod meant;
+
 use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::error::ErrorKind;
 use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueHint};
 
-use crate::config::{ColorChoice, PUSH_WITHOUT_VARIABLE, variable};
+pub use self::complete::{answer_if_asked, script};
+pub use self::manual::{page, pages};
+use crate::config::{ColorChoice, Hours};
 pub use crate::config::{MirrorArgs, PushArgs};
 use crate::error::exit;
 use crate::secret::redact;
 
 /// Keeps a faithful copy of every git repository you own.
 #[derive(Debug, Parser)]
-#[command(name = "holocron", version, args_conflicts_with_subcommands = true, after_help = EXAMPLES)]
+#[command(name = "holocron", version, args_conflicts_with_subcommands = true)]
 pub struct Cli {
     #[command(subcommand)]
     pub command: Option<Command>,
@@ -24,34 +31,43 @@ pub struct Cli {
 /// The commands; without one it is `mirror`.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Bring every mirror up to date (this is what holocron does without a command)
-    #[command(after_help = EXAMPLES)]
+    /// Update every mirror (the default command)
+    ///
+    /// Updates every mirror. `holocron` without a command does the same.
     Mirror(Box<MirrorArgs>),
-    /// Mirror one repository, that of this checkout's origin, to other forges (made for CI)
-    #[command(after_help = PUSH_EXAMPLES)]
+    /// Mirror this checkout's repository to other forges (for CI)
     Push(Box<PushArgs>),
-    /// Bring releases in step, of what is mirrored already; `mirror` does this, too, where `releases` is on
+    /// Sync the releases of repositories that are already mirrored
+    ///
+    /// Syncs the releases of repositories that are already mirrored. `mirror` does this too where `releases` is on.
     Release {
         #[command(subcommand)]
         action: ReleaseAction,
     },
-    /// Tell what the store knows: per mirror its last success, freshness, size, last failure and kept refs
+    /// Show the state of every mirror
+    ///
+    /// Shows for every mirror its last success, its size, its last failure and its kept refs. Nothing is asked over
+    /// the network.
     Status(StatusArgs),
-    /// Check the configuration, show what applies, or print the file's JSON schema
+    /// Check or show the configuration, or print its JSON schema
     Config {
         #[command(subcommand)]
         action: ConfigAction,
     },
     /// Print a completion script for a shell
+    ///
+    /// The script asks this program what can follow, so it need not be made again after an update.
     Completions { shell: clap_complete::Shell },
-    /// Print the manual page in roff format
-    Man,
+    /// Print the manual page of a command, or write all of them
+    Man(ManArgs),
 }
 
 /// What to do with the configuration; the flags are those of `mirror`, as they take part in it.
 #[derive(Debug, Subcommand)]
 pub enum ConfigAction {
-    /// Check that a run has what it needs: values, variables, files, commands; print all that is wrong
+    /// Check that a run has what it needs
+    ///
+    /// Checks that a run has what it needs: values, variables, files, commands. Prints all that is wrong.
     Check(Box<CheckArgs>),
     /// Print the values that apply, each with where it was set
     Show(Box<MirrorArgs>),
@@ -68,6 +84,18 @@ pub struct CheckArgs {
 
     #[command(flatten)]
     pub mirror: MirrorArgs,
+}
+
+/// What `man` prints.
+#[derive(Debug, Clone, Default, PartialEq, Args)]
+pub struct ManArgs {
+    /// The command whose page is printed, such as `status` or `config check` [default: holocron itself]
+    #[arg(value_name = "COMMAND")]
+    pub command: Vec<String>,
+
+    /// Write the pages of all commands into this directory instead
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath, conflicts_with = "command")]
+    pub out: Option<PathBuf>,
 }
 
 /// What to do with releases.
@@ -101,6 +129,14 @@ pub struct StatusArgs {
     #[arg(long)]
     pub json: bool,
 
+    /// For monitors: print only what needs attention, and exit with 3 when something does
+    #[arg(long)]
+    pub check: bool,
+
+    /// How long a mirror may be without a success before it is late, in hours or as `2d` [default: 48]
+    #[arg(long, value_name = "HOURS")]
+    pub stale_after: Option<Hours>,
+
     /// The directory that holds the mirrors [default: ./mirror-data]
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
     pub storage: Option<PathBuf>,
@@ -116,52 +152,10 @@ pub struct StatusArgs {
 
 impl From<StatusArgs> for MirrorArgs {
     fn from(args: StatusArgs) -> Self {
-        let StatusArgs { json, storage, config, color } = args;
-        MirrorArgs { json, storage, config, color, ..MirrorArgs::default() }
+        let StatusArgs { json, check: _, stale_after, storage, config, color } = args;
+        MirrorArgs { json, stale_after, storage, config, color, ..MirrorArgs::default() }
     }
 }
-
-const EXAMPLES: &str = "\
-Examples:
-  holocron --source github --destination gitlab  GITHUB_TOKEN's repositories to GITLAB_TOKEN's user
-  holocron --destination gitlab --gitlab-namespace team
-                                                 the same, to a group
-  GITHUB_TOKEN=… holocron --backup-only          everything the token can see, into ./mirror-data
-  holocron --backup-only --owner torvalds        public repositories of an owner, no token needed
-  holocron --backup-only --dir ~/src             the repositories on this machine
-  holocron --backup-only --watch --interval 10m  for ever, every ten minutes
-  holocron --backup-only --dry-run               what would happen
-  holocron --config holocron.yaml                several forges, filters and tokens from a file
-
-Environment (also read from ./.env):
-  GITHUB_TOKEN, GITLAB_TOKEN, GITEA_TOKEN, FORGEJO_TOKEN,        the token of each kind of forge
-  CODEBERG_TOKEN
-  <ID>_TOKEN, <ID>_USER                                          those of the file's destination `id`
-  GITHUB_API_URL, GITLAB_API_URL, GITEA_API_URL                  servers of your own
-  HOLOCRON_<FLAG>                                                every flag, as named beside it
-
-Exit codes: 0 all current or updated, 1 the run could not go on, 2 wrong usage or configuration,
-3 some mirrors failed or are held, 130 interrupted.";
-
-const PUSH_EXAMPLES: &str = "\
-Examples:
-  holocron push                                  this checkout's origin, to every destination of ./holocron.yaml
-  holocron push --to backup --to codeberg        to two of them
-  GITLAB_TOKEN=… holocron push --to gitlab --destination-namespace team
-                                                 without a file
-  holocron push --dry-run                        what would happen
-
-Environment (also read from ./.env):
-  <ID>_TOKEN, <ID>_PASS or <ID>_PASSWORD         the token of the destination `id`: of `my-lab` MY_LAB_TOKEN
-  <ID>_USER                                      the user name that goes with it
-  SOURCE_TOKEN, SOURCE_USER                      those of the origin, when it is not public
-  HOLOCRON_<FLAG>                                every flag, as named beside it
-
-Exit codes: 0 all destinations are in step, 1 the run could not go on, 2 wrong usage or configuration,
-3 a destination is behind, 130 interrupted.";
-
-/// The flags of `config` and `release` alone, which no variable stands for.
-const WITHOUT_VARIABLE: [&str; 2] = ["tag", "online"];
 
 /// What `--credits` prints.
 pub fn credits() -> String {
@@ -190,66 +184,26 @@ where
     I: IntoIterator<Item = T>,
     T: Into<OsString> + Clone,
 {
-    let parsed = command().try_get_matches_from(words).and_then(|found| Cli::from_arg_matches(&found));
+    let words: Vec<OsString> = words.into_iter().map(Into::into).collect();
+    let parsed = command().try_get_matches_from(&words).and_then(|found| {
+        meant::refuse_unread(&found)?;
+        Cli::from_arg_matches(&found)
+    });
     parsed.map_err(|error| {
         let asked_for = matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion);
-        // clap repeats what was typed, which may be a URL with a password.
-        let text = redact(&error.render().ansi().to_string());
-        Stop { text, exit_code: if asked_for { exit::OK } else { exit::USAGE } }
-    })
-}
-
-/// The whole command line; every flag's help names its environment variable.
-pub fn command() -> clap::Command {
-    let command = Cli::command().bin_name("holocron").mut_args(name_variable);
-    command.mut_subcommands(|sub| {
-        let sub = match sub.get_name() {
-            "config" | "release" => sub.mut_subcommands(|action| {
-                action.mut_args(|arg| match arg.get_long() {
-                    Some(flag) if WITHOUT_VARIABLE.contains(&flag) => arg,
-                    _ => name_variable(arg),
-                })
-            }),
-            _ => sub,
+        let text = match asked_for {
+            true => error.render().ansi().to_string(),
+            false => meant::text(&error, &words),
         };
-        let is_push = sub.get_name() == "push";
-        sub.mut_args(|arg| match arg.get_long() {
-            Some(flag) if is_push && PUSH_WITHOUT_VARIABLE.contains(&flag) => arg,
-            _ => name_variable(arg),
-        })
+        // What was typed is repeated, and may be a URL with a password.
+        Stop { text: redact(&text), exit_code: if asked_for { exit::OK } else { exit::USAGE } }
     })
 }
 
-fn name_variable(arg: clap::Arg) -> clap::Arg {
-    match (arg.get_long(), arg.get_help()) {
-        (Some("gitlab-namespace"), Some(help)) => {
-            // The name it had before every flag had a variable.
-            let help = format!("{help} [env: HOLOCRON_GITLAB_NAMESPACE, GITLAB_NAMESPACE]");
-            arg.help(help)
-        }
-        (Some(flag), Some(help)) if !matches!(flag, "help" | "version") => {
-            let help = format!("{help} [env: {}]", variable(flag));
-            arg.help(help)
-        }
-        _ => arg,
-    }
-}
-
-/// The completion script for a shell.
-pub fn completions(shell: clap_complete::Shell) -> String {
-    let mut script = Vec::new();
-    clap_complete::generate(shell, &mut command(), "holocron", &mut script);
-    String::from_utf8_lossy(&script).into_owned()
-}
-
-/// The manual page, in roff.
-///
-/// # Errors
-/// Only what writing to memory can meet.
-pub fn manual() -> std::io::Result<String> {
-    let mut page = Vec::new();
-    clap_mangen::Man::new(command()).render(&mut page)?;
-    Ok(String::from_utf8_lossy(&page).into_owned())
+/// The whole command line, with the help texts and completions of every flag.
+pub fn command() -> clap::Command {
+    let command = Cli::command().bin_name("holocron");
+    complete::with_values(help::with_texts(meant::hide_unread(command)))
 }
 
 #[cfg(test)]
@@ -308,11 +262,15 @@ mod tests {
         }
     }
 
+    fn help_text() -> String {
+        parse(["holocron", "--help"]).unwrap_err().text
+    }
+
     #[test]
-    fn completions_and_manual_know_every_flag() {
-        let (script, page) = (completions(clap_complete::Shell::Bash), manual().unwrap());
-        for arg in command().get_arguments().filter_map(|arg| arg.get_long()) {
-            assert!(script.contains(&format!("--{arg}")), "{arg}");
+    fn help_and_manual_know_every_flag() {
+        let (help, page) = (help_text(), page(&[]).unwrap().unwrap());
+        for arg in command().get_arguments().filter(|arg| !arg.is_hide_set()).filter_map(|arg| arg.get_long()) {
+            assert!(help.contains(&format!("--{arg}")), "{arg}");
             assert!(page.contains(&arg.replace('-', "\\-")), "{arg}");
         }
     }

@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
 
-use crate::cli::{self, Cli, Command, ConfigAction, ReleaseAction, StatusArgs};
+use crate::cli::{self, Cli, Command, ConfigAction, ManArgs, ReleaseAction, StatusArgs};
 use crate::config::limits::Limits;
 use crate::config::releases::ReleaseFilter;
 use crate::config::{
@@ -44,6 +44,14 @@ pub fn main() -> ExitCode {
         return answered;
     }
     priority::forbid_core_dumps();
+    match cli::answer_if_asked() {
+        Ok(false) => {}
+        Ok(true) => return ExitCode::SUCCESS,
+        Err(error) => {
+            anstream::eprint!("{error}");
+            return ExitCode::from(exit::USAGE);
+        }
+    }
     let cli = match cli::parse(std::env::args_os()) {
         Ok(cli) => cli,
         Err(stop) if stop.exit_code == exit::OK => {
@@ -72,13 +80,10 @@ fn dispatch(cli: Cli) -> Result<u8, Error> {
         Command::Status(args) => show_status(args),
         Command::Config { action } => show_config(&action),
         Command::Completions { shell } => {
-            print(&cli::completions(shell));
+            print(&cli::script(shell).map_err(|error| Error::run("cannot make the script").caused_by(error))?);
             Ok(exit::OK)
         }
-        Command::Man => {
-            print(&cli::manual().map_err(|error| Error::run("cannot make the manual page").caused_by(error))?);
-            Ok(exit::OK)
-        }
+        Command::Man(args) => manual(&args),
     }
 }
 
@@ -93,6 +98,23 @@ fn complain(error: &Error) {
 fn print(text: &str) {
     let mut out = std::io::stdout().lock();
     let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+}
+
+fn manual(args: &ManArgs) -> Result<u8, Error> {
+    if let Some(directory) = &args.out {
+        let unwritten = |error| Error::run(format!("cannot write into {}", directory.display())).caused_by(error);
+        cli::pages(directory).map_err(unwritten)?;
+        return Ok(exit::OK);
+    }
+    let page = cli::page(&args.command).map_err(|error| Error::run("cannot make the manual page").caused_by(error))?;
+    match page {
+        Some(page) => print(&page),
+        None => {
+            let error = Error::usage(format!("there is no command `{}`", args.command.join(" ")));
+            return Err(error.hint("`holocron --help` lists the commands."));
+        }
+    }
+    Ok(exit::OK)
 }
 
 fn show_config(action: &ConfigAction) -> Result<u8, Error> {
@@ -110,6 +132,7 @@ fn show_config(action: &ConfigAction) -> Result<u8, Error> {
 
 fn show_status(args: StatusArgs) -> Result<u8, Error> {
     let env = ProcessEnvironment::read()?;
+    let check = args.check;
     let args = MirrorArgs::from(args);
     let config::Loaded { config, origins, .. } = config::load_for(&args, &env, Purpose::Look)?;
     let storage = Storage::at(&config.storage);
@@ -144,28 +167,37 @@ fn show_status(args: StatusArgs) -> Result<u8, Error> {
         Ok((records.rows, destinations, runs.rows))
     })?;
     let now = Timestamp::now();
+    let limit = SignedDuration::try_from(config.stale_after).unwrap_or(SignedDuration::MAX);
+    let is_recent = |last: Option<Timestamp>| last.is_some_and(|last| now.duration_since(last) <= limit);
+    for status in destinations.values_mut().flatten() {
+        status.late = !is_recent(status.last_success);
+    }
     let row = |record: MirrorRecord| {
         let destinations = destinations.remove(&record.key).unwrap_or_default();
-        StatusRow { destinations, ..status_row(record, &storage, &config, now) }
+        let fresh = is_recent(record.last_success);
+        StatusRow { destinations, fresh, ..status_row(record, &storage) }
     };
     let rows: Vec<_> = records.into_iter().map(row).collect();
     let color = config.output.color;
-    print(&if args.json {
-        status::json(&rows, &runs, now)
-    } else {
-        status::table(&rows, &runs, now, view(Detail::Everything, color))
-    });
-    Ok(exit::OK)
+    let ok = status::is_ok(&rows);
+    if config.output.json {
+        print(&status::json(&rows, &runs, now));
+    } else if !check {
+        print(&status::table(&rows, &runs, now, view(Detail::Everything, color)));
+    } else if !ok {
+        let bad: Vec<_> = rows.into_iter().filter(StatusRow::needs_attention).collect();
+        print(&status::table(&bad, &[], now, view(Detail::Everything, color)));
+    }
+    Ok(if check && !ok { exit::SOME_FAILED } else { exit::OK })
 }
 
-fn status_row(record: MirrorRecord, storage: &Storage, config: &Config, now: Timestamp) -> StatusRow {
-    // A mirror is relied on as long as its refs were compared no longer ago than two full comparisons take.
-    let limit =
-        SignedDuration::try_from(config.full_every).map_or(SignedDuration::MAX, |every| every.saturating_mul(2));
+fn status_row(record: MirrorRecord, storage: &Storage) -> StatusRow {
+    let path = storage.path(&record.mirror);
     StatusRow {
         name: record.path.to_string(),
         source: record.source,
-        path: storage.path(&record.mirror),
+        missing: record.last_success.is_some() && !path.is_dir(),
+        path,
         last_success: record.last_success,
         last_attempt: record.last_attempt,
         verdict: Some(record.verdict),
@@ -176,7 +208,7 @@ fn status_row(record: MirrorRecord, storage: &Storage, config: &Config, now: Tim
         failure: record.failure,
         failures_in_a_row: record.failures_in_a_row,
         gone_since: record.gone_since,
-        fresh: record.last_success.is_some_and(|last| now.duration_since(last) <= limit),
+        fresh: false,
         destinations: Vec::new(),
     }
 }

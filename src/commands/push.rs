@@ -183,6 +183,7 @@ fn config(loaded: &PushLoaded, storage: PathBuf) -> Config {
         interval: Duration::from_secs(60),
         window: Duration::ZERO,
         full_every: Duration::ZERO,
+        stale_after: Duration::ZERO,
         // A pipeline runs because something was pushed, and other pipelines push to the same destinations.
         full: true,
         checkout: false,

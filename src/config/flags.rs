@@ -97,6 +97,11 @@ pub struct MirrorArgs {
     #[arg(long, value_name = "HOURS", help_heading = "When")]
     pub full_every: Option<Hours>,
 
+    /// How long a mirror may be without a success before `status` calls it late, in hours or as `2d` [default: 48, or
+    /// twice --full-every where that is longer]
+    #[arg(long, value_name = "HOURS", help_heading = "When")]
+    pub stale_after: Option<Hours>,
+
     /// Compare the refs of every repository in this run
     #[arg(long, help_heading = "When")]
     pub full: bool,

@@ -10,6 +10,7 @@ mod environment;
 mod file;
 mod flags;
 pub mod globs;
+pub mod ids;
 mod interpolate;
 mod layers;
 pub mod limits;
@@ -20,6 +21,7 @@ mod push;
 mod raw;
 pub mod releases;
 mod run_from;
+mod schema;
 mod server;
 mod settings;
 mod show;
@@ -176,6 +178,8 @@ pub struct Config {
     pub window: Duration,
     /// Every repository's refs are compared at least this often.
     pub full_every: Duration,
+    /// How long a mirror may be without a success before `status` calls it late.
+    pub stale_after: Duration,
     /// Compare every repository's refs in this run.
     pub full: bool,
     /// A browsable working tree beside each mirror.

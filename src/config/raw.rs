@@ -47,6 +47,8 @@ pub(crate) struct RawConfig {
     pub window: Option<Minutes>,
     /// Compare the refs of every repository at least this often; a bare number counts hours.
     pub full_every: Option<Hours>,
+    /// How long a mirror may be without a success before `holocron status` calls it late; a bare number counts hours.
+    pub stale_after: Option<Hours>,
     /// How many days old tips of deleted and force-moved refs stay, or `forever`.
     pub keep: Option<Keep>,
     /// A browsable working tree beside each mirror.

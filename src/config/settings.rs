@@ -19,6 +19,7 @@ const CONCURRENCY: u32 = 5;
 const INTERVAL: Duration = Duration::from_secs(60);
 const WINDOW: Duration = Duration::from_secs(60 * 60);
 const FULL_EVERY: Duration = Duration::from_secs(24 * 60 * 60);
+const STALE_AFTER: Duration = Duration::from_secs(48 * 60 * 60);
 const TIMEOUT: Duration = Duration::from_secs(300);
 
 /// Twice the largest file that GitHub takes.
@@ -48,6 +49,9 @@ pub(crate) fn resolve(
     let window = layers.pick("window", window, WINDOW);
     let full_every = [flags.full_every, env.full_every, file.full_every].map(|span| span.map(|span| span.0));
     let full_every = layers.pick("full_every", full_every, FULL_EVERY);
+    let stale_after = [flags.stale_after, env.stale_after, file.stale_after].map(|span| span.map(|span| span.0));
+    // A mirror that nothing happens to is compared once in `full_every`: one comparison may fail.
+    let stale_after = layers.pick("stale_after", stale_after, STALE_AFTER.max(full_every.saturating_mul(2)));
     let timeout = [flags.timeout, env.timeout, file.timeout].map(|span| span.map(|span| span.0));
     let timeout = layers.pick("timeout", timeout, TIMEOUT);
     let time_limit = layers.pick("time_limit", [None, None, file.time_limit.map(|span| Some(span.0))], None);
@@ -88,6 +92,7 @@ pub(crate) fn resolve(
         interval,
         window,
         full_every,
+        stale_after,
         full: layers.switch("full", flags.full, None),
         checkout: layers.switch("checkout", flags.checkout, file.checkout),
         dry_run: layers.switch("dry_run", flags.dry_run, None),
@@ -140,7 +145,7 @@ fn check(layers: &mut Layers<'_>, config: &Config) {
     if layers.origins.get("per_host") != &SetBy::Default {
         layers.within("per_host", config.per_host as u64, 1..=MOST_AT_ONCE);
     }
-    let spans = [("interval", config.interval), ("timeout", config.timeout)];
+    let spans = [("interval", config.interval), ("timeout", config.timeout), ("stale_after", config.stale_after)];
     let limit = config.time_limit.map(|limit| ("time_limit", limit));
     for (key, span) in spans.into_iter().chain(limit) {
         if span.is_zero() {

@@ -14,7 +14,7 @@ use crate::secret::{SecretSource, redact};
 
 /// The JSON schema of `holocron.yaml`, for editors.
 pub fn schema() -> String {
-    format!("{:#}\n", raw::schema())
+    format!("{:#}\n", super::schema::published())
 }
 
 /// What a configuration without problems contains, in a few lines.
@@ -81,6 +81,7 @@ pub fn show(loaded: &Loaded, env: &dyn Environment) -> String {
     top.value("interval", span_text(config.interval));
     top.value("window", span_text(config.window));
     top.value("full_every", span_text(config.full_every));
+    top.value("stale_after", span_text(config.stale_after));
     top.value("keep", config.keep);
     top.value("checkout", config.checkout);
     top.value("releases", Releases(config.releases.clone()));

@@ -144,8 +144,8 @@ where
     deserializer.deserialize_any(NumberOrText { form, made: std::marker::PhantomData })
 }
 
-fn number_or_text_schema(description: &str) -> Schema {
-    json_schema!({ "type": ["integer", "string"], "minimum": 0, "description": description })
+fn number_or_text_schema(description: &str, pattern: &str) -> Schema {
+    json_schema!({ "type": ["integer", "string"], "minimum": 0, "pattern": pattern, "description": description })
 }
 
 impl<'de, const UNIT: u64> Deserialize<'de> for Span<UNIT> {
@@ -176,7 +176,7 @@ impl<const UNIT: u64> JsonSchema for Span<UNIT> {
     }
 
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        number_or_text_schema(SPAN_FORM)
+        number_or_text_schema(SPAN_FORM, r"^\s*[0-9]+\s*(s|m|min|h|d|w)?\s*$")
     }
 }
 
@@ -190,7 +190,7 @@ impl JsonSchema for Keep {
     }
 
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        number_or_text_schema(KEEP_FORM)
+        number_or_text_schema(KEEP_FORM, r"^\s*([Ff][Oo][Rr][Ee][Vv][Ee][Rr]|[0-9]+\s*(d|days)?)\s*$")
     }
 }
 
@@ -204,7 +204,7 @@ impl JsonSchema for Size {
     }
 
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        number_or_text_schema(SIZE_FORM)
+        number_or_text_schema(SIZE_FORM, r"^\s*[0-9]+(\.[0-9]*)?\s*([kKmMgGtTpPeE][iI]?)?[bB]?\s*$")
     }
 }
 

@@ -76,6 +76,7 @@ impl World {
             interval: Duration::from_secs(60),
             window: Duration::from_secs(3600),
             full_every: Duration::from_secs(24 * 3600),
+            stale_after: Duration::from_secs(48 * 3600),
             full: false,
             checkout: false,
             dry_run: false,

@@ -48,6 +48,8 @@ pub struct StatusRow {
     pub gone_since: Option<Timestamp>,
     /// The last success is recent enough to be relied on.
     pub fresh: bool,
+    /// It was mirrored, and its directory does not exist any more.
+    pub missing: bool,
     /// What is known of it on each destination it was pushed to.
     pub destinations: Vec<DestinationStatus>,
 }
@@ -65,6 +67,8 @@ pub struct DestinationStatus {
     pub last_success: Option<Timestamp>,
     /// Why the last attempt failed.
     pub failure: Option<Failure>,
+    /// The last success there is too long ago.
+    pub late: bool,
     /// Whether the configuration still names it; nobody brings up to date what it does not.
     pub configured: bool,
 }
@@ -72,7 +76,7 @@ pub struct DestinationStatus {
 impl From<DestinationRecord> for DestinationStatus {
     fn from(record: DestinationRecord) -> Self {
         let DestinationRecord { destination: id, place, verdict, last_success, failure, .. } = record;
-        DestinationStatus { id, place, verdict, last_success, failure, configured: true }
+        DestinationStatus { id, place, verdict, last_success, failure, late: false, configured: true }
     }
 }
 
@@ -86,7 +90,15 @@ impl DestinationStatus {
         }
     }
 
+    /// Whether somebody has to look at it.
+    fn needs_attention(&self) -> bool {
+        self.configured && (self.late || !self.verdict.in_step())
+    }
+
     fn state_text(&self) -> &'static str {
+        if self.configured && self.late && self.verdict.in_step() {
+            return "late";
+        }
         if self.configured { self.verdict.as_str() } else { "not configured any more" }
     }
 }
@@ -98,6 +110,8 @@ pub const RUNS: u32 = 5;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum State {
+    /// It was mirrored, and its directory does not exist any more.
+    Missing,
     /// The source repository no longer exists; its mirror is kept.
     Gone,
     /// A guard stopped the last attempt.
@@ -110,12 +124,20 @@ pub enum State {
     Never,
     /// The last success is recent.
     Fresh,
-    /// The last success is too long ago.
-    Stale,
+    /// The last success is longer ago than `stale_after`.
+    Late,
 }
 
-const STATES: [State; 7] =
-    [State::Fresh, State::Stale, State::Never, State::Gone, State::Unavailable, State::Held, State::Failed];
+const STATES: [State; 8] = [
+    State::Fresh,
+    State::Late,
+    State::Never,
+    State::Gone,
+    State::Unavailable,
+    State::Held,
+    State::Failed,
+    State::Missing,
+];
 
 impl State {
     /// The word for table and JSON.
@@ -127,14 +149,15 @@ impl State {
             State::Unavailable => "unavailable",
             State::Never => "never",
             State::Fresh => "fresh",
-            State::Stale => "stale",
+            State::Late => "late",
+            State::Missing => "missing",
         }
     }
 
     fn tone(self) -> Tone {
         match self {
-            State::Failed => Tone::Bad,
-            State::Held | State::Stale | State::Never => Tone::Warning,
+            State::Failed | State::Missing => Tone::Bad,
+            State::Held | State::Late | State::Never => Tone::Warning,
             State::Gone | State::Unavailable | State::Fresh => Tone::Neutral,
         }
     }
@@ -144,7 +167,9 @@ impl StatusRow {
     /// Returns the state in one word.
     pub fn state(&self) -> State {
         let status = self.verdict.map(Verdict::status);
-        if self.gone_since.is_some() || self.verdict == Some(Verdict::Gone) {
+        if self.missing {
+            State::Missing
+        } else if self.gone_since.is_some() || self.verdict == Some(Verdict::Gone) {
             State::Gone
         } else if self.verdict == Some(Verdict::Held) {
             State::Held
@@ -157,8 +182,17 @@ impl StatusRow {
         } else if self.fresh {
             State::Fresh
         } else {
-            State::Stale
+            State::Late
         }
+    }
+
+    /// Whether somebody has to look at it or at one of its destinations; this is what `--check` finds.
+    pub fn needs_attention(&self) -> bool {
+        let here = match self.state() {
+            State::Gone | State::Unavailable | State::Fresh => false,
+            State::Missing | State::Held | State::Failed | State::Never | State::Late => true,
+        };
+        here || self.destinations.iter().any(DestinationStatus::needs_attention)
     }
 
     /// The state with what makes it worse: `failed 3 times`, `gone since 2026-11-02`.
@@ -279,6 +313,11 @@ fn done(totals: &Value) -> String {
     text
 }
 
+/// Whether there are mirrors and none of them needs attention.
+pub fn is_ok(rows: &[StatusRow]) -> bool {
+    !rows.is_empty() && !rows.iter().any(StatusRow::needs_attention)
+}
+
 fn sorted(rows: &[StatusRow]) -> Vec<&StatusRow> {
     let mut rows: Vec<&StatusRow> = rows.iter().collect();
     rows.sort_by(|a, b| a.name.cmp(&b.name).then_with(|| a.path.cmp(&b.path)));
@@ -295,6 +334,8 @@ struct StatusDocument {
     /// When the store was read, RFC 3339 in UTC.
     #[schemars(with = "String")]
     now: Timestamp,
+    /// Whether nothing needs attention: what `--check` says with its exit code.
+    ok: bool,
     /// Every mirror, sorted by name.
     mirrors: Vec<MirrorStatus>,
     /// The last runs, the newest first; cycles of a watch in which nothing happened are not written down.
@@ -328,6 +369,8 @@ struct MirrorStatus {
     path: String,
     state: State,
     fresh: bool,
+    /// Whether somebody has to look at it or at one of its destinations.
+    needs_attention: bool,
     #[schemars(with = "Option<String>")]
     last_success: Option<Timestamp>,
     #[schemars(with = "Option<String>")]
@@ -353,6 +396,8 @@ struct DestinationDocument {
     #[schemars(with = "Option<String>")]
     last_success: Option<Timestamp>,
     failure: Option<FailureDocument>,
+    /// Whether the last success there is longer ago than `stale_after`.
+    late: bool,
     configured: bool,
 }
 
@@ -364,6 +409,7 @@ impl From<&DestinationStatus> for DestinationDocument {
             verdict: status.verdict,
             last_success: status.last_success,
             failure: status.failure.as_ref().map(FailureDocument::from),
+            late: status.late,
             configured: status.configured,
         }
     }
@@ -377,6 +423,7 @@ pub fn json(rows: &[StatusRow], runs: &[Run], now: Timestamp) -> String {
         path: redact(&row.path.to_string_lossy()),
         state: row.state(),
         fresh: row.fresh,
+        needs_attention: row.needs_attention(),
         last_success: row.last_success,
         last_attempt: row.last_attempt,
         verdict: row.verdict,
@@ -393,6 +440,7 @@ pub fn json(rows: &[StatusRow], runs: &[Run], now: Timestamp) -> String {
         schema_version: SCHEMA_VERSION,
         holocron: env!("CARGO_PKG_VERSION").to_owned(),
         now,
+        ok: is_ok(rows),
         mirrors: mirrors.collect(),
         runs: runs.iter().map(RunDocument::from).collect(),
     })

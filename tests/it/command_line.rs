@@ -167,6 +167,7 @@ async fn every_flag_can_be_set_by_its_variable() {
         ("RELEASES", "latest"),
         ("REPORT", "report.json"),
         ("REQUESTS_PER_SECOND", "2.5"),
+        ("STALE_AFTER", "3d"),
         ("STORAGE", "elsewhere"),
         ("TIMEOUT", "9"),
         ("TRANSPORT", "git"),
@@ -419,9 +420,10 @@ async fn the_commands_beside_the_main_job_answer_on_stdout() {
         (&["--help"], "Usage: holocron [OPTIONS]"),
         (&["mirror", "--help"], "--accept-deletions"),
         (&["man"], ".TH holocron"),
-        (&["completions", "bash"], "--backup-only"),
+        (&["man", "config", "check"], ".TH holocron-config-check"),
+        (&["completions", "bash"], "complete -o bashdefault -F _clap_complete_holocron holocron"),
         (&["completions", "zsh"], "#compdef holocron"),
-        (&["completions", "fish"], "complete -c holocron"),
+        (&["completions", "fish"], "--command holocron"),
     ] {
         let run = env.holocron(args.iter().copied()).run().await;
         assert!(run.assert_code(0).stdout.contains(expected), "{args:?}\n{run}");
@@ -430,6 +432,14 @@ async fn the_commands_beside_the_main_job_answer_on_stdout() {
     let schema = env.holocron(["config", "schema"]).run().await;
     assert!(schema.assert_code(0).json()["properties"]["sources"].is_object(), "{schema}");
     assert_eq!(fs::read_dir(env.work()).unwrap().count(), 0, "they make nothing");
+
+    env.holocron(["man", "--out", "man1"]).run().await.assert_code(0);
+    for page in ["holocron", "holocron-mirror", "holocron-push", "holocron-release-sync", "holocron-status"] {
+        let text = fs::read_to_string(env.work().join(format!("man1/{page}.1"))).unwrap();
+        assert!(text.contains(&format!(".TH {page} 1")), "{page}: {text}");
+    }
+    let unknown = env.holocron(["man", "statsu"]).run().await;
+    assert!(unknown.assert_code(2).stderr.contains("there is no command `statsu`"), "{unknown}");
 }
 
 #[tokio::test]

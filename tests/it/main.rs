@@ -4,6 +4,7 @@
 
 mod bad_days;
 mod command_line;
+mod completions;
 mod configuring;
 mod contract;
 mod crashes;

@@ -27,6 +27,7 @@ fn row(name: &str) -> StatusRow {
         failures_in_a_row: 0,
         gone_since: None,
         fresh: true,
+        missing: false,
         destinations: Vec::new(),
     }
 }
@@ -67,7 +68,7 @@ fn each_mirror_has_a_line_and_failures_have_a_way_out() {
     ns/gone         2 h ago  12.3 MiB    40     2  gone since 2026-11-02
     ns/held         2 h ago  12.3 MiB    40        held
     ns/new            never                        never
-    ns/old         10 d ago  12.3 MiB    40        stale
+    ns/old         10 d ago  12.3 MiB    40        late
 
     ns/failed: network_failed: cannot reach h.
       Could not resolve host: h
@@ -75,7 +76,7 @@ fn each_mirror_has_a_line_and_failures_have_a_way_out() {
     ns/held: held: 30 of 40 refs are gone at the source.
       hint: look at the source; when the deletions are meant, run again with --accept-deletions.
 
-    6 mirrors: 1 fresh, 1 stale, 1 never, 1 gone, 1 held, 1 failed; 61.5 MiB on disk.
+    6 mirrors: 1 fresh, 1 late, 1 never, 1 gone, 1 held, 1 failed; 61.5 MiB on disk.
     ");
 }
 
@@ -88,6 +89,7 @@ fn each_destination_has_a_line_below_its_mirror() {
         verdict,
         last_success: Some(time("2026-11-18T12:00:00Z")),
         failure,
+        late: false,
         configured: true,
     };
     let row = StatusRow {
@@ -111,7 +113,7 @@ fn each_destination_has_a_line_below_its_mirror() {
     1 mirror: 1 fresh; at destinations: 1 in step, 2 behind; 12.3 MiB on disk.
     ");
     let json: serde_json::Value = serde_json::from_str(&json(&rows, &[], now())).unwrap();
-    insta::assert_snapshot!(json["mirrors"][0]["destinations"][1].to_string(), @r#"{"configured":true,"failure":{"evidence":null,"hint":null,"message":"1 of 50 refs was refused","reason":"push_rejected"},"id":"codeberg","last_success":"2026-11-18T12:00:00Z","place":"https://codeberg.example.org/ns/a.git","verdict":"refused"}"#);
+    insta::assert_snapshot!(json["mirrors"][0]["destinations"][1].to_string(), @r#"{"configured":true,"failure":{"evidence":null,"hint":null,"message":"1 of 50 refs was refused","reason":"push_rejected"},"id":"codeberg","last_success":"2026-11-18T12:00:00Z","late":false,"place":"https://codeberg.example.org/ns/a.git","verdict":"refused"}"#);
 }
 
 #[test]
@@ -122,6 +124,7 @@ fn a_destination_that_is_not_configured_any_more_is_named_so_and_not_counted() {
         verdict: PushVerdict::Failed,
         last_success: Some(time("2026-11-18T12:00:00Z")),
         failure: Some(Failure::new(Reason::NetworkFailed, "cannot reach codeberg")),
+        late: false,
         configured: false,
     };
     let rows = [StatusRow { destinations: vec![failed], ..row("ns/a") }];
@@ -161,6 +164,35 @@ async fn the_last_runs_tell_when_how_long_and_what_came_of_them() {
 }
 
 #[test]
+fn what_is_late_failed_or_missing_needs_attention_and_what_is_kept_on_purpose_does_not() {
+    let there = |verdict, late, configured| DestinationStatus {
+        id: "codeberg".into(),
+        place: "https://codeberg.example.org/ns/a.git".into(),
+        verdict,
+        last_success: None,
+        failure: None,
+        late,
+        configured,
+    };
+    let with = |one| StatusRow { destinations: vec![one], ..row("ns/a") };
+    let bad: Vec<String> = rows().iter().filter(|row| row.needs_attention()).map(|row| row.name.clone()).collect();
+    assert_eq!(bad, ["ns/failed", "ns/held", "ns/old", "ns/new"]);
+    for (row, needs) in [
+        (row("ns/a"), false),
+        (StatusRow { missing: true, ..row("ns/a") }, true),
+        (StatusRow { verdict: Some(Verdict::Unavailable), ..row("ns/a") }, false),
+        (with(there(PushVerdict::Current, false, true)), false),
+        (with(there(PushVerdict::Current, true, true)), true),
+        (with(there(PushVerdict::Refused, false, true)), true),
+        (with(there(PushVerdict::Failed, true, false)), false),
+    ] {
+        assert_eq!(row.needs_attention(), needs, "{row:?}");
+        assert_eq!(is_ok(&[row]), !needs);
+    }
+    assert!(!is_ok(&[]), "a storage without mirrors is no backup");
+}
+
+#[test]
 fn a_store_without_mirrors_says_so() {
     assert_eq!(table(&[], &[], now(), View::default()), "0 mirrors.\n");
 }
@@ -172,6 +204,7 @@ fn json_has_absolute_times() {
       "schema_version": 1,
       "holocron": "0.0.0",
       "now": "2026-11-20T12:00:00Z",
+      "ok": false,
       "mirrors": [
         {
           "name": "ns/failed",
@@ -179,6 +212,7 @@ fn json_has_absolute_times() {
           "path": "/mirrors/h/ns/failed.git",
           "state": "failed",
           "fresh": false,
+          "needs_attention": true,
           "last_success": "2026-11-20T09:59:00Z",
           "last_attempt": "2026-11-20T09:59:00Z",
           "verdict": "failed",
@@ -212,6 +246,7 @@ fn what_a_server_said_cannot_steer_the_terminal() {
         verdict: PushVerdict::Failed,
         last_success: None,
         failure: Some(failure.clone()),
+        late: false,
         configured: true,
     };
     let rows = [StatusRow { failure: Some(failure), source: words.into(), destinations: vec![there], ..row(words) }];
