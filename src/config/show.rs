@@ -9,7 +9,7 @@ use super::environment::Environment;
 use super::limits;
 use super::releases::Releases;
 use super::values::span_text;
-use super::{CloneUrls, ColorChoice, Loaded, SetBy, SourceConfig, Transport, raw};
+use super::{CloneUrls, ColorChoice, Loaded, SetBy, SourceConfig, Transport};
 use crate::secret::{SecretSource, redact};
 
 /// The JSON schema of `holocron.yaml`, for editors.

@@ -230,15 +230,6 @@ impl Git {
         self.transact(dir, &[edits]).await
     }
 
-    /// Creates many refs at once, and returns when all of them are on the disk, in one file.
-    ///
-    /// # Errors
-    /// What git says. What was created stays, and may not be on the disk.
-    pub async fn create_packed(&self, dir: &Path, edits: &[RefEdit]) -> Result<(), Failure> {
-        self.transact_with("core.fsync=none", dir, &[edits]).await?;
-        self.pack_refs(dir).await
-    }
-
     /// Carries out one transaction after the other, each as [`Git::move_refs`] does; the first that fails is the last.
     ///
     /// # Errors
@@ -253,17 +244,13 @@ impl Git {
         for alike in transactions.chunk_by(|one, next| is_bulk(one) == is_bulk(next)) {
             // An fsync for each of thousands takes a minute on a spinning disk.
             let sync = if is_bulk(alike[0]) { "core.fsync=none" } else { "core.fsync=reference" };
-            self.transact_with(sync, dir, alike).await?;
+            let arguments = ["-c", sync, "update-ref", "--no-deref", "--stdin", "-z"].map(OsStr::new);
+            // Several in one session: git 2.30.
+            let input = alike.iter().flat_map(|edits| [b"start\0", &*lines(edits), b"commit\0"].concat()).collect();
+            let call = Call { input, ..self.call("cannot move the mirror's refs", Some(dir), &arguments) };
+            self.succeed(call, |_| ()).await?;
         }
         Ok(())
-    }
-
-    async fn transact_with(&self, sync: &str, dir: &Path, transactions: &[&[RefEdit]]) -> Result<(), Failure> {
-        let arguments = ["-c", sync, "update-ref", "--no-deref", "--stdin", "-z"].map(OsStr::new);
-        // Several in one session: git 2.30.
-        let input = transactions.iter().flat_map(|edits| [b"start\0", &*lines(edits), b"commit\0"].concat()).collect();
-        let call = Call { input, ..self.call("cannot move the mirror's refs", Some(dir), &arguments) };
-        self.succeed(call, |_| ()).await.map(drop)
     }
 
     /// Writes loose refs into one file, as a repository with thousands of them needs.

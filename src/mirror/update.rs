@@ -87,15 +87,7 @@ async fn once(job: &Job<'_>, tools: &Tools, sink: &dyn Sink, dir: &Path, local: 
     if head.is_some() {
         make_room.extend(kept_head(git, dir, &source, &local, job).await);
     }
-    let (kept, rest): (Vec<_>, Vec<_>) =
-        make_room.iter().cloned().partition(|edit| matches!(edit, RefEdit::Create { .. }));
-    if kept.len() >= BULK {
-        // To sync each of thousands takes minutes; what they were made from is there until all of them are.
-        git.create_packed(dir, &kept).await?;
-        git.transact(dir, &[&rest, &take]).await.map_err(moved_on)?;
-    } else {
-        git.transact(dir, &[&make_room, &take]).await.map_err(moved_on)?;
-    }
+    git.transact(dir, &[&make_room, &take]).await.map_err(moved_on)?;
     let mut counts = count(&decision.take, &decision.delete, &forced);
     if take.len() + make_room.len() >= BULK {
         git.pack_refs(dir).await?;

@@ -145,8 +145,16 @@ impl Git {
         if !moves.is_empty() {
             let (deletions, others): (Vec<_>, Vec<_>) = moves.iter().partition(|edit| edit.new.is_none());
             if deletions.len() >= BULK && receiver.can(ATOMIC) {
-                let (told, said) =
-                    self.send(upload, dir, &receiver, &deletions, Load::Nothing, &[ATOMIC], &mut *progress).await?;
+                let (told, said) = self
+                    .send(
+                        upload,
+                        dir,
+                        &receiver,
+                        commands(&deletions, &receiver, &[ATOMIC]),
+                        Load::Nothing,
+                        &mut *progress,
+                    )
+                    .await?;
                 let told: HashMap<_, _> =
                     told.into_iter().filter(|(_, result)| *result == RefResult::Accepted).collect();
                 // Where one was refused, all were: each by itself then, with the rest.
@@ -160,7 +168,8 @@ impl Git {
         }
         if !moves.is_empty() {
             let load = self.load(dir, &moves, &receiver).await?;
-            let (told, said) = self.send(upload, dir, &receiver, &moves, load, &[], progress).await?;
+            let (told, said) =
+                self.send(upload, dir, &receiver, commands(&moves, &receiver, &[]), load, progress).await?;
             results.extend(told);
             stderr.push_str(&said);
         }
@@ -190,15 +199,14 @@ impl Git {
         Ok(Load::Objects { wanted, known: known.into_iter().collect() })
     }
 
-    /// Sends the commands for `moves` and the pack, and returns what the server made of each, and its words.
+    /// Sends these commands and the pack, and returns what the server made of each, and its words.
     async fn send(
         &self,
         upload: &Upload<'_>,
         dir: &Path,
         receiver: &Receiver,
-        moves: &[&PushEdit],
+        commands: Vec<u8>,
         load: Load,
-        more: &[&str],
         progress: Progress<'_>,
     ) -> Result<(HashMap<BString, RefResult>, String), Stop> {
         let listener = Mutex::new(Listener { progress, received: 0 });
@@ -209,7 +217,7 @@ impl Git {
         let (sender, pieces) = mpsc::channel(2);
         let packing = self.pack(dir, receiver, load, sender, hear);
         let answering = async {
-            let mut response = upload.push(commands(moves, receiver, more), pieces).await?;
+            let mut response = upload.push(commands, pieces).await?;
             let mut answer = Answer::new(receiver.can(SIDE_BANDS));
             let broken = loop {
                 match upload.piece(&mut response).await {

@@ -14,7 +14,10 @@ async fn endless() -> String {
         while let Ok((mut client, _)) = listener.accept().await {
             tokio::spawn(async move {
                 let mut asked = [0; 4096];
-                client.read(&mut asked).await?;
+                // The request, or its first part: whatever it says, the answer is the same.
+                if client.read(&mut asked).await? == 0 {
+                    return Ok(());
+                }
                 client
                     .write_all(
                         b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Type: application/x-git-upload-pack-advertisement\r\n\r\n\
