@@ -126,15 +126,6 @@ impl Git {
         Ok(found)
     }
 
-    /// Where a clone is git's from the first: it keeps the list of refs in its own memory, without a bound, so that the list is
-    /// read once before, within one.
-    pub(super) async fn check_list(&self, remote: &Remote) -> Result<(), Failure> {
-        match self.wire.is_some() || remote.url.as_file().is_some() {
-            true => Ok(()),
-            false => self.ls_remote_by_git(remote, Trace::Nothing).await.map(drop),
-        }
-    }
-
     /// Asks by `git ls-remote`; returns the answer and what git wrote to stderr.
     async fn ls_remote_by_git(&self, remote: &Remote, trace: Trace) -> Result<(Advertisement, String), Failure> {
         let url = remote.url.to_string();
@@ -152,11 +143,6 @@ impl Git {
             _ => failure,
         })?;
         if !finished.status.success() {
-            // git 2.47, wrapper.c
-            if let Some(line) = finished.stderr.lines().find(|line| line.starts_with("fatal: Out of memory")) {
-                let message = format!("{what}: the list of refs does not fit into git's memory");
-                return Err(Failure::new(Reason::TooLarge, message).with_evidence(line).with_hint(ENDLESS));
-            }
             return Err(self.explain_ssh(Some(remote), failure_of(what, &finished)).await);
         }
         let found = Advertisement::parse(&finished.stdout).map_err(|line| {

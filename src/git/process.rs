@@ -28,11 +28,6 @@ const PIPE: usize = 1 << 20;
 /// How much of stderr is kept, from its end: 5,000 refused refs are half a megabyte.
 const STDERR_KEPT: usize = 4 << 20;
 
-/// What a child whose output is bounded may take of the address space: git keeps a list of refs several times, and starts
-/// with some 100 MiB of libraries.
-#[cfg(target_os = "linux")]
-const MEMORY: u64 = 2 << 30;
-
 /// What bounds a child's life.
 #[derive(Debug, Clone)]
 pub(crate) struct Limits {
@@ -40,7 +35,7 @@ pub(crate) struct Limits {
     pub idle: Duration,
     /// Longest life in all.
     pub total: Option<Duration>,
-    /// Most bytes on stdout; a child that prints more is stopped. What it keeps for itself is bounded with it, on Linux.
+    /// Most bytes on stdout; a child that prints more is stopped.
     pub output: Option<usize>,
     /// Stops the child: TERM, grace, KILL.
     pub stop: CancellationToken,
@@ -87,9 +82,6 @@ pub(crate) async fn run(
     let broken = |error: io::Error| Failure::local(format!("cannot run {name}"), &error);
     let mut child = command.spawn().map_err(broken)?;
     let group = Group::of(&child);
-    if limits.output.is_some() {
-        group.bound_memory();
-    }
     if let (Some(pipe), Input::Pieces(_)) = (&child.stdin, &input) {
         widen(pipe);
     }
@@ -286,18 +278,6 @@ struct Group(Option<Pid>);
 impl Group {
     fn of(child: &Child) -> Self {
         Group(child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw))
-    }
-
-    /// Bounds the memory of each process that belongs to it from now on: the child has hardly begun.
-    fn bound_memory(&self) {
-        #[cfg(target_os = "linux")]
-        if let Some(pid) = self.0 {
-            let most = rustix::process::Rlimit { current: Some(MEMORY), maximum: Some(MEMORY) };
-            if let Err(error) = rustix::process::prlimit(Some(pid), rustix::process::Resource::As, most) {
-                // Somebody has set a lower one, or it has ended.
-                tracing::debug!("a child's memory stays as it was bounded: {error}");
-            }
-        }
     }
 
     fn signal(&self, signal: Signal) {

@@ -157,7 +157,6 @@ impl Git {
             return received;
         }
         self.fetches.git.fetch_add(1, Ordering::Relaxed);
-        self.check_list(remote).await?;
         let url = remote.url.to_string();
         let mut command = self.command(None);
         command.args(["clone", "--mirror", "--template=", "--no-local", "--progress", "--", &url]).arg(into);

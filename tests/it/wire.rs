@@ -2,7 +2,6 @@
 
 mod bodies;
 mod costs;
-mod endless;
 mod faults;
 mod fetch;
 mod fetch_faults;
