@@ -83,7 +83,7 @@ async fn every_shell_completes_commands_flags_and_values() {
             found.sort();
             found.dedup();
             let offers = |word: &&str| found.iter().any(|found| is_same(found, word, line));
-            assert!(expected.iter().all(|word| offers(&word)), "{shell}: `{line}` offers {found:?}");
+            assert!(expected.iter().all(offers), "{shell}: `{line}` offers {found:?}");
         }
         let flags = offered(&env, shell, "holocron status --").await;
         assert!(flags.iter().any(|flag| flag.contains("--check")), "{shell}: {flags:?}");
