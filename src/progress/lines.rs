@@ -133,7 +133,8 @@ fn finished(outcome: &Outcome, detail: Detail, paint: Paint, said: &mut Said) ->
         _ => said.trouble(&name, trouble(outcome)),
     };
     let notes = said.notes(&name, &outcome.notes);
-    let changed = matches!(outcome.verdict, Verdict::Cloned | Verdict::Updated);
+    let changed =
+        matches!(outcome.verdict, Verdict::Cloned | Verdict::Updated | Verdict::WouldClone | Verdict::WouldUpdate);
     if everything || changed || matches!(change, Change::Begun | Change::Over) || !notes.is_empty() {
         let word = paint.dress(tone(outcome), &result(outcome));
         let done = if outcome.verdict.status() == Status::Success { done(outcome) } else { String::new() };
@@ -151,7 +152,7 @@ fn finished(outcome: &Outcome, detail: Detail, paint: Paint, said: &mut Said) ->
             said.answers(&one.destination);
         }
         let notes = said.notes(&name, &one.notes);
-        let changed = one.created || one.refs.changed() > 0;
+        let changed = one.created || one.refs.changed() > 0 || one.verdict == PushVerdict::WouldPush;
         if !(everything || changed || matches!(change, Change::Begun | Change::Over) || !notes.is_empty()) {
             continue;
         }
@@ -218,7 +219,7 @@ fn line(name: &str, word: &str, facts: &[String]) -> String {
 /// `+3 ~2, 12.3 MiB, 0.4 s`.
 fn done(outcome: &Outcome) -> String {
     let refs = match outcome.verdict {
-        Verdict::Cloned => count(outcome.refs.total, "ref"),
+        Verdict::Cloned | Verdict::WouldClone => count(outcome.refs.total, "ref"),
         _ => refs_changed(&outcome.refs),
     };
     let received = if outcome.received > 0 { bytes(outcome.received) } else { String::new() };
@@ -262,7 +263,7 @@ pub(crate) fn tone(outcome: &Outcome) -> Tone {
         Verdict::Failed => Tone::Bad,
         Verdict::Held => Tone::Warning,
         _ if outcome.is_degraded() => Tone::Warning,
-        Verdict::Cloned | Verdict::Updated => Tone::Good,
+        Verdict::Cloned | Verdict::Updated | Verdict::WouldClone | Verdict::WouldUpdate => Tone::Good,
         Verdict::Current | Verdict::Empty => Tone::Faint,
         Verdict::Gone | Verdict::Unavailable | Verdict::Skipped => Tone::Neutral,
     }

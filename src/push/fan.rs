@@ -18,7 +18,7 @@ use crate::advice::advise;
 use crate::config::Config;
 use crate::failure::{Failure, Reason};
 use crate::forge::web_origin;
-use crate::git::refs::LocalRefs;
+use crate::git::refs::{Advertisement, LocalRefs};
 use crate::mirror::is_shallow;
 use crate::model::destination::{DestinationOutcome, PushVerdict};
 use crate::model::{MirrorKey, Outcome, Repo, Status};
@@ -69,6 +69,8 @@ pub struct Turn<'a> {
     pub accepted: bool,
     /// The destinations are asked although nothing seems to have changed.
     pub full: bool,
+    /// The source's refs, in a dry run that found no mirror.
+    pub source: Option<&'a Advertisement>,
 }
 
 impl Fan {
@@ -182,7 +184,7 @@ impl Fan {
         if self.ways.is_empty() || turn.outcome.verdict.status() == Status::Skipped {
             return Vec::new();
         }
-        let ready = ready(turn, config, tools).await;
+        let ready = ready(turn, tools).await;
         let pushes = self.ways.iter().filter_map(|way| {
             let place = way.places.get(&key)?.clone();
             Some((way, place.and_then(|place| Ok((way.opened.as_ref().map_err(Clone::clone)?, place)))))
@@ -259,11 +261,8 @@ impl Fan {
             accepted: turn.accepted,
             store,
             dry_run: config.dry_run || !config.push,
+            has_objects: turn.source.is_none(),
         };
-        if config.dry_run && !turn.dir.is_dir() {
-            let outcome = DestinationOutcome::new(&way.id, place.to_string(), PushVerdict::Pushed);
-            return DestinationOutcome { notes: vec!["would get what is cloned.".to_owned()], ..outcome };
-        }
         let mut outcome = bring_up(&job, tools, sink).await;
         outcome.kind = Some(opened.config.kind);
         outcome.notes.extend(moved.notes);
@@ -334,7 +333,7 @@ impl Fan {
 }
 
 /// The mirror's refs and HEAD, when it may be pushed on.
-async fn ready(turn: &Turn<'_>, config: &Config, tools: &Tools) -> Result<(LocalRefs, Option<BString>), Failure> {
+async fn ready(turn: &Turn<'_>, tools: &Tools) -> Result<(LocalRefs, Option<BString>), Failure> {
     if turn.outcome.verdict.status() != Status::Success {
         let nothing = || Failure::new(Reason::Unknown, "the mirror is not up to date");
         return Err(turn.outcome.failure.clone().unwrap_or_else(nothing));
@@ -343,8 +342,9 @@ async fn ready(turn: &Turn<'_>, config: &Config, tools: &Tools) -> Result<(Local
         let message = "the source is shallow: a history that is cut off is not mirrored on as if it were whole";
         return Err(Failure::new(Reason::Held, message).with_hint("complete the source with `git fetch --unshallow`."));
     }
-    if config.dry_run && !turn.dir.is_dir() {
-        return Ok((LocalRefs::default(), None));
+    if let Some(source) = turn.source {
+        let refs = LocalRefs { refs: source.refs.clone(), ..LocalRefs::default() };
+        return Ok((refs, source.head.clone()));
     }
     let refs = tools.git.local_refs(turn.dir).await?;
     let head = fs::read(turn.dir.join("HEAD")).ok();

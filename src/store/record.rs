@@ -159,7 +159,8 @@ pub fn after(
     backoff: Backoff,
 ) -> MirrorRecord {
     let known = previous.cloned().unwrap_or_else(|| MirrorRecord::new(repo));
-    if outcome.verdict == Verdict::Skipped {
+    // What a dry run would do was not done.
+    if matches!(outcome.verdict, Verdict::Skipped | Verdict::WouldClone | Verdict::WouldUpdate) {
         return known;
     }
     let tried = MirrorRecord {
@@ -206,11 +207,10 @@ pub fn after(
         Verdict::Gone => MirrorRecord { failure: outcome.failure.clone(), ..tried.gone(now) },
         // What the forge says in every listing; nothing was tried that could have failed in a row.
         Verdict::Unavailable => MirrorRecord { failures_in_a_row: 0, retry_at: None, ..tried },
-        Verdict::Skipped => tried,
+        Verdict::Skipped | Verdict::WouldClone | Verdict::WouldUpdate => tried,
     }
 }
 
-/// `now` plus `wait`, at most the end of time.
 #[cfg(test)]
 mod tests {
     use super::*;
