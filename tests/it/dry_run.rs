@@ -119,5 +119,5 @@ async fn it_does_not_wait_for_a_run_at_work() {
     lock.lock().unwrap();
     let run = dry(&env, &forge).await;
     run.assert_code(0);
-    assert_eq!(verdict(&run, "acme/alpha"), "updated");
+    assert_eq!(verdict(&run, "acme/alpha"), "would_update");
 }

@@ -69,6 +69,7 @@ fn the_document_has_its_version_and_every_mirror_sorted_by_name() {
         "size_bytes": 4096,
         "destinations": {
           "pushed": 0,
+          "would_push": 0,
           "current": 0,
           "diverged": 0,
           "held": 0,
