@@ -22,7 +22,7 @@ mod releases;
 /// The JSON report of one run.
 #[derive(Debug, Serialize, JsonSchema)]
 pub(super) struct Document {
-    /// Grows when a field goes or changes its meaning.
+    /// Grows when a field or one of its words goes or changes its meaning.
     schema_version: u32,
     /// The version of Holocron that wrote this.
     holocron: String,

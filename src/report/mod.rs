@@ -26,7 +26,8 @@ use crate::text::{Detail, Paint};
 
 pub use document::schema;
 
-/// The version of the JSON documents; it grows when a field goes or changes its meaning, not when one is added.
+/// The version of the JSON report; it grows when a field or one of its words goes or changes its meaning, not when one is
+/// added.
 pub const SCHEMA_VERSION: u32 = 1;
 
 /// One run, finished.

@@ -9,10 +9,10 @@ use schemars::{JsonSchema, Schema, schema_for};
 use serde::Serialize;
 use serde_json::Value;
 
+use super::View;
 use super::document::{self, FailureDocument};
 use super::failures::{self, Entry};
 use super::table::columns;
-use super::{SCHEMA_VERSION, View};
 use crate::failure::Failure;
 use crate::model::destination::PushVerdict;
 use crate::model::{Status, Verdict};
@@ -102,6 +102,9 @@ impl DestinationStatus {
         if self.configured { self.verdict.as_str() } else { "not configured any more" }
     }
 }
+
+/// The version of the JSON status; 2 since the state `late`, which was `stale`.
+const SCHEMA_VERSION: u32 = 2;
 
 /// How many of the last runs are shown.
 pub const RUNS: u32 = 5;
@@ -327,7 +330,7 @@ fn sorted(rows: &[StatusRow]) -> Vec<&StatusRow> {
 /// The JSON document of `holocron status --json`.
 #[derive(Debug, Serialize, JsonSchema)]
 struct StatusDocument {
-    /// Grows when a field goes or changes its meaning.
+    /// Grows when a field or one of its words goes or changes its meaning.
     schema_version: u32,
     /// The version of Holocron that wrote this.
     holocron: String,

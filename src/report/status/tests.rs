@@ -201,7 +201,7 @@ fn a_store_without_mirrors_says_so() {
 fn json_has_absolute_times() {
     insta::assert_snapshot!(json(&rows()[1..2], &[], now()).replace(env!("CARGO_PKG_VERSION"), "0.0.0"), @r#"
     {
-      "schema_version": 1,
+      "schema_version": 2,
       "holocron": "0.0.0",
       "now": "2026-11-20T12:00:00Z",
       "ok": false,
