@@ -1,5 +1,7 @@
 //! Makes HTTP clients (certificates, proxy, timeouts), and names what can go wrong below HTTP. APIs and git share it.
 
+mod own;
+
 use std::error::Error as _;
 use std::path::Path;
 use std::time::Duration;
@@ -7,6 +9,7 @@ use std::time::Duration;
 use reqwest::{Certificate, Client, ClientBuilder, NoProxy, Proxy, redirect};
 use url::{Host, Url};
 
+use self::own::Others;
 use crate::failure::{Failure, Reason};
 
 /// Who we say we are; GitHub refuses requests without it.
@@ -72,7 +75,7 @@ fn for_git(
     let mut builder = common(timeout).user_agent(user_agent);
     builder = builder.pool_idle_timeout(KEPT_OPEN).no_proxy();
     if let Some(path) = ca_file {
-        builder = builder.tls_certs_only(certificates(path)?);
+        builder = builder.tls_backend_preconfigured(tls(path, Others::DoNot)?);
     }
     if let Some(proxy) = proxy {
         builder = builder.proxy(Proxy::all(proxy.as_str()).map_err(|error| unusable("proxy", &error))?);
@@ -97,7 +100,7 @@ fn builder(
 ) -> Result<ClientBuilder, Failure> {
     let mut builder = common(timeout).user_agent(USER_AGENT);
     if let Some(path) = ca_file {
-        builder = builder.tls_certs_merge(certificates(path)?);
+        builder = builder.tls_backend_preconfigured(tls(path, Others::Count)?);
     }
     match proxy {
         Some(proxy) => {
@@ -119,11 +122,23 @@ pub(crate) fn check_ca_file(path: &Path) -> Result<(), Failure> {
     certificates(path).map(drop)
 }
 
-fn certificates(path: &Path) -> Result<Vec<Certificate>, Failure> {
-    let what = || format!("cannot read the CA file {}", path.display());
+/// TLS that trusts the CA file.
+fn tls(path: &Path, others: Others) -> Result<rustls::ClientConfig, Failure> {
+    let pem = certificates(path)?;
+    own::tls(&pem, others)
+        .map_err(|error| Failure::new(Reason::TlsFailed, unreadable(path)).with_evidence(error.to_string()))
+}
+
+fn unreadable(path: &Path) -> String {
+    format!("cannot read the CA file {}", path.display())
+}
+
+/// The bytes of a CA file with at least one certificate in it.
+fn certificates(path: &Path) -> Result<Vec<u8>, Failure> {
+    let what = || unreadable(path);
     let pem = std::fs::read(path).map_err(|error| Failure::local(what(), &error))?;
     match Certificate::from_pem_bundle(&pem) {
-        Ok(certificates) if !certificates.is_empty() => Ok(certificates),
+        Ok(certificates) if !certificates.is_empty() => Ok(pem),
         Ok(_) => Err(Failure::new(Reason::TlsFailed, what()).with_evidence("it holds no PEM certificate")),
         Err(error) => Err(Failure::new(Reason::TlsFailed, what()).with_evidence(chain(&error))),
     }
@@ -144,6 +159,8 @@ fn unusable(what: &str, error: &reqwest::Error) -> Failure {
 
 /// The failure of a request that got no answer, or not the whole of it.
 pub(crate) fn failure(what: &str, error: reqwest::Error, timeout: Duration) -> Failure {
+    // A redirect may have led elsewhere, and the port is not in every URL.
+    let address = error.url().and_then(|url| Some(format!("{}:{}", url.host_str()?, url.port_or_known_default()?)));
     // The message names the request already; reqwest would name it again.
     let error = error.without_url();
     let words = chain(&error);
@@ -160,7 +177,10 @@ pub(crate) fn failure(what: &str, error: reqwest::Error, timeout: Duration) -> F
         };
     }
     let text = match error.is_connect() {
-        true => format!("{what}: no connection"),
+        true => match address {
+            Some(address) => format!("{what}: no connection to {address}"),
+            None => format!("{what}: no connection"),
+        },
         false => format!("{what}: the connection broke"),
     };
     Failure::new(Reason::NetworkFailed, text).with_evidence(words)

@@ -261,14 +261,18 @@ pub enum Status {
     Skipped,
 }
 
-/// What was done, in one word, for the table and the JSON report.
+/// What was done, or would be by a dry run, for the table and the JSON report.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
+#[serde(rename_all = "snake_case")]
 pub enum Verdict {
     /// Cloned for the first time.
     Cloned,
     /// Brought up to date: refs changed.
     Updated,
+    /// A dry run found that there is no mirror yet.
+    WouldClone,
+    /// A dry run found refs that would change.
+    WouldUpdate,
     /// Nothing had changed.
     Current,
     /// The source has no refs, and never had any here.
@@ -291,6 +295,8 @@ impl Verdict {
         match self {
             Verdict::Cloned => "cloned",
             Verdict::Updated => "updated",
+            Verdict::WouldClone => "would clone",
+            Verdict::WouldUpdate => "would update",
             Verdict::Current => "current",
             Verdict::Empty => "empty",
             Verdict::Gone => "gone",
@@ -305,6 +311,7 @@ impl Verdict {
     pub fn status(self) -> Status {
         match self {
             Verdict::Cloned | Verdict::Updated | Verdict::Current | Verdict::Empty => Status::Success,
+            Verdict::WouldClone | Verdict::WouldUpdate => Status::Success,
             Verdict::Held | Verdict::Failed => Status::Failed,
             Verdict::Gone | Verdict::Unavailable | Verdict::Skipped => Status::Skipped,
         }

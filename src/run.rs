@@ -13,6 +13,7 @@ use jiff::Timestamp;
 use crate::config::Config;
 use crate::discover::{Access, Inventory};
 use crate::failure::{Failure, Reason};
+use crate::git::refs::Advertisement;
 use crate::hosts::Pass;
 use crate::mirror::checkout::{self, Checkout};
 use crate::mirror::decide::Rules;
@@ -345,12 +346,12 @@ impl<'a> Runner<'a> {
         }
         // What is somebody else's is pushed nowhere.
         if job.is_ours(self.tools) {
-            self.push(task, &mut outcome).await;
+            self.push(task, &mut outcome, None).await;
         }
         outcome
     }
 
-    async fn push(&self, task: &Task, outcome: &mut Outcome) {
+    async fn push(&self, task: &Task, outcome: &mut Outcome, source: Option<&Advertisement>) {
         let dir = self.tools.storage.path(&outcome.mirror);
         let turn = Turn {
             repo: &task.repo,
@@ -358,6 +359,7 @@ impl<'a> Runner<'a> {
             outcome,
             accepted: task.accepted,
             full: self.config.full || task.why == Why::Full,
+            source,
         };
         if let Some(projector) = self.projector.filter(|_| turn.outcome.verdict.status() == Status::Success) {
             projector.before_push(&task.repo, &dir).await;
@@ -404,11 +406,12 @@ impl<'a> Runner<'a> {
             notes.push(format!("would move from {} to {}.", step.from.display(), step.to.display()));
         }
         match mirror::preview(&job, self.tools, self.sink).await {
-            Ok((verdict, refs, lines)) => {
-                notes.extend(lines);
-                let mut outcome = Outcome { notes, refs, ..Outcome::new(&task.repo, verdict) };
+            Ok(preview) => {
+                notes.extend(preview.notes);
+                let refs = preview.refs;
+                let mut outcome = Outcome { notes, refs, ..Outcome::new(&task.repo, preview.verdict) };
                 outcome.mirror.clone_from(&job.place);
-                self.push(task, &mut outcome).await;
+                self.push(task, &mut outcome, preview.source.as_ref()).await;
                 outcome
             }
             Err(failure) => {

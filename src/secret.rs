@@ -21,20 +21,44 @@ use crate::url::{Origin, RemoteUrl};
 pub const MASK: &str = "***";
 
 /// The bytes of a token or password. It cannot print itself, and from its making on [`redact`] knows it.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Secret(Arc<Known>);
+#[derive(Clone)]
+pub struct Secret {
+    known: Arc<Known>,
+    /// Where it was read, in words: never a part of it.
+    read_from: Option<Arc<str>>,
+}
 
 impl Secret {
     /// Wraps a secret and teaches it to the redactor.
     pub fn new(value: impl Into<String>) -> Self {
-        Secret(Arc::new(Known::new(value.into())))
+        Secret { known: Arc::new(Known::new(value.into())), read_from: None }
     }
 
     /// The bytes themselves, for the one place that sends them.
     pub fn expose(&self) -> &str {
-        self.0.value()
+        self.known.value()
+    }
+
+    /// The same failure; when the server refused this secret, its message says where the secret was read, so that its
+    /// reader knows which one to change.
+    pub(crate) fn refused(&self, failure: Failure) -> Failure {
+        match (&self.read_from, failure.reason()) {
+            (Some(place), Reason::AuthFailed | Reason::Forbidden) => {
+                let text = format!("{} (the token is read from {place})", failure.message());
+                failure.with_message(text)
+            }
+            _ => failure,
+        }
     }
 }
+
+impl PartialEq for Secret {
+    fn eq(&self, other: &Self) -> bool {
+        self.known == other.known
+    }
+}
+
+impl Eq for Secret {}
 
 impl fmt::Debug for Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -84,8 +108,8 @@ impl fmt::Display for SecretSource {
             SecretSource::Env(name) => write!(f, "the environment variable {name}"),
             SecretSource::File(path) => write!(f, "the file {}", path.display()),
             SecretSource::Command(command) => match command::name(command) {
-                Some(name) => write!(f, "the secret that the command `{name}` prints"),
-                None => f.write_str("the secret that a command prints"),
+                Some(name) => write!(f, "what the command `{name}` prints"),
+                None => f.write_str("what a command prints"),
             },
             SecretSource::Given(_) => f.write_str("the URL it stood in"),
         }
@@ -110,7 +134,9 @@ impl SecretSource {
         };
         // Editors on Windows begin a file with a mark of its encoding.
         match text.trim_start_matches('\u{feff}').lines().next().map(str::trim) {
-            Some(line) if !line.is_empty() => Ok(Secret::new(line)),
+            Some(line) if !line.is_empty() => {
+                Ok(Secret { read_from: Some(self.to_string().into()), ..Secret::new(line) })
+            }
             _ => Err(fail("it is empty".into())),
         }
     }

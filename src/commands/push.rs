@@ -190,8 +190,8 @@ fn config(loaded: &PushLoaded, storage: PathBuf) -> Config {
         releases: None,
         only_releases: None,
         asset_tmp_max: loaded.asset_tmp_max,
-        dry_run: false,
-        push: !loaded.dry_run,
+        dry_run: loaded.dry_run,
+        push: true,
         // The pipeline before this one may still be at work in a storage that is kept.
         wait: true,
         accept_deletions: if loaded.accept_deletions { vec!["**".to_owned()] } else { Vec::new() },

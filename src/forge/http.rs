@@ -54,6 +54,7 @@ pub(super) struct Api {
     base: Url,
     origin: Origin,
     auth: Option<(HeaderName, HeaderValue)>,
+    token: Option<Secret>,
     timeout: Duration,
     policy: Policy,
     gate: Arc<Gate>,
@@ -94,9 +95,11 @@ impl<'a> Ask<'a> {
         Ask { repeatable: true, ..self }
     }
 
-    /// How failures name it.
+    /// How failures name it: of the query a person needs only the page of a listing.
     fn name(&self) -> String {
-        format!("{} {}", self.method, self.url)
+        let page = self.url.query_pairs().find(|(key, _)| key == "page");
+        let page = page.map_or(String::new(), |(_, number)| format!(" (page {number})"));
+        format!("{} {}{page}", self.method, shown(&self.url))
     }
 }
 
@@ -191,6 +194,7 @@ impl Api {
             base,
             origin,
             auth: token.map(|token| header(auth, token)).transpose()?,
+            token: connection.token.clone(),
             timeout: connection.timeout,
             policy: connection.policy,
             gate: connection.gate.clone(),
@@ -204,7 +208,7 @@ impl Api {
 
     /// Whether a token is sent.
     pub(super) fn has_token(&self) -> bool {
-        self.auth.is_some()
+        self.token.is_some()
     }
 
     /// The URL of an endpoint: each segment becomes one path segment, whatever is in it.
@@ -348,7 +352,7 @@ impl Api {
                 }
             }
             _ => {
-                let failure = status::failure(&what, status, &headers, &body, self.has_token());
+                let failure = status::failure(&what, status, &headers, &body, self.token.as_ref());
                 return Err(Refusal { failure, status: Some(status), words: status::words(&body) });
             }
         }
@@ -375,7 +379,8 @@ impl Api {
     async fn wait_for_reset(&self) -> Result<(), Failure> {
         // Another may have found it used up anew while this one waited.
         while let Some(closed) = self.gate.closed(&self.credential) {
-            let text = format!("{}: the limit of requests is used up for {} s", self.origin, closed.wait.as_secs());
+            let text =
+                format!("{}: the limit of requests is used up {}", self.origin, limits::until_reset(closed.wait));
             let failure = Failure::new(Reason::RateLimited, text).with_retry_after(Some(closed.wait));
             if closed.wait > self.policy.patience {
                 return Err(failure);
@@ -409,6 +414,14 @@ impl Api {
     }
 }
 
+/// How texts show a URL: without its query, which is long, and a credential where a storage has signed it.
+pub(super) fn shown(url: &Url) -> String {
+    let mut url = url.clone();
+    url.set_query(None);
+    url.set_fragment(None);
+    url.to_string()
+}
+
 /// Where a redirect leads; a request that it would change into another one does not go there.
 fn redirected(what: &str, method: &Method, from: &Url, response: &Response) -> Result<Url, Failure> {
     let location = response.headers().get(LOCATION).and_then(|value| value.to_str().ok());
@@ -420,7 +433,7 @@ fn redirected(what: &str, method: &Method, from: &Url, response: &Response) -> R
     if method.is_safe() || keeps_method {
         return Ok(to);
     }
-    Err(Failure::new(Reason::RemoteNotFound, format!("{what}: moved to {to}")))
+    Err(Failure::new(Reason::RemoteNotFound, format!("{what}: moved to {}", shown(&to))))
 }
 
 fn header(auth: Auth, token: &Secret) -> Result<(HeaderName, HeaderValue), Failure> {

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use jiff::Timestamp;
 use jiff::fmt::rfc2822::DateTimeParser;
+use jiff::{SignedDuration, Timestamp};
 use reqwest::header::{DATE, HeaderMap, RETRY_AFTER};
 
 /// GitHub's advice for its secondary limits when no header says more: "wait for at least one minute".
@@ -45,6 +45,18 @@ pub(super) fn reset(headers: &HeaderMap, now: Timestamp) -> Option<Duration> {
 fn until(then: Timestamp, headers: &HeaderMap, now: Timestamp) -> Duration {
     let now = headers.get(DATE).and_then(|date| http_date(date.to_str().ok()?)).unwrap_or(now);
     Duration::try_from(then.duration_since(now)).unwrap_or(Duration::ZERO)
+}
+
+/// When a limit ends, in words: `until 2026-11-20 12:00:30 UTC (90 s)`.
+pub(super) fn until_reset(wait: Duration) -> String {
+    let seconds = wait.as_secs();
+    match i64::try_from(seconds)
+        .ok()
+        .and_then(|wait| Timestamp::now().checked_add(SignedDuration::from_secs(wait)).ok())
+    {
+        Some(then) => format!("until {} ({seconds} s)", then.strftime("%Y-%m-%d %H:%M:%S UTC")),
+        None => format!("for {seconds} s"),
+    }
 }
 
 fn http_date(text: &str) -> Option<Timestamp> {

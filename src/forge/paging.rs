@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use url::Url;
 
 use super::cache::CachedPage;
-use super::http::{Answer, Api, Ask};
+use super::http::{Answer, Api, Ask, shown};
 use crate::failure::{Failure, Reason};
 
 /// A million repositories; a server that goes on beyond is in a circle.
@@ -126,7 +126,7 @@ pub(super) async fn pages<R: DeserializeOwned, T: Item>(
 }
 
 fn circle(url: &Url) -> Failure {
-    Failure::new(Reason::ServerError, format!("GET {url}: the pages of this listing go in a circle"))
+    Failure::new(Reason::ServerError, format!("GET {}: the pages of this listing go in a circle", shown(url)))
 }
 
 /// The URL of a page by its number; by the last id as well where pages go by keys (GitLab's `pagination=keyset`).
@@ -205,7 +205,7 @@ fn next_page(api: &Api, url: &Url, headers: &HeaderMap) -> Result<Next, Failure>
         let text = String::from_utf8_lossy(value.as_bytes());
         if let Some(target) = rel_next(&text) {
             let next = url.join(target).map_err(|error| {
-                let text = format!("GET {url}: the link to the next page is no URL ({error})");
+                let text = format!("GET {}: the link to the next page is no URL ({error})", shown(url));
                 Failure::new(Reason::ServerError, text)
             })?;
             if let Err(elsewhere) = api.check_origin(&next, "the link to the next page") {

@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use super::limits;
 use crate::failure::{Failure, Reason};
+use crate::secret::Secret;
 
 /// Characters of a server's words that are worth showing.
 const LONGEST_QUOTE: usize = 200;
@@ -15,17 +16,27 @@ const LONGEST_QUOTE: usize = 200;
 ///
 /// Sources: GitHub "Best practices" and "Rate limits for the REST API" (403 and 429, secondary limits, `block` in the
 /// body of a blocked repository), GitLab "Rate limits", RFC 9110 and 7725.
-pub(super) fn failure(what: &str, status: StatusCode, headers: &HeaderMap, body: &[u8], token: bool) -> Failure {
+pub(super) fn failure(
+    what: &str,
+    status: StatusCode,
+    headers: &HeaderMap,
+    body: &[u8],
+    token: Option<&Secret>,
+) -> Failure {
     let json: Option<Value> = serde_json::from_slice(body).ok();
     let words = json.as_ref().and_then(message).unwrap_or_else(|| quote(body));
     let says = |reason, text: &str| Failure::new(reason, format!("{what}: {text} ({})", status.as_u16()));
     let failure = match status.as_u16() {
-        401 if token => says(Reason::AuthFailed, "the server refused the token"),
+        401 if token.is_some() => says(Reason::AuthFailed, "the server refused the token"),
         401 => says(Reason::AuthFailed, "the server asks for a token"),
         403 | 429 if is_rate_limit(status, headers, &words) => {
             let wait = limits::asked_wait(headers, Timestamp::now());
             let wait = wait.or_else(|| says_secondary(&words).then_some(limits::SECONDARY_LIMIT_WAIT));
-            says(Reason::RateLimited, "the server asks for fewer requests").with_retry_after(wait)
+            let text = match wait {
+                Some(wait) => format!("the server asks for fewer requests, {}", limits::until_reset(wait)),
+                None => "the server asks for fewer requests".to_owned(),
+            };
+            says(Reason::RateLimited, &text).with_retry_after(wait)
         }
         403 if json.as_ref().is_some_and(|body| body.get("block").is_some()) => blocked(&says),
         403 => match single_sign_on(headers) {
@@ -41,7 +52,11 @@ pub(super) fn failure(what: &str, status: StatusCode, headers: &HeaderMap, body:
             .with_retry_after(limits::retry_after(headers, Timestamp::now())),
         _ => says(Reason::Unknown, "an answer that means nothing to us"),
     };
-    failure.with_evidence(words)
+    let failure = failure.with_evidence(words);
+    match token {
+        Some(token) => token.refused(failure),
+        None => failure,
+    }
 }
 
 fn blocked(says: &dyn Fn(Reason, &str) -> Failure) -> Failure {
@@ -138,7 +153,7 @@ mod tests {
             .iter()
             .map(|(k, v)| (k.parse::<reqwest::header::HeaderName>().unwrap(), v.parse().unwrap()))
             .collect();
-        failure("GET https://h/x", StatusCode::from_u16(status).unwrap(), &headers, body.as_bytes(), true)
+        failure("GET https://h/x", StatusCode::from_u16(status).unwrap(), &headers, body.as_bytes(), None)
     }
 
     #[test]
@@ -157,6 +172,25 @@ mod tests {
         ] {
             assert_eq!(told(status, &[], r#"{"message":"no"}"#).reason(), reason, "{status}");
         }
+    }
+
+    #[tokio::test]
+    async fn a_refusal_says_where_its_token_was_read() {
+        let token = crate::secret::SecretSource::Env("WORK_TOKEN".into());
+        let token = token.read(|_| Some("s3cret-of-work".into()), &[]).await.unwrap();
+        for (status, names_it) in [(401, true), (403, true), (404, false), (500, false)] {
+            let status = StatusCode::from_u16(status).unwrap();
+            let failure = failure("GET https://h/x", status, &HeaderMap::new(), b"{}", Some(&token));
+            let place = "(the token is read from the environment variable WORK_TOKEN)";
+            assert_eq!(failure.message().ends_with(place), names_it, "{failure}");
+        }
+    }
+
+    #[test]
+    fn a_used_up_limit_says_when_it_ends() {
+        let limit = told(429, &[("retry-after", "5400")], "{}");
+        assert!(limit.message().contains("the server asks for fewer requests, until 2"), "{limit}");
+        assert!(limit.message().contains(" UTC (5400 s)"), "{limit}");
     }
 
     #[test]

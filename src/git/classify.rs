@@ -61,6 +61,11 @@ pub fn way_out(evidence: &str) -> Option<&'static str> {
             "it belongs to another user; if you trust it, name it in `git config --global --add safe.directory <path>`.",
         ),
         (
+            "from promisor remote",
+            "the source is a partial clone, which lacks objects that its own source has: complete it there with `git fetch \
+             --refetch --no-filter` (git 2.36), or mirror what it was cloned from; nothing of it was saved in this run.",
+        ),
+        (
             "aborting due to possible repository corruption",
             "the repository at the source is damaged: run `git fsck` there and restore what it names; the mirror keeps what it has.",
         ),

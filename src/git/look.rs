@@ -6,13 +6,24 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use schemars::JsonSchema;
 use serde::Serialize;
+use tokio::process::Command;
 use tokio::sync::Semaphore;
 use tokio::task::JoinError;
 
 use super::refs::{Advertisement, LocalRefs};
-use super::{Call, Git, Remote, disk};
+use super::{Call, Git, Remote, disk, process};
 use crate::failure::{Failure, Reason};
 use crate::url::RemoteUrl;
+
+/// No list of refs comes near: some three million refs. One without an end must not fill the memory.
+pub(super) const LONGEST_LIST: usize = 256 << 20;
+pub(super) const ENDLESS: &str =
+    "the server sends a list without an end, or one that is too long to be mirrored; ask its operator.";
+
+/// What git and its helper may take to read such a list, in KiB: four times the longest.
+const MOST_MEMORY_KIB: usize = 4 * LONGEST_LIST >> 10;
+/// git 2.47, wrapper.c: `fatal: Out of memory, realloc failed`.
+const OUT_OF_MEMORY: &str = "Out of memory";
 
 /// Mirrors whose files are read at the same time: each has its packs open, and a process may often open 1024 files.
 static READERS: Semaphore = Semaphore::const_new(4);
@@ -131,7 +142,22 @@ impl Git {
             // To stderr; a packet has no credential in it.
             call.command.env("GIT_TRACE_PACKET", "2");
         }
-        let finished = self.succeed(call, |_| ()).await?;
+        // Git's helper for HTTP collects the whole answer before git prints a line of it.
+        if remote.url.is_http() {
+            call.command = within_memory(&call.command);
+        }
+        let what = call.what;
+        let limits = process::Limits { output: Some(LONGEST_LIST), ..self.limits.clone() };
+        let finished = self.run_within(&limits, call, |_| ()).await.map_err(|failure| match failure.reason() {
+            Reason::TooLarge => failure.with_hint(ENDLESS),
+            _ => failure,
+        })?;
+        if !finished.status.success() {
+            if finished.stderr.contains(OUT_OF_MEMORY) {
+                return Err(Failure::new(Reason::TooLarge, what).with_evidence(OUT_OF_MEMORY).with_hint(ENDLESS));
+            }
+            return Err(self.failure_at(Some(remote), what, &finished).await);
+        }
         let found = Advertisement::parse(&finished.stdout).map_err(|line| {
             Failure::new(Reason::ServerError, "the source's list of refs cannot be read").with_evidence(line)
         })?;
@@ -176,6 +202,21 @@ impl Git {
         LocalRefs::parse(&finished.stdout)
             .map_err(|line| Failure::new(Reason::Corrupt, "the mirror's refs cannot be listed").with_evidence(line))
     }
+}
+
+/// The same command, whose memory is bounded by the shell's `ulimit -v`, where there is such a limit.
+fn within_memory(command: &Command) -> Command {
+    let command = command.as_std();
+    let mut shell = Command::new("/bin/sh");
+    shell.arg("-c").arg(format!("ulimit -v {MOST_MEMORY_KIB} 2>/dev/null; exec \"$@\"")).arg("sh");
+    shell.arg(command.get_program()).args(command.get_args()).env_clear();
+    for (name, value) in command.get_envs() {
+        if let Some(value) = value {
+            shell.env(name, value);
+        }
+    }
+    command.get_current_dir().map(|dir| shell.current_dir(dir));
+    shell
 }
 
 #[cfg(test)]

@@ -159,7 +159,7 @@ impl Git {
         let mut environment = kept_environment(settings.environment);
         environment.retain(|(name, _)| !settings.secrets.iter().any(|secret| name.as_os_str() == OsStr::new(secret)));
         let environment = Arc::new(environment);
-        let limits = process::Limits { idle: settings.idle, total: settings.total, stop: settings.stop };
+        let limits = process::Limits { idle: settings.idle, total: settings.total, output: None, stop: settings.stop };
         let counter = Arc::new(askpass::Counter::open()?);
         Ok(Git {
             program,
@@ -273,7 +273,17 @@ impl Git {
     }
 
     /// Runs a call to its end; `on_line` sees every line of stderr.
-    async fn run(&self, mut call: Call<'_>, on_line: impl FnMut(&str)) -> Result<process::Finished, Failure> {
+    async fn run(&self, call: Call<'_>, on_line: impl FnMut(&str)) -> Result<process::Finished, Failure> {
+        self.run_within(&self.limits, call, on_line).await
+    }
+
+    /// The same within other limits.
+    async fn run_within(
+        &self,
+        limits: &process::Limits,
+        mut call: Call<'_>,
+        on_line: impl FnMut(&str),
+    ) -> Result<process::Finished, Failure> {
         let (mut handover, mut cheaper) = (None, None);
         if let Some(remote) = call.remote {
             // Older ones do not know how they are told where not to go.
@@ -291,7 +301,7 @@ impl Git {
         }
         tracing::debug!(command = ?Shown(&call.command), "git");
         let input = process::Input::Whole(call.input);
-        let finished = process::run(call.command, input, &self.limits, on_line).await;
+        let finished = process::run(call.command, input, limits, on_line).await;
         drop(handover);
         let mut finished = finished.map_err(|failure| failure.within(call.what))?;
         if let Some(cheaper) = cheaper {
@@ -307,7 +317,16 @@ impl Git {
         if finished.status.success() {
             return Ok(finished);
         }
-        Err(self.explain_ssh(remote, failure_of(&what, &finished)).await)
+        Err(self.failure_at(remote, &what, &finished).await)
+    }
+
+    /// The failure of a command that talked to a remote: it says which key or token was refused, as git does not.
+    async fn failure_at(&self, remote: Option<&Remote>, what: &str, finished: &process::Finished) -> Failure {
+        let failure = self.explain_ssh(remote, failure_of(what, finished)).await;
+        match remote.and_then(Remote::credential) {
+            Some(credential) => credential.secret.refused(failure),
+            None => failure,
+        }
     }
 
     /// Adds what is needed to reach `remote`, and opens the hand-over of its credential.

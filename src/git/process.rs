@@ -35,6 +35,8 @@ pub(crate) struct Limits {
     pub idle: Duration,
     /// Longest life in all.
     pub total: Option<Duration>,
+    /// Most bytes on stdout; a child that prints more is stopped.
+    pub output: Option<usize>,
     /// Stops the child: TERM, grace, KILL.
     pub stop: CancellationToken,
 }
@@ -114,6 +116,11 @@ pub(crate) async fn run(
                 0 => out_open = false,
                 n => { heard = Instant::now(); out.extend_from_slice(&out_buffer[..n]); }
             },
+            () = std::future::ready(()), if limits.output.is_some_and(|most| out.len() > most) => {
+                group.stop(&mut child).await;
+                let most = limits.output.unwrap_or_default() >> 20;
+                return Err(Failure::new(Reason::TooLarge, format!("it printed more than {most} MiB")));
+            }
             read = read(&mut stderr, &mut err_buffer), if err_open => match read {
                 0 => err_open = false,
                 n => { heard = Instant::now(); text.push(&err_buffer[..n], &mut on_line); }
@@ -320,7 +327,7 @@ mod tests {
     }
 
     fn limits() -> Limits {
-        Limits { idle: Duration::from_secs(60), total: None, stop: CancellationToken::new() }
+        Limits { idle: Duration::from_secs(60), total: None, output: None, stop: CancellationToken::new() }
     }
 
     #[tokio::test]
@@ -328,6 +335,13 @@ mod tests {
         let script = "yes out | head -c 300000; yes err | head -c 300000 >&2; cat >/dev/null; exit 3";
         let done = run(shell(script), Input::Whole(vec![b'x'; 300_000]), &limits(), |_| ()).await.unwrap();
         assert_eq!((done.status.code(), done.stdout.len(), done.stderr.len()), (Some(3), 300_000, 300_000));
+    }
+
+    #[tokio::test]
+    async fn a_child_that_prints_without_end_is_stopped() {
+        let limits = Limits { output: Some(3 << 20), ..limits() };
+        let failure = run(shell("yes"), NOTHING, &limits, |_| ()).await.unwrap_err();
+        assert_eq!((failure.reason(), failure.message()), (Reason::TooLarge, "it printed more than 3 MiB"));
     }
 
     #[tokio::test]

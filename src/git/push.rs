@@ -11,7 +11,7 @@ use super::look::apart;
 use super::refs::Oid;
 use super::stage::Stage;
 use super::verbs::{Listener, Progress};
-use super::{Call, Git, Remote, disk, failure_of};
+use super::{BULK, Call, Git, Remote, disk};
 use crate::failure::Failure;
 use crate::model::destination::ObjectFormat;
 
@@ -52,7 +52,7 @@ impl Git {
     /// Every ref carries a lease on what was seen, so that another writer's change is refused and not overwritten. What is
     /// moved is pushed by one pattern from a temporary repository: git compares each explicit refspec with every ref of both sides
     /// (git 2.47, remote.c), which takes half a minute for 5,000 of them, and could mistake `main` for the branch that is
-    /// itself called `refs/heads/main`.
+    /// itself called `refs/heads/main`. Many deletions in a directory are told to `git receive-pack` for the same reason.
     ///
     /// # Errors
     /// What git says when the destination answered for no ref: then nothing is known to have moved.
@@ -69,7 +69,13 @@ impl Git {
             return Ok(pushed);
         }
         let mut all = Pushed::default();
-        for part in parts(edits) {
+        let (deletions, others): (Vec<&PushEdit>, Vec<&PushEdit>) = edits.iter().partition(|edit| edit.new.is_none());
+        let mut left = edits.to_vec();
+        if deletions.len() >= BULK && remote.url.as_file().is_some() {
+            all = self.delete_in_directory(remote, &deletions, &mut *progress).await?;
+            left = others.into_iter().cloned().collect();
+        }
+        for part in parts(&left).into_iter().filter(|part| !part.is_empty()) {
             let done = self.push_part(dir, remote, part, progress).await?;
             all.results.extend(done.results);
             all.stderr.push_str(&done.stderr);
@@ -121,7 +127,7 @@ impl Git {
         if finished.status.success() || refused {
             return Ok(Pushed { results, stderr: finished.stderr });
         }
-        Err(failure_of(what, &finished))
+        Err(self.failure_at(Some(remote), what, &finished).await)
     }
 }
 

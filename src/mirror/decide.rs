@@ -75,19 +75,17 @@ pub fn too_many(had: usize, lost: usize, has: usize, limit: Cliff) -> bool {
 
 /// What a held mirror may still take: nothing that loses a ref or its place.
 pub fn without_loss(take: Vec<RefUpdate>, delete: &[RefUpdate], forced: &BTreeSet<BString>) -> Vec<RefUpdate> {
-    take.into_iter()
-        .filter(|update| {
-            !forced.contains(&update.name) && !delete.iter().any(|gone| conflict(&gone.name, &update.name))
-        })
-        .collect()
+    let gone: BTreeSet<&[u8]> = delete.iter().map(|update| update.name.as_slice()).collect();
+    let above_gone: BTreeSet<&[u8]> = delete.iter().flat_map(|update| above(&update.name)).collect();
+    // `a` and `a/b` cannot exist side by side.
+    let has_room =
+        |name: &BString| !above_gone.contains(name.as_slice()) && !above(name).any(|part| gone.contains(part));
+    take.into_iter().filter(|update| !forced.contains(&update.name) && has_room(&update.name)).collect()
 }
 
-/// Whether two refs cannot exist side by side: `a` and `a/b`.
-pub fn conflict(one: &BString, other: &BString) -> bool {
-    let below = |upper: &BString, lower: &BString| {
-        lower.strip_prefix(upper.as_slice()).is_some_and(|rest| rest.first() == Some(&b'/'))
-    };
-    below(one, other) || below(other, one)
+/// The names that cannot exist while `name` does, because it lies below them: `a` and `a/b` of `a/b/c`.
+fn above(name: &BString) -> impl Iterator<Item = &[u8]> {
+    name.find_iter("/").map(|at| &name[..at])
 }
 
 /// The transactions that carry a decision out, in order: first old tips are kept and deletions made, then refs are

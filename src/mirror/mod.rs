@@ -9,6 +9,7 @@ mod clone;
 pub mod decide;
 mod durable;
 mod health;
+mod incomplete;
 mod names;
 pub(crate) mod ours;
 mod salvage;
@@ -20,7 +21,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use crate::failure::{Failure, Reason};
 use crate::git::Remote;
-use crate::git::refs::LocalRefs;
+use crate::git::refs::{Advertisement, LocalRefs};
 use crate::hosts::Pass;
 use crate::model::{Outcome, RefCounts, Repo, Verdict};
 use crate::progress::{Event, Sink};
@@ -119,7 +120,7 @@ pub async fn bring_up(job: &Job<'_>, tools: &Tools, sink: &dyn Sink) -> Outcome 
                 ..Outcome::new(job.repo, done.verdict)
             }
         }
-        Err(failure) => Outcome::failed(job.repo, tools.storage.explain(failure)),
+        Err(failure) => Outcome::failed(job.repo, tools.storage.explain(incomplete::explain(&job.remote, failure))),
     };
     if matches!(outcome.verdict, Verdict::Cloned | Verdict::Updated | Verdict::Held) && !is_foreign {
         let dir = tools.storage.path(&job.place);
@@ -214,29 +215,39 @@ async fn look(tools: &Tools, dir: &Path) -> Result<LocalRefs, Failure> {
     })
 }
 
-/// What a dry run shows of one mirror: what would happen to its refs, counted and one line each.
+/// What a dry run shows of one mirror.
+#[derive(Debug)]
+pub struct Preview {
+    pub verdict: Verdict,
+    /// What would happen to its refs.
+    pub refs: RefCounts,
+    /// The same, one line each.
+    pub notes: Vec<String>,
+    /// The source's refs, where there is no mirror yet that has them.
+    pub source: Option<Advertisement>,
+}
+
+/// Finds out what a run would do to one mirror; nothing is downloaded.
 ///
 /// A moved ref counts as forwarded: only the objects, which nobody fetches here, tell whether it is forced.
 ///
 /// # Errors
 /// Whatever keeps us from looking at the source or the mirror.
-pub async fn preview(
-    job: &Job<'_>,
-    tools: &Tools,
-    sink: &dyn Sink,
-) -> Result<(Verdict, RefCounts, Vec<String>), Failure> {
+pub async fn preview(job: &Job<'_>, tools: &Tools, sink: &dyn Sink) -> Result<Preview, Failure> {
     let dir = tools.storage.path(&job.place);
     job.check_place(tools)?;
     let source = tools.retry(&job.repo.path.to_string(), sink, || tools.git.ls_remote(&job.remote)).await?;
     let total = source.refs.len();
     let all_new = RefCounts { created: total, total, ..RefCounts::default() };
     if !tools.storage.has_mirror(&job.place) {
-        return Ok((Verdict::Cloned, all_new, vec![format!("would be cloned with {total} refs.")]));
+        let notes = vec![format!("would be cloned with {total} refs.")];
+        return Ok(Preview { verdict: Verdict::WouldClone, refs: all_new, notes, source: Some(source) });
     }
     let local = match look(tools, &dir).await {
         Ok(local) => local,
         Err(failure) if failure.reason() == Reason::Corrupt => {
-            return Ok((Verdict::Cloned, all_new, vec![format!("is damaged and would be cloned anew: {failure}.")]));
+            let notes = vec![format!("is damaged and would be cloned anew: {failure}.")];
+            return Ok(Preview { verdict: Verdict::WouldClone, refs: all_new, notes, source: Some(source) });
         }
         Err(failure) => return Err(failure),
     };
@@ -259,9 +270,10 @@ pub async fn preview(
     let verdict = match (&decision.held, decision.is_empty() && head.is_none()) {
         (Some(_), _) => Verdict::Held,
         (None, true) => Verdict::Current,
-        (None, false) => Verdict::Updated,
+        (None, false) => Verdict::WouldUpdate,
     };
-    Ok((verdict, counts, held.chain(lines).collect()))
+    let notes = held.chain(lines).collect();
+    Ok(Preview { verdict, refs: counts, notes, source: None })
 }
 
 fn names(paths: &[PathBuf], dir: &Path) -> String {

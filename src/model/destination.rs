@@ -92,10 +92,12 @@ pub struct Target {
 
 /// What was done at a destination, in one word.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
+#[serde(rename_all = "snake_case")]
 pub enum PushVerdict {
     /// Refs were pushed, and all that should be there is.
     Pushed,
+    /// A dry run found something to push or to make.
+    WouldPush,
     /// Nothing had to be pushed.
     Current,
     /// Refs were left as they are because the destination has commits that the source lacks.
@@ -114,6 +116,7 @@ impl PushVerdict {
     pub fn as_str(self) -> &'static str {
         match self {
             PushVerdict::Pushed => "pushed",
+            PushVerdict::WouldPush => "would push",
             PushVerdict::Current => "current",
             PushVerdict::Diverged => "diverged",
             PushVerdict::Held => "held",
@@ -126,7 +129,7 @@ impl PushVerdict {
     /// The contract's coarser word.
     pub fn status(self) -> Status {
         match self {
-            PushVerdict::Pushed | PushVerdict::Current => Status::Success,
+            PushVerdict::Pushed | PushVerdict::WouldPush | PushVerdict::Current => Status::Success,
             PushVerdict::Diverged | PushVerdict::Held | PushVerdict::Refused | PushVerdict::Failed => Status::Failed,
             PushVerdict::Skipped => Status::Skipped,
         }
@@ -134,7 +137,7 @@ impl PushVerdict {
 
     /// Whether the destination is in step.
     pub fn in_step(self) -> bool {
-        matches!(self, PushVerdict::Pushed | PushVerdict::Current)
+        matches!(self, PushVerdict::Pushed | PushVerdict::WouldPush | PushVerdict::Current)
     }
 }
 

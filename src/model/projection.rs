@@ -13,10 +13,12 @@ pub const DISK: &str = "local";
 
 /// What was done at a place, in one word.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
+#[serde(rename_all = "snake_case")]
 pub enum ReleaseVerdict {
     /// Something was written, and all that should be there is.
     Projected,
+    /// A dry run found something to write.
+    WouldProject,
     /// Nothing had to be written.
     Current,
     /// Something that should be there is not; the problems say what.
@@ -31,6 +33,7 @@ impl ReleaseVerdict {
     pub fn as_str(self) -> &'static str {
         match self {
             ReleaseVerdict::Projected => "projected",
+            ReleaseVerdict::WouldProject => "would project",
             ReleaseVerdict::Current => "current",
             ReleaseVerdict::Behind => "behind",
             ReleaseVerdict::Failed => "failed",
@@ -41,7 +44,7 @@ impl ReleaseVerdict {
     /// The contract's coarser word.
     pub fn status(self) -> Status {
         match self {
-            ReleaseVerdict::Projected | ReleaseVerdict::Current => Status::Success,
+            ReleaseVerdict::Projected | ReleaseVerdict::WouldProject | ReleaseVerdict::Current => Status::Success,
             ReleaseVerdict::Behind | ReleaseVerdict::Failed => Status::Failed,
             ReleaseVerdict::Skipped => Status::Skipped,
         }
@@ -49,7 +52,7 @@ impl ReleaseVerdict {
 
     /// Whether the place has what it should.
     pub fn in_step(self) -> bool {
-        matches!(self, ReleaseVerdict::Projected | ReleaseVerdict::Current)
+        matches!(self, ReleaseVerdict::Projected | ReleaseVerdict::WouldProject | ReleaseVerdict::Current)
     }
 }
 

@@ -16,6 +16,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::lines::lasting;
+use super::said::Said;
 use super::{Event, Screen, Sink};
 use crate::model::destination::DestinationOutcome;
 use crate::model::{Outcome, RepoPath, Status};
@@ -37,6 +38,7 @@ struct State {
     listing: HashMap<String, ProgressBar>,
     active: HashMap<RepoPath, ProgressBar>,
     overall: Option<Overall>,
+    said: Said,
 }
 
 struct Overall {
@@ -148,7 +150,7 @@ impl Sink for Bars {
         }
         // Still under the lock: lines come in the order of their events.
         let screen = self.screen();
-        for line in lasting(event, self.detail, self.paint) {
+        for line in lasting(event, self.detail, self.paint, &mut state.said) {
             screen.line(&line);
         }
     }

@@ -26,7 +26,7 @@ pub(crate) fn tone(outcome: &DestinationOutcome) -> Tone {
     match outcome.verdict {
         PushVerdict::Failed => Tone::Bad,
         PushVerdict::Diverged | PushVerdict::Held | PushVerdict::Refused => Tone::Warning,
-        PushVerdict::Pushed => Tone::Good,
+        PushVerdict::Pushed | PushVerdict::WouldPush => Tone::Good,
         PushVerdict::Current => Tone::Faint,
         PushVerdict::Skipped => Tone::Neutral,
     }
@@ -51,7 +51,10 @@ pub(crate) fn is_degraded_itself(outcome: &Outcome) -> bool {
 
 /// Whether something was changed there, or noted.
 pub(crate) fn is_changed(outcome: &DestinationOutcome) -> bool {
-    outcome.created || outcome.refs.changed() > 0 || !outcome.notes.is_empty()
+    outcome.verdict == PushVerdict::WouldPush
+        || outcome.created
+        || outcome.refs.changed() > 0
+        || !outcome.notes.is_empty()
 }
 
 /// Whether it is worth a line of its own: it was changed or is behind.

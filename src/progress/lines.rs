@@ -2,14 +2,16 @@
 //! changed or is behind, one for each listing and each retry.
 
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use super::destinations::{self, REFS};
 use super::releases;
+use super::said::{Change, Said};
 use super::{Event, Screen, Sink};
 use crate::failure::Failure;
-use crate::model::destination::DestinationOutcome;
-use crate::model::projection::ReleasesOutcome;
+use crate::model::destination::{DestinationOutcome, PushVerdict};
+use crate::model::projection::{ReleaseVerdict, ReleasesOutcome};
 use crate::model::{Outcome, Status, Verdict};
 use crate::text::{Detail, Paint, Tone, bytes, clean, count, duration, list, refs_changed, sentence};
 
@@ -21,12 +23,13 @@ pub struct Lines {
     paint: Paint,
     /// A cycle has been planned: of later ones only what happens in them is told.
     planned: AtomicBool,
+    said: Mutex<Said>,
 }
 
 impl Lines {
     /// Lines on `screen`; with [`Detail::Everything`] also of mirrors that stayed as they were.
     pub fn new(screen: Screen, detail: Detail, paint: Paint) -> Self {
-        Lines { screen, detail, paint, planned: AtomicBool::new(false) }
+        Lines { screen, detail, paint, planned: AtomicBool::new(false), said: Mutex::default() }
     }
 }
 
@@ -37,36 +40,53 @@ impl Sink for Lines {
             Event::Planned { .. } => self.planned.swap(true, Ordering::Relaxed),
             _ => false,
         };
+        let mut said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
+        let lines = lines(event, self.detail, self.paint, &mut said);
         if is_routine && self.detail == Detail::Changes {
             return;
         }
-        for line in lines(event, self.detail, self.paint) {
-            self.screen.line(&line);
-        }
+        lines.iter().for_each(|line| self.screen.line(line));
     }
 }
 
 /// Returns what an event is worth in lines; most are worth none.
-fn lines(event: &Event<'_>, detail: Detail, paint: Paint) -> Vec<String> {
+fn lines(event: &Event<'_>, detail: Detail, paint: Paint, said: &mut Said) -> Vec<String> {
     match event {
         Event::Listing { source } => vec![format!("{}: listing.", clean(source))],
         Event::Listed { source, repos } if detail == Detail::Everything => {
             vec![format!("{}: {} so far.", clean(source), count(*repos, "repository"))]
         }
-        Event::Planned { mirrors, to_do } => vec![format!("{}, {to_do} to look at.", count(*mirrors, "mirror"))],
+        Event::Planned { mirrors, to_do } => {
+            said.planned();
+            vec![format!("{}, {to_do} to look at.", count(*mirrors, "mirror"))]
+        }
         Event::Started { path } if detail == Detail::Everything => {
             vec![format!("{}: started.", clean(&path.to_string()))]
         }
-        Event::Listed { .. } | Event::Started { .. } | Event::Phase { .. } => Vec::new(),
-        Event::Retrying { .. } | Event::Finished { .. } | Event::Projected { .. } | Event::Warning { .. } => {
-            lasting(event, detail, paint)
-        }
+        Event::Started { .. } | Event::Phase { .. } => Vec::new(),
+        Event::Listed { .. }
+        | Event::Retrying { .. }
+        | Event::Finished { .. }
+        | Event::Projected { .. }
+        | Event::Warning { .. } => lasting(event, detail, paint, said),
     }
 }
 
-/// Returns the lines of the events that stay worth knowing when the bars have moved on.
-pub(super) fn lasting(event: &Event<'_>, detail: Detail, paint: Paint) -> Vec<String> {
+/// Returns the lines of the events that stay worth knowing when the bars have moved on. With [`Detail::Changes`] those of a
+/// trouble that was told before and still stands are left out.
+pub(super) fn lasting(event: &Event<'_>, detail: Detail, paint: Paint, said: &mut Said) -> Vec<String> {
     match event {
+        Event::Listed { source, .. } => {
+            said.answers(source);
+            Vec::new()
+        }
+        Event::Planned { .. } => {
+            said.planned();
+            Vec::new()
+        }
+        Event::Retrying { what, failure, .. } if !said.retry(what, failure.reason()) && detail == Detail::Changes => {
+            Vec::new()
+        }
         Event::Retrying { what, failure, wait } => vec![format!(
             "{}: {}: {}; trying again in {}.",
             clean(what),
@@ -74,8 +94,8 @@ pub(super) fn lasting(event: &Event<'_>, detail: Detail, paint: Paint) -> Vec<St
             clean(failure.message()).trim_end_matches('.'),
             duration(*wait)
         )],
-        Event::Finished { outcome } => finished(outcome, detail, paint),
-        Event::Projected { outcome, releases } => projected(outcome, releases, detail, paint),
+        Event::Finished { outcome } => finished(outcome, detail, paint, said),
+        Event::Projected { outcome, releases } => projected(outcome, releases, detail, paint, said),
         Event::Warning { text } => {
             vec![format!("{}: {}", paint.dress(Tone::Warning, "warning"), sentence(&clean(text)))]
         }
@@ -83,53 +103,109 @@ pub(super) fn lasting(event: &Event<'_>, detail: Detail, paint: Paint) -> Vec<St
     }
 }
 
-/// Whether a finished mirror is worth a line: it changed, failed, is held or degraded, or something was noted.
-///
-/// Skipped ones share a cause that was told before; the report lists them together.
-fn is_news(outcome: &Outcome) -> bool {
-    let changed = matches!(outcome.verdict, Verdict::Cloned | Verdict::Updated | Verdict::Failed | Verdict::Held);
-    // A destination that is behind has a line of its own.
-    let attention =
-        (destinations::is_degraded_itself(outcome) || outcome.failure.is_some()) && outcome.verdict != Verdict::Skipped;
-    changed || attention || !outcome.notes.is_empty()
+/// What a mirror is in trouble with: it failed, is held or degraded. A destination that is behind has a line of its own.
+fn trouble(outcome: &Outcome) -> Option<String> {
+    let in_trouble = matches!(outcome.verdict, Verdict::Failed | Verdict::Held)
+        || destinations::is_degraded_itself(outcome)
+        || outcome.failure.is_some();
+    // Not the message: it may have a time in it that is another at each try.
+    let reason = outcome.failure.as_ref().map_or("", |failure| failure.reason().as_str());
+    in_trouble.then(|| format!("{} {reason}", result(outcome)))
 }
 
-/// The line of the mirror and its notes, then those of its destinations, each when it is worth one.
-fn finished(outcome: &Outcome, detail: Detail, paint: Paint) -> Vec<String> {
+/// What a destination is in trouble with.
+fn trouble_there(outcome: &DestinationOutcome) -> Option<String> {
+    let reasons = destinations::troubles(outcome)
+        .into_iter()
+        .map(|trouble| format!(" {} {}", trouble.failure.reason(), trouble.refs.join(" ")));
+    outcome.is_behind().then(|| format!("{}{}", destinations::result(outcome), reasons.collect::<String>()))
+}
+
+/// The line of the mirror and its notes, then those of its destinations, each when it is worth one: something was changed
+/// or noted, or a trouble began, changed or ended.
+fn finished(outcome: &Outcome, detail: Detail, paint: Paint, said: &mut Said) -> Vec<String> {
     let name = clean(&outcome.path.to_string());
     let everything = detail == Detail::Everything;
     let mut lines = Vec::new();
-    if everything || is_news(outcome) {
+    // Skipped ones share a cause that was told before, and are neither well nor in another trouble.
+    let change = match outcome.verdict {
+        Verdict::Skipped => Change::Well,
+        _ => said.trouble(&name, trouble(outcome)),
+    };
+    let notes = said.notes(&name, &outcome.notes);
+    let changed =
+        matches!(outcome.verdict, Verdict::Cloned | Verdict::Updated | Verdict::WouldClone | Verdict::WouldUpdate);
+    if everything || changed || matches!(change, Change::Begun | Change::Over) || !notes.is_empty() {
         let word = paint.dress(tone(outcome), &result(outcome));
         let done = if outcome.verdict.status() == Status::Success { done(outcome) } else { String::new() };
         let why = outcome.failure.as_ref().map_or_else(String::new, |failure| why(outcome.verdict.as_str(), failure));
-        lines.push(line(&name, &word, &[done, why]));
-        lines.extend(outcome.notes.iter().map(|note| format!("{name}: {}", sentence(&clean(note)))));
+        lines.push(line(&name, &word, &[done, why, over(change)]));
+        lines.extend(notes_of(&name, notes, &outcome.notes, everything));
     }
-    for one in outcome.destinations.iter().filter(|one| everything || destinations::is_news(one)) {
+    for one in &outcome.destinations {
         let name = format!("{name} → {}", clean(&one.destination));
+        let change = match one.verdict {
+            PushVerdict::Skipped => Change::Well,
+            _ => said.trouble(&name, trouble_there(one)),
+        };
+        if one.verdict.in_step() {
+            said.answers(&one.destination);
+        }
+        let notes = said.notes(&name, &one.notes);
+        let changed = one.created || one.refs.changed() > 0 || one.verdict == PushVerdict::WouldPush;
+        if !(everything || changed || matches!(change, Change::Begun | Change::Over) || !notes.is_empty()) {
+            continue;
+        }
         let word = paint.dress(destinations::tone(one), &destinations::result(one));
         let is_done = one.verdict.in_step() || one.refs.changed() > 0;
         let done = if is_done { facts([destinations::refs_changed(one), took(one.duration)]) } else { String::new() };
-        lines.push(line(&name, &word, &[done, why_there(one)]));
-        lines.extend(one.notes.iter().map(|note| format!("{name}: {}", sentence(&clean(note)))));
+        lines.push(line(&name, &word, &[done, why_there(one), over(change)]));
+        lines.extend(notes_of(&name, notes, &one.notes, everything));
     }
     lines
 }
 
+/// That a trouble is over, for a line that tells what came after it.
+fn over(change: Change) -> String {
+    if change == Change::Over { "the trouble is over".to_owned() } else { String::new() }
+}
+
+/// The notes that are news, or all of them.
+fn notes_of<'a>(name: &str, news: Vec<&'a String>, all: &'a [String], everything: bool) -> Vec<String> {
+    let notes = if everything { all.iter().collect() } else { news };
+    notes.into_iter().map(|note| format!("{name}: {}", sentence(&clean(note)))).collect()
+}
+
+/// What the releases at a place are in trouble with.
+fn trouble_with(releases: &ReleasesOutcome) -> Option<String> {
+    let reasons = releases::troubles(releases).map(|(what, failure)| format!(" {}{what}", failure.reason()));
+    releases.is_behind().then(|| format!("{}{}", releases::result(releases), reasons.collect::<String>()))
+}
+
 /// The line of a mirror's releases at one place, when it is worth one.
-fn projected(outcome: &Outcome, releases: &ReleasesOutcome, detail: Detail, paint: Paint) -> Vec<String> {
-    if detail == Detail::Changes && !releases::is_news(releases) {
+fn projected(
+    outcome: &Outcome,
+    releases: &ReleasesOutcome,
+    detail: Detail,
+    paint: Paint,
+    said: &mut Said,
+) -> Vec<String> {
+    let name = releases::name(outcome, releases);
+    let change = match releases.verdict {
+        ReleaseVerdict::Skipped => Change::Well,
+        _ => said.trouble(&name, trouble_with(releases)),
+    };
+    let is_news = releases::is_changed(releases) || matches!(change, Change::Begun | Change::Over);
+    if detail == Detail::Changes && !is_news {
         return Vec::new();
     }
-    let name = releases::name(outcome, releases);
     let word = paint.dress(releases::tone(releases), &releases::result(releases));
     let copied = if releases.counts.bytes > 0 { bytes(releases.counts.bytes) } else { String::new() };
     let done = facts([releases::changed(releases), copied, took(releases.duration)]);
     let why = releases::troubles(releases)
         .next()
         .map_or_else(String::new, |(what, failure)| format!("{}{}", why(releases.verdict.as_str(), failure), what));
-    let mut lines = vec![line(&name, &word, &[done, why])];
+    let mut lines = vec![line(&name, &word, &[done, why, over(change)])];
     lines.extend(releases.notes.iter().map(|note| format!("{name}: {}", sentence(&clean(note)))));
     lines
 }
@@ -143,7 +219,7 @@ fn line(name: &str, word: &str, facts: &[String]) -> String {
 /// `+3 ~2, 12.3 MiB, 0.4 s`.
 fn done(outcome: &Outcome) -> String {
     let refs = match outcome.verdict {
-        Verdict::Cloned => count(outcome.refs.total, "ref"),
+        Verdict::Cloned | Verdict::WouldClone => count(outcome.refs.total, "ref"),
         _ => refs_changed(&outcome.refs),
     };
     let received = if outcome.received > 0 { bytes(outcome.received) } else { String::new() };
@@ -187,7 +263,7 @@ pub(crate) fn tone(outcome: &Outcome) -> Tone {
         Verdict::Failed => Tone::Bad,
         Verdict::Held => Tone::Warning,
         _ if outcome.is_degraded() => Tone::Warning,
-        Verdict::Cloned | Verdict::Updated => Tone::Good,
+        Verdict::Cloned | Verdict::Updated | Verdict::WouldClone | Verdict::WouldUpdate => Tone::Good,
         Verdict::Current | Verdict::Empty => Tone::Faint,
         Verdict::Gone | Verdict::Unavailable | Verdict::Skipped => Tone::Neutral,
     }
@@ -200,7 +276,7 @@ pub(super) mod tests {
     use super::super::screen::Paper;
     use super::*;
     use crate::failure::Reason;
-    use crate::model::destination::{PushCounts, PushVerdict, RefusedRef};
+    use crate::model::destination::{PushCounts, RefusedRef};
     use crate::model::{MirrorKey, RefCounts, RepoPath};
     use crate::text::is_unprintable;
 

@@ -6,6 +6,7 @@ mod lines;
 pub mod log;
 pub(crate) mod releases;
 mod results;
+mod said;
 mod screen;
 
 use std::time::Duration;

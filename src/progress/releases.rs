@@ -33,7 +33,7 @@ pub(crate) fn tone(outcome: &ReleasesOutcome) -> Tone {
     match outcome.verdict {
         ReleaseVerdict::Failed => Tone::Bad,
         ReleaseVerdict::Behind => Tone::Warning,
-        ReleaseVerdict::Projected => Tone::Good,
+        ReleaseVerdict::Projected | ReleaseVerdict::WouldProject => Tone::Good,
         ReleaseVerdict::Current => Tone::Faint,
         ReleaseVerdict::Skipped => Tone::Neutral,
     }
@@ -49,7 +49,7 @@ pub(crate) fn changed(outcome: &ReleasesOutcome) -> String {
 
 /// Whether something was changed there, or noted.
 pub(crate) fn is_changed(outcome: &ReleasesOutcome) -> bool {
-    outcome.counts.changed() > 0 || outcome.counts.assets > 0
+    outcome.verdict == ReleaseVerdict::WouldProject || outcome.counts.changed() > 0 || outcome.counts.assets > 0
 }
 
 /// Whether it is worth a line of its own: it was changed or is behind. Skipped ones share the cause of their refs.

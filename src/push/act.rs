@@ -20,6 +20,7 @@ use crate::git::{History, PushEdit, Pushed, RefResult, Remote};
 use crate::mirror::lost_by_moves;
 use crate::model::destination::{DestinationOutcome, PushCounts, PushVerdict, RefusedRef, Target};
 use crate::progress::{Event, Sink};
+use crate::text;
 use crate::tools::Tools;
 use crate::url::RemoteUrl;
 
@@ -55,7 +56,9 @@ const FRUITLESS_PARTS: usize = 16;
 impl Push<'_> {
     async fn once(&self) -> Result<DestinationOutcome, Failure> {
         let there = self.look().await?;
-        self.may_overwrite(&there).await?;
+        if self.job.has_objects {
+            self.may_overwrite(&there).await?;
+        }
         let (mut plan, forced) = self.decide(&there).await?;
         let mut outcome =
             DestinationOutcome::new(&self.job.destination.config.id, self.remote.url.to_string(), PushVerdict::Current);
@@ -67,7 +70,11 @@ impl Push<'_> {
             let lines = plan.push.iter().chain(&plan.delete).map(|update| format!("would {update}."));
             outcome.notes.extend(plan.held.iter().map(|why| format!("would be held: {why}.")));
             outcome.notes.extend(lines);
-            outcome.verdict = verdict(&plan, &refusals, !plan.is_empty());
+            outcome.notes.extend(self.unknown_before_download(&plan));
+            outcome.verdict = match verdict(&plan, &refusals, !plan.is_empty()) {
+                PushVerdict::Pushed => PushVerdict::WouldPush,
+                other => other,
+            };
             outcome.refused = refusals.into_values().collect();
             return Ok(outcome);
         }
@@ -155,6 +162,12 @@ impl Push<'_> {
         let changes = differences(&job.refs.refs, there, rules.scope);
         let git = &self.tools.git;
         let old: BTreeSet<Oid> = changes.iter().filter_map(|update| update.change.before()).collect();
+        if !job.has_objects {
+            // Whose commits are there is not known: as if all came from the source.
+            let all = changes.iter().map(|update| update.name.clone()).collect();
+            let ancestry = Ancestry { forward: all, known: old, peeled: RefMap::new() };
+            return Ok((decide(&job.refs.refs, there, &ancestry, &rules), BTreeSet::new()));
+        }
         let known = if old.is_empty() { old } else { git.known_objects(job.mirror, &old).await? };
         // What we do not have cannot be contained in what we push.
         let comparable: Vec<RefUpdate> = changes
@@ -182,6 +195,18 @@ impl Push<'_> {
         }
         let ancestry = Ancestry { forward, known, peeled };
         Ok((decide(&job.refs.refs, there, &ancestry, &rules), forced))
+    }
+
+    /// What a dry run that knows refs alone cannot say.
+    fn unknown_before_download(&self, plan: &PushPlan) -> Option<String> {
+        let moves = |update: &&RefUpdate| update.change.before().is_some();
+        let number = plan.push.iter().chain(&plan.delete).filter(moves).count();
+        (!self.job.has_objects && number > 0).then(|| {
+            format!(
+                "whether {} would lose commits there is known only when the source is downloaded.",
+                text::count(number, "ref")
+            )
+        })
     }
 
     /// When the destination's default branch is about to be deleted, the new one must be there and set before. Returns

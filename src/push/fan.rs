@@ -4,7 +4,6 @@ use std::collections::{HashMap, HashSet};
 use std::fs;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
 
 use bstr::{BString, ByteSlice};
 use futures_util::future::join_all;
@@ -19,17 +18,14 @@ use crate::advice::advise;
 use crate::config::Config;
 use crate::failure::{Failure, Reason};
 use crate::forge::web_origin;
-use crate::git::refs::LocalRefs;
+use crate::git::refs::{Advertisement, LocalRefs};
 use crate::mirror::is_shallow;
 use crate::model::destination::{DestinationOutcome, PushVerdict};
 use crate::model::{MirrorKey, Outcome, Repo, Status};
 use crate::progress::Sink;
-use crate::store::{DestinationRecord, Note, Store};
+use crate::store::{Backoff, DestinationRecord, Note, Store};
 use crate::text::digest;
 use crate::tools::Tools;
-
-/// How long a destination that failed is left alone under `--watch`, as long as nothing new is to be pushed.
-const REST: Duration = Duration::from_secs(15 * 60);
 
 /// What stands before the place in what is remembered of the rules of a push.
 const AT: &str = " at ";
@@ -73,6 +69,8 @@ pub struct Turn<'a> {
     pub accepted: bool,
     /// The destinations are asked although nothing seems to have changed.
     pub full: bool,
+    /// The source's refs, in a dry run that found no mirror.
+    pub source: Option<&'a Advertisement>,
 }
 
 impl Fan {
@@ -186,7 +184,7 @@ impl Fan {
         if self.ways.is_empty() || turn.outcome.verdict.status() == Status::Skipped {
             return Vec::new();
         }
-        let ready = ready(turn, config, tools).await;
+        let ready = ready(turn, tools).await;
         let pushes = self.ways.iter().filter_map(|way| {
             let place = way.places.get(&key)?.clone();
             Some((way, place.and_then(|place| Ok((way.opened.as_ref().map_err(Clone::clone)?, place)))))
@@ -244,8 +242,8 @@ impl Fan {
                 }
                 return self.remember(key, outcome, (rules, moved.former), config, store, tools).await;
             }
-            // It failed with just these refs a moment ago: under --watch it is given a rest.
-            Some(record) if config.watch && tools.since(record.last_attempt) < REST => {
+            // It failed with just these refs: under --watch the pause before another try grows.
+            Some(record) if config.watch && record.retry_at.is_some_and(|time| tools.now() < time) => {
                 let outcome = DestinationOutcome::new(&way.id, &record.place, record.verdict);
                 return DestinationOutcome { failure: record.failure.clone(), ..outcome };
             }
@@ -263,11 +261,8 @@ impl Fan {
             accepted: turn.accepted,
             store,
             dry_run: config.dry_run || !config.push,
+            has_objects: turn.source.is_none(),
         };
-        if config.dry_run && !turn.dir.is_dir() {
-            let outcome = DestinationOutcome::new(&way.id, place.to_string(), PushVerdict::Pushed);
-            return DestinationOutcome { notes: vec!["would get what is cloned.".to_owned()], ..outcome };
-        }
         let mut outcome = bring_up(&job, tools, sink).await;
         outcome.kind = Some(opened.config.kind);
         outcome.notes.extend(moved.notes);
@@ -322,7 +317,9 @@ impl Fan {
     ) -> DestinationOutcome {
         let cancelled = outcome.failure.as_ref().is_some_and(|failure| failure.reason() == Reason::Cancelled);
         if let Some(store) = store.filter(|_| !cancelled && config.push) {
-            let record = record(self.records.get(&key), key.0, &outcome, (rules, former), tools.now());
+            let backoff = Backoff::of_destination(config.interval);
+            let pace = (tools.now(), backoff);
+            let record = record(self.records.get(&key), key.0, &outcome, (rules, former), pace);
             let recorded = match record.verdict {
                 PushVerdict::Current => store.note(Note::Destination(Box::new(record))).await,
                 _ => store.record_destination(&record).await,
@@ -336,7 +333,7 @@ impl Fan {
 }
 
 /// The mirror's refs and HEAD, when it may be pushed on.
-async fn ready(turn: &Turn<'_>, config: &Config, tools: &Tools) -> Result<(LocalRefs, Option<BString>), Failure> {
+async fn ready(turn: &Turn<'_>, tools: &Tools) -> Result<(LocalRefs, Option<BString>), Failure> {
     if turn.outcome.verdict.status() != Status::Success {
         let nothing = || Failure::new(Reason::Unknown, "the mirror is not up to date");
         return Err(turn.outcome.failure.clone().unwrap_or_else(nothing));
@@ -345,8 +342,9 @@ async fn ready(turn: &Turn<'_>, config: &Config, tools: &Tools) -> Result<(Local
         let message = "the source is shallow: a history that is cut off is not mirrored on as if it were whole";
         return Err(Failure::new(Reason::Held, message).with_hint("complete the source with `git fetch --unshallow`."));
     }
-    if config.dry_run && !turn.dir.is_dir() {
-        return Ok((LocalRefs::default(), None));
+    if let Some(source) = turn.source {
+        let refs = LocalRefs { refs: source.refs.clone(), ..LocalRefs::default() };
+        return Ok((refs, source.head.clone()));
     }
     let refs = tools.git.local_refs(turn.dir).await?;
     let head = fs::read(turn.dir.join("HEAD")).ok();
@@ -365,7 +363,7 @@ fn record(
     key: MirrorKey,
     outcome: &DestinationOutcome,
     (rules, former): (String, Vec<String>),
-    now: Timestamp,
+    (now, backoff): (Timestamp, Backoff),
 ) -> DestinationRecord {
     let last = previous.and_then(|record| record.last_success);
     // Until it arrived at another place, the copy is where it was.
@@ -374,6 +372,11 @@ fn record(
         Some(was) => format!("{}{AT}{was}", rules.rsplit_once(AT).map_or(rules.as_str(), |(rules, _)| rules)),
         None => rules,
     };
+    let failures_in_a_row = match outcome.verdict.in_step() {
+        true => 0,
+        false => previous.map_or(0, |record| record.failures_in_a_row).saturating_add(1),
+    };
+    let asked = outcome.failure.as_ref().and_then(Failure::retry_after);
     DestinationRecord {
         key,
         destination: outcome.destination.clone(),
@@ -382,6 +385,8 @@ fn record(
         former,
         verdict: outcome.verdict,
         failure: outcome.failure.clone(),
+        failures_in_a_row,
+        retry_at: (failures_in_a_row > 0).then(|| backoff.next(failures_in_a_row, asked, now)),
         last_attempt: now,
         last_success: if outcome.verdict.in_step() { Some(now) } else { last },
     }

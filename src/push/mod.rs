@@ -51,6 +51,8 @@ pub struct PushJob<'a> {
     pub store: Option<&'a Store>,
     /// Only look; create and push nothing.
     pub dry_run: bool,
+    /// The mirror is there, with the objects of its refs; a dry run may know the refs alone.
+    pub has_objects: bool,
 }
 
 /// Brings one destination in step with the mirror; whatever happens is told by the outcome.
@@ -77,7 +79,7 @@ pub async fn bring_up(job: &PushJob<'_>, tools: &Tools, sink: &dyn Sink) -> Dest
                 "would be created, with {} refs.",
                 decide::in_scope(&job.refs.refs, job.destination.config.refs).len()
             )],
-            ..DestinationOutcome::new(id, place, PushVerdict::Pushed)
+            ..DestinationOutcome::new(id, place, PushVerdict::WouldPush)
         },
         Err(target::NotThere::Failed(failure)) => {
             patience.unanswered(&failure);

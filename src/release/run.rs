@@ -289,7 +289,10 @@ impl<'a> Projector<'a> {
             Some(failure) if failure.reason() == Reason::Cancelled => ReleaseVerdict::Skipped,
             Some(_) => ReleaseVerdict::Behind,
             None if !outcome.problems.is_empty() || counts.deferred > 0 => ReleaseVerdict::Behind,
-            None if counts.changed() > 0 || counts.assets > 0 => ReleaseVerdict::Projected,
+            None if counts.changed() > 0 || counts.assets > 0 => match self.config.dry_run {
+                true => ReleaseVerdict::WouldProject,
+                false => ReleaseVerdict::Projected,
+            },
             None => ReleaseVerdict::Current,
         };
         // Who looked at a part knows nothing of the whole.

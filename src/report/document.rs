@@ -60,6 +60,9 @@ struct Totals {
     mirrors: usize,
     cloned: usize,
     updated: usize,
+    /// Of a dry run, as `would_update`.
+    would_clone: usize,
+    would_update: usize,
     current: usize,
     empty: usize,
     gone: usize,
@@ -209,6 +212,8 @@ impl Totals {
             *match outcome.verdict {
                 Verdict::Cloned => &mut totals.cloned,
                 Verdict::Updated => &mut totals.updated,
+                Verdict::WouldClone => &mut totals.would_clone,
+                Verdict::WouldUpdate => &mut totals.would_update,
                 Verdict::Current => &mut totals.current,
                 Verdict::Empty => &mut totals.empty,
                 Verdict::Gone => &mut totals.gone,

@@ -84,7 +84,7 @@ impl DestinationStatus {
     fn tone(&self) -> Tone {
         match self.verdict {
             _ if !self.configured => Tone::Faint,
-            PushVerdict::Pushed | PushVerdict::Current => Tone::Neutral,
+            PushVerdict::Pushed | PushVerdict::WouldPush | PushVerdict::Current => Tone::Neutral,
             PushVerdict::Failed => Tone::Bad,
             _ => Tone::Warning,
         }

@@ -21,9 +21,11 @@ mod destinations;
 mod releases;
 
 /// The order in which the summary counts.
-const VERDICTS: [Verdict; 9] = [
+const VERDICTS: [Verdict; 11] = [
     Verdict::Cloned,
     Verdict::Updated,
+    Verdict::WouldClone,
+    Verdict::WouldUpdate,
     Verdict::Current,
     Verdict::Empty,
     Verdict::Gone,
@@ -51,6 +53,7 @@ fn has_row(report: &Report, outcome: &Outcome) -> bool {
     let there = released || outcome.destinations.iter().any(progress::destinations::is_news);
     match outcome.verdict {
         Verdict::Cloned | Verdict::Updated | Verdict::Held | Verdict::Failed => true,
+        Verdict::WouldClone | Verdict::WouldUpdate => true,
         Verdict::Skipped => there || progress::destinations::is_degraded_itself(outcome),
         Verdict::Current | Verdict::Empty | Verdict::Gone | Verdict::Unavailable => {
             there || report.is_troubled(outcome) || outcome.refs.changed() > 0 || !outcome.notes.is_empty()

@@ -28,21 +28,28 @@ pub struct DestinationRecord {
     pub former: Vec<String>,
     pub verdict: PushVerdict,
     pub failure: Option<Failure>,
+    /// Tries since it was in step last.
+    pub failures_in_a_row: u32,
+    /// Under `--watch` it is not tried before, as long as nothing new is to be pushed.
+    pub retry_at: Option<Timestamp>,
     pub last_attempt: Timestamp,
     pub last_success: Option<Timestamp>,
 }
 
 pub(super) const ALL: &str = "
-    SELECT folder, id, destination, place, rules, verdict, failure, last_attempt, last_success, former
+    SELECT folder, id, destination, place, rules, verdict, failure, last_attempt, last_success, former,
+        failures_in_a_row, retry_at
     FROM destinations ORDER BY folder, id, destination";
 
 const PUT: &str = "
-    INSERT INTO destinations (folder, id, destination, place, rules, verdict, failure, last_attempt, last_success, former)
-    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
+    INSERT INTO destinations (folder, id, destination, place, rules, verdict, failure, last_attempt, last_success, former,
+        failures_in_a_row, retry_at)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
     ON CONFLICT (folder, id, destination) DO UPDATE SET
         place = excluded.place, rules = excluded.rules, verdict = excluded.verdict, failure = excluded.failure,
         last_attempt = excluded.last_attempt, last_success = excluded.last_success,
-        former = excluded.former";
+        former = excluded.former, failures_in_a_row = excluded.failures_in_a_row,
+        retry_at = excluded.retry_at";
 
 impl Store {
     /// Reads all that is known of mirrors on destinations, ordered by mirror and destination.
@@ -85,6 +92,8 @@ pub(super) async fn put(connection: &mut SqliteConnection, record: &DestinationR
         .bind(record.last_attempt.to_string())
         .bind(record.last_success.map(|time| time.to_string()))
         .bind(former)
+        .bind(i64::from(record.failures_in_a_row))
+        .bind(record.retry_at.map(|time| time.to_string()))
         .execute(connection)
         .await
         .map(drop)
@@ -99,6 +108,8 @@ fn read(row: &Columns<'_>) -> Result<DestinationRecord, String> {
         verdict: verdict(&row.text("verdict")?)?,
         former: row.json::<Vec<String>>("former")?.unwrap_or_default(),
         failure: row.json("failure")?,
+        failures_in_a_row: row.number("failures_in_a_row")?,
+        retry_at: row.parsed("retry_at")?,
         last_attempt: row.parsed("last_attempt")?.ok_or("column `last_attempt` is empty")?,
         last_success: row.parsed("last_success")?,
     })

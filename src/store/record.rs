@@ -59,10 +59,20 @@ impl Backoff {
         Backoff { first: interval, longest: Duration::from_secs(6 * 60 * 60) }
     }
 
+    /// For a destination, which is worth a try soon after it is back: it starts at the interval and ends at four of them.
+    pub fn of_destination(interval: Duration) -> Self {
+        Backoff { first: interval, longest: interval.saturating_mul(4) }
+    }
+
     /// The wait after so many failures in a row; what the server asked for is the least, even beyond `longest`.
     pub fn wait(self, failures: u32, asked: Option<Duration>) -> Duration {
         let doublings = failures.saturating_sub(1).min(31);
         self.first.saturating_mul(1 << doublings).min(self.longest).max(asked.unwrap_or_default())
+    }
+
+    /// When the wait after so many failures in a row is over.
+    pub fn next(self, failures: u32, asked: Option<Duration>, now: Timestamp) -> Timestamp {
+        now.checked_add(self.wait(failures, asked)).unwrap_or(Timestamp::MAX)
     }
 }
 
@@ -149,7 +159,8 @@ pub fn after(
     backoff: Backoff,
 ) -> MirrorRecord {
     let known = previous.cloned().unwrap_or_else(|| MirrorRecord::new(repo));
-    if outcome.verdict == Verdict::Skipped {
+    // What a dry run would do was not done.
+    if matches!(outcome.verdict, Verdict::Skipped | Verdict::WouldClone | Verdict::WouldUpdate) {
         return known;
     }
     let tried = MirrorRecord {
@@ -190,20 +201,14 @@ pub fn after(
         Verdict::Failed | Verdict::Held => {
             let failures_in_a_row = tried.failures_in_a_row.saturating_add(1);
             let asked = outcome.failure.as_ref().and_then(|failure| failure.retry_after());
-            let retry_at =
-                (outcome.verdict == Verdict::Failed).then(|| later(now, backoff.wait(failures_in_a_row, asked)));
+            let retry_at = (outcome.verdict == Verdict::Failed).then(|| backoff.next(failures_in_a_row, asked, now));
             MirrorRecord { failures_in_a_row, retry_at, ..tried }
         }
         Verdict::Gone => MirrorRecord { failure: outcome.failure.clone(), ..tried.gone(now) },
         // What the forge says in every listing; nothing was tried that could have failed in a row.
         Verdict::Unavailable => MirrorRecord { failures_in_a_row: 0, retry_at: None, ..tried },
-        Verdict::Skipped => tried,
+        Verdict::Skipped | Verdict::WouldClone | Verdict::WouldUpdate => tried,
     }
-}
-
-/// `now` plus `wait`, at most the end of time.
-fn later(now: Timestamp, wait: Duration) -> Timestamp {
-    now.checked_add(wait).unwrap_or(Timestamp::MAX)
 }
 
 #[cfg(test)]
@@ -309,7 +314,7 @@ mod tests {
         assert_eq!(BACKOFF.wait(1, Some(hours(9))), hours(9));
         assert_eq!(BACKOFF.wait(9, Some(Duration::from_secs(1))), hours(4) + Duration::from_secs(960));
         let endless = Backoff { first: Duration::MAX, longest: Duration::MAX };
-        assert_eq!(later(at(NOW), endless.wait(u32::MAX, None)), Timestamp::MAX);
+        assert_eq!(endless.next(u32::MAX, None, at(NOW)), Timestamp::MAX);
     }
 
     #[test]

@@ -98,6 +98,8 @@ pub(super) const STEPS: &[&str] = &[
 ",
     "ALTER TABLE mirrors ADD COLUMN packs BIGINT;",
     "ALTER TABLE destinations ADD COLUMN former TEXT;",
+    "ALTER TABLE destinations ADD COLUMN failures_in_a_row BIGINT NOT NULL DEFAULT 0;
+     ALTER TABLE destinations ADD COLUMN retry_at TEXT;",
 ];
 
 /// The schema version that this program writes.

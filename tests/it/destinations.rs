@@ -19,6 +19,7 @@ mod secrets;
 mod several;
 mod ssh;
 mod unknown;
+mod watched;
 
 use serde_json::{Value, json};
 

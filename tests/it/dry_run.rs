@@ -32,6 +32,7 @@ async fn before_the_first_run_it_makes_no_storage() {
     let run = dry(&env, &forge).await;
     run.assert_code(0);
     assert!(run.json()["dry_run"].as_bool().unwrap());
+    assert_eq!(verdict(&run, "acme/alpha"), "would_clone");
     assert_eq!(notes(&run, "acme/alpha"), "would be cloned with 2 refs.");
     assert!(!env.storage().exists());
 }
@@ -45,6 +46,7 @@ async fn after_changes_it_names_every_ref_to_be_created_moved_and_deleted() {
     alpha.commit("main", "more").delete("old").force("forced").branch("new").head("new");
     let run = dry(&env, &forge).await;
     run.assert_code(0);
+    assert_eq!(verdict(&run, "acme/alpha"), "would_update");
     let short = |oid: &str| oid[..12].to_owned();
     let told = notes(&run, "acme/alpha");
     let mut told: Vec<_> = told.lines().collect();
@@ -117,5 +119,5 @@ async fn it_does_not_wait_for_a_run_at_work() {
     lock.lock().unwrap();
     let run = dry(&env, &forge).await;
     run.assert_code(0);
-    assert_eq!(verdict(&run, "acme/alpha"), "updated");
+    assert_eq!(verdict(&run, "acme/alpha"), "would_update");
 }

@@ -4,5 +4,6 @@ mod addresses;
 mod changes;
 mod forges;
 mod names;
+mod servers;
 mod states;
 mod urls;

@@ -3,6 +3,7 @@
 mod adopted;
 mod dirs;
 mod foreign;
+mod incomplete;
 mod long_names;
 mod names;
 mod refs;

@@ -168,9 +168,37 @@ async fn only_the_destinations_that_are_named_get_anything() {
     let unknown = pipeline.push(&["--to", "labb"]).run().await;
     assert!(unknown.assert_code(2).stderr.contains("did you mean `lab`?"), "{unknown}");
     let dry = report(&pipeline.push(&["--dry-run"]).run().await, 0);
-    assert_eq!(destinations(&dry)["lab"], "pushed");
+    assert_eq!(destinations(&dry)["lab"], "would_push");
     assert!(pipeline.there.find("copies/alpha").is_none());
     pipeline.assert_clean();
+}
+
+#[tokio::test]
+async fn a_dry_run_downloads_nothing_and_says_would() {
+    let pipeline = Pipeline::new().await;
+    pipeline.push(&["--to", "lab"]).run().await.assert_code(0);
+    pipeline.alpha.commit("trunk", "more").branch("new");
+    let copy = pipeline.there.find("copies/alpha").unwrap();
+    let had = copy.refs();
+    pipeline.from.reset_log();
+    let told = report(&pipeline.push(&["--dry-run"]).run().await, 0);
+    assert_eq!(told["dry_run"], true);
+    assert_eq!(pipeline.from.git_count(Service::FetchPack), 0, "no object is downloaded");
+    let all = destinations(&told);
+    assert!(all.values().all(|verdict| verdict == "would_push"), "{all:?}");
+    let notes = told["mirrors"][0]["destinations"].to_string();
+    assert!(notes.contains("would create refs/heads/new at "), "{notes}");
+    assert!(notes.contains("would move refs/heads/trunk from "), "{notes}");
+    assert!(notes.contains("is known only when the source is downloaded"), "{notes}");
+    assert_eq!(copy.refs(), had);
+    let config = pipeline.env.work().join("holocron.yaml");
+    let people = pipeline.env.holocron(["push", "--dry-run", "--config"]).arg(config).cwd(&pipeline.checkout);
+    let run = people.env("LAB_TOKEN", THERE_TOKEN).run().await;
+    let text = (run.assert_code(0).stdout.clone() + &run.stderr).replace("would be cloned", "would be made");
+    for deed in [" cloned", " pushed", " updated", ": created"] {
+        assert!(!text.contains(deed), "{deed}: {run}");
+    }
+    assert!(text.contains("would push") && text.contains("would clone"), "{run}");
 }
 
 #[tokio::test]

@@ -2,6 +2,7 @@
 
 mod bodies;
 mod costs;
+mod endless;
 mod faults;
 mod fetch;
 mod fetch_faults;

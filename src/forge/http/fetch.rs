@@ -18,6 +18,7 @@ use crate::client;
 use crate::failure::{Failure, Reason};
 use crate::forge::release::Download;
 use crate::forge::{limits, status};
+use crate::secret::Secret;
 use crate::speed::Speed;
 use crate::url::Origin;
 
@@ -33,11 +34,8 @@ pub(in crate::forge) struct Wanted<'a> {
 }
 
 impl Wanted<'_> {
-    /// Failures and logs show no query: in a storage's URL it is a credential.
     fn name(&self) -> String {
-        let mut url = self.url.clone();
-        url.set_query(None);
-        format!("GET {url}")
+        format!("GET {}", super::shown(self.url))
     }
 
     /// Going on needs a proof that it is still the same file.
@@ -92,7 +90,7 @@ impl Files {
             pass.iter().for_each(|pass| pass.answered(status.as_u16()));
             if status.is_redirection() && response.headers().contains_key(LOCATION) {
                 let to = redirected(&what, &Method::GET, &url, &response)?;
-                check_login(&what, &to, api.has_token())?;
+                check_login(&what, &to, api.token.as_ref())?;
                 (from, url) = (url, to);
                 continue;
             }
@@ -122,13 +120,16 @@ fn check_scheme(what: &str, from: &Url, to: &Url) -> Result<(), Failure> {
 
 /// A forge sends somebody who may not see a file to its login page, which would be fetched in its place (Gitea
 /// `/user/login`, GitLab `/users/sign_in`).
-fn check_login(what: &str, to: &Url, token: bool) -> Result<(), Failure> {
+fn check_login(what: &str, to: &Url, token: Option<&Secret>) -> Result<(), Failure> {
     let path = to.path().trim_end_matches('/');
     if !["/user/login", "/users/sign_in"].iter().any(|page| path.ends_with(page)) {
         return Ok(());
     }
-    let reason = if token { Reason::Forbidden } else { Reason::AuthFailed };
-    Err(Failure::new(reason, format!("{what}: the server wants a login first")))
+    let wanted = |reason| Failure::new(reason, format!("{what}: the server wants a login first"));
+    Err(match token {
+        Some(token) => token.refused(wanted(Reason::Forbidden)),
+        None => wanted(Reason::AuthFailed),
+    })
 }
 
 fn place(url: &Url) -> String {
@@ -148,7 +149,7 @@ async fn refused(api: &Api, what: String, response: Response) -> Failure {
 /// The refusal of a storage. Its words may quote the signature that the URL had, so they are not shown.
 fn refused_elsewhere(what: &str, url: &Url, status: StatusCode, headers: &HeaderMap) -> Failure {
     let place = place(url);
-    let failure = status::failure(what, status, headers, b"", false);
+    let failure = status::failure(what, status, headers, b"", None);
     match status.as_u16() {
         404 | 410 | 408 | 429 | 500..=599 => failure.with_evidence(format!("said by {place}")),
         // An address that ran out: the forge gives a fresh one to the next request.

@@ -68,7 +68,8 @@ async fn one_page_that_cannot_be_read_fails_the_whole() {
         .await;
         let failed = names(&server).await.unwrap_err();
         assert_eq!((failed.page, failed.is_refusal()), (7, false));
-        assert!(failed.failure.message().contains("page=7"), "{}", failed.failure.message());
+        let message = failed.failure.message();
+        assert!(message.contains("/list (page 7): ") && !message.contains('?'), "{message}");
     }
 }
 

@@ -15,6 +15,7 @@ use super::packet::{self, BadLength, Packet, Packets};
 use super::{AGENT, Unhandled};
 use crate::client;
 use crate::failure::{Failure, Reason};
+use crate::git::look::{ENDLESS, LONGEST_LIST};
 use crate::git::refs::Advertisement;
 use crate::git::{Remote, classify};
 use crate::secret::Credential;
@@ -26,8 +27,6 @@ const RESULT: &str = "application/x-git-upload-pack-result";
 
 /// How much of a refusal's text is read: git shows it to people.
 const MOST_WORDS: usize = 16 << 10;
-/// No list of refs comes near: some three million refs. One without an end must not fill the memory.
-const LONGEST_LIST: usize = 256 << 20;
 /// How much may follow a whole list before nobody listens any more.
 pub(super) const MOST_BEHIND: usize = 64 << 10;
 
@@ -215,8 +214,7 @@ impl Exchange<'_> {
 
     fn endless(&self) -> Failure {
         let message = format!("{}: the list of refs is longer than {} MiB", self.what, LONGEST_LIST >> 20);
-        let hint = "the server sends a list without an end, or one that is too long to be mirrored; ask its operator.";
-        Failure::new(Reason::TooLarge, message).with_hint(hint)
+        Failure::new(Reason::TooLarge, message).with_hint(ENDLESS)
     }
 
     pub fn trouble<T>(&self, trouble: Trouble) -> Result<T, Stop> {
@@ -271,6 +269,9 @@ impl Exchange<'_> {
         let words = if step == Step::First { words_of(answer).await } else { String::new() };
         let mut failure = self.said(&format!("{words}{line}"));
         failure = failure.with_message(format!("{}: the server answered with status {}", self.what, status.as_u16()));
+        if let Some(credential) = credential {
+            failure = credential.secret.refused(failure);
+        }
         Stop::Failed(failure.with_retry_after(wait.map(Duration::from_secs)))
     }
 

@@ -5,6 +5,7 @@
 //! left to git, `upload.rs` speaks HTTP, `greeting.rs` and `report.rs` are pure.
 
 mod greeting;
+mod local;
 mod obstacle;
 mod report;
 mod upload;
@@ -27,6 +28,7 @@ use super::exchange::Stop;
 use super::{AGENT, Place, Unhandled, Wire};
 use crate::client;
 use crate::failure::{Failure, Reason};
+use crate::git::BULK;
 use crate::git::process::{Ended, run_piped};
 use crate::git::refs::Oid;
 use crate::git::verbs::{Listener, Progress};
@@ -141,13 +143,36 @@ impl Git {
         }
         let mut stderr = String::new();
         if !moves.is_empty() {
-            let load = self.load(dir, &moves, &receiver).await?;
-            let (told, said) = self.send(upload, dir, &receiver, &moves, load, progress).await?;
-            results.extend(told);
-            stderr = said;
+            let (deletions, others): (Vec<_>, Vec<_>) = moves.iter().partition(|edit| edit.new.is_none());
+            if deletions.len() >= BULK && receiver.can(ATOMIC) {
+                let (told, said) = self
+                    .send(
+                        upload,
+                        dir,
+                        &receiver,
+                        commands(&deletions, &receiver, &[ATOMIC]),
+                        Load::Nothing,
+                        &mut *progress,
+                    )
+                    .await?;
+                let told: HashMap<_, _> =
+                    told.into_iter().filter(|(_, result)| *result == RefResult::Accepted).collect();
+                // Where one was refused, all were: each by itself then, with the rest.
+                if told.len() == deletions.len() {
+                    stderr = said;
+                    moves = others;
+                }
+                moves.retain(|edit| !told.contains_key(&edit.name));
+                results.extend(told);
+            }
         }
-        // git 2.47, transport.c
-        let unheard = || RefResult::Refused("[remote failure] (remote failed to report status)".to_owned());
+        if !moves.is_empty() {
+            let load = self.load(dir, &moves, &receiver).await?;
+            let (told, said) =
+                self.send(upload, dir, &receiver, commands(&moves, &receiver, &[]), load, progress).await?;
+            results.extend(told);
+            stderr.push_str(&said);
+        }
         let mut result = |edit: &PushEdit| results.remove(&edit.name).unwrap_or_else(unheard);
         Ok(Pushed { results: edits.iter().map(|edit| (edit.name.clone(), result(edit))).collect(), stderr })
     }
@@ -174,13 +199,13 @@ impl Git {
         Ok(Load::Objects { wanted, known: known.into_iter().collect() })
     }
 
-    /// Sends the commands for `moves` and the pack, and returns what the server made of each, and its words.
+    /// Sends these commands and the pack, and returns what the server made of each, and its words.
     async fn send(
         &self,
         upload: &Upload<'_>,
         dir: &Path,
         receiver: &Receiver,
-        moves: &[&PushEdit],
+        commands: Vec<u8>,
         load: Load,
         progress: Progress<'_>,
     ) -> Result<(HashMap<BString, RefResult>, String), Stop> {
@@ -192,7 +217,7 @@ impl Git {
         let (sender, pieces) = mpsc::channel(2);
         let packing = self.pack(dir, receiver, load, sender, hear);
         let answering = async {
-            let mut response = upload.push(commands(moves, receiver), pieces).await?;
+            let mut response = upload.push(commands, pieces).await?;
             let mut answer = Answer::new(receiver.can(SIDE_BANDS));
             let broken = loop {
                 match upload.piece(&mut response).await {
@@ -298,6 +323,20 @@ impl Memory {
 
 const SIDE_BANDS: &str = "side-band-64k";
 
+/// All or nothing. A server that deletes refs one by one writes its `packed-refs` anew for each of them: 2,500 of 2,500 in 18 s,
+/// and 10,000 together in 3 s (git 2.47).
+const ATOMIC: &str = "atomic";
+
+/// Of a ref that the server says nothing about (git 2.47, transport.c).
+fn unheard() -> RefResult {
+    RefResult::Refused("[remote failure] (remote failed to report status)".to_owned())
+}
+
+/// Whether every ref of a push is as wished.
+fn are_gone(pushed: &Pushed) -> bool {
+    pushed.results.iter().all(|(_, result)| *result == RefResult::Accepted)
+}
+
 /// What a server lacks of what these edits need here; git knows other ways.
 fn lacks(receiver: &Receiver, edits: &[PushEdit]) -> Option<String> {
     let digits = receiver.digits();
@@ -326,17 +365,23 @@ fn judge(edit: &PushEdit, now: Option<Oid>) -> Option<RefResult> {
 }
 
 /// The packets that say what is to be moved, and how we want to hear of it.
-fn commands(moves: &[&PushEdit], receiver: &Receiver) -> Vec<u8> {
+fn commands(moves: &[&PushEdit], receiver: &Receiver, more: &[&str]) -> Vec<u8> {
     let mut wishes = String::from("\0");
     let report = ["report-status-v2", "report-status"].into_iter().find(|ability| receiver.can(ability));
     for ability in report.into_iter().chain([SIDE_BANDS].into_iter().filter(|ability| receiver.can(ability))) {
         wishes.push_str(&format!(" {ability}"));
     }
+    more.iter().for_each(|ability| wishes.push_str(&format!(" {ability}")));
     if receiver.can(&format!("object-format={}", receiver.format())) {
         wishes.push_str(&format!(" object-format={}", receiver.format()));
     }
     wishes.push_str(&format!(" agent={AGENT}"));
-    let null = "0".repeat(receiver.digits().unwrap_or_default());
+    packets(moves, wishes, receiver.digits().unwrap_or_default())
+}
+
+/// One packet for each ref, the first with our wishes, and the end of them.
+fn packets(moves: &[&PushEdit], mut wishes: String, digits: usize) -> Vec<u8> {
+    let null = "0".repeat(digits);
     let id = |oid: Option<Oid>| oid.map_or_else(|| null.clone(), |oid| oid.to_string());
     let mut packets = Vec::new();
     for edit in moves {

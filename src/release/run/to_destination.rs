@@ -55,7 +55,9 @@ impl Projector<'_> {
         let wanted = format!("{settings}-{}", digest(listing, &path.to_string()));
         let due = |look: &ReleaseLook| self.config.full || self.tools.since(look.compared_at) >= self.config.full_every;
         // Where refs were pushed, tags came or the repository was made anew, and its releases went with the old one.
-        let pushed = |one: &&DestinationOutcome| one.destination == id && one.verdict == PushVerdict::Pushed;
+        let pushed = |one: &&DestinationOutcome| {
+            one.destination == id && matches!(one.verdict, PushVerdict::Pushed | PushVerdict::WouldPush)
+        };
         let still = !turn.outcome.destinations.iter().any(|one| pushed(&one)) && !self.has_early(turn.repo, id);
         let features = forge.features();
         if still && look.is_some_and(|look| look.rules == wanted && look.in_step && !due(look)) {
@@ -142,7 +144,9 @@ fn refs_are_there(turn: &Turn<'_>, id: &str) -> Result<(), Option<Failure>> {
 
 /// Whether a dry run was told of a repository that is not there because a run would make it.
 fn is_to_be_made(turn: &Turn<'_>, id: &str, failure: &Failure) -> bool {
-    let pushed = |one: &DestinationOutcome| one.destination == id && one.verdict == PushVerdict::Pushed;
+    let pushed = |one: &DestinationOutcome| {
+        one.destination == id && matches!(one.verdict, PushVerdict::Pushed | PushVerdict::WouldPush)
+    };
     failure.reason() == Reason::RemoteNotFound && turn.outcome.destinations.iter().any(pushed)
 }
 
@@ -229,7 +233,7 @@ fn preview(plan: &Plan, mut outcome: ReleasesOutcome) -> ReleasesOutcome {
     outcome.counts.deleted = plan.deletions.len();
     outcome.verdict = match (outcome.problems.is_empty() && plan.deferred.is_empty(), plan.is_empty()) {
         (false, _) => ReleaseVerdict::Behind,
-        (true, false) => ReleaseVerdict::Projected,
+        (true, false) => ReleaseVerdict::WouldProject,
         (true, true) => ReleaseVerdict::Current,
     };
     outcome

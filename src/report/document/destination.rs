@@ -51,6 +51,8 @@ struct Refused {
 #[derive(Debug, Default, Serialize, JsonSchema)]
 pub(super) struct DestinationTotals {
     pushed: usize,
+    /// Of a dry run.
+    would_push: usize,
     current: usize,
     diverged: usize,
     held: usize,
@@ -95,6 +97,7 @@ impl DestinationTotals {
     pub(super) fn add(&mut self, outcome: &DestinationOutcome, is_behind: bool) {
         *match outcome.verdict {
             PushVerdict::Pushed => &mut self.pushed,
+            PushVerdict::WouldPush => &mut self.would_push,
             PushVerdict::Current => &mut self.current,
             PushVerdict::Diverged => &mut self.diverged,
             PushVerdict::Held => &mut self.held,

@@ -38,6 +38,8 @@ fn the_document_has_its_version_and_every_mirror_sorted_by_name() {
         "mirrors": 2,
         "cloned": 0,
         "updated": 1,
+        "would_clone": 0,
+        "would_update": 0,
         "current": 0,
         "empty": 0,
         "gone": 0,
@@ -67,6 +69,7 @@ fn the_document_has_its_version_and_every_mirror_sorted_by_name() {
         "size_bytes": 4096,
         "destinations": {
           "pushed": 0,
+          "would_push": 0,
           "current": 0,
           "diverged": 0,
           "held": 0,
@@ -261,7 +264,7 @@ fn each_destination_says_what_it_has_and_what_it_lacks() {
       }
     ]
     "#);
-    insta::assert_snapshot!(json["totals"]["destinations"].to_string(), @r#"{"behind":2,"created":1,"current":1,"diverged":0,"failed":1,"held":0,"pushed":0,"refs":{"created":49,"deleted":0,"forced":0,"forwarded":0,"kept":2,"refused":1},"refused":1,"skipped":0}"#);
+    insta::assert_snapshot!(json["totals"]["destinations"].to_string(), @r#"{"behind":2,"created":1,"current":1,"diverged":0,"failed":1,"held":0,"pushed":0,"refs":{"created":49,"deleted":0,"forced":0,"forwarded":0,"kept":2,"refused":1},"refused":1,"skipped":0,"would_push":0}"#);
 }
 
 #[test]

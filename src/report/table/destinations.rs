@@ -10,8 +10,9 @@ use crate::progress::destinations::{REFS, is_news, refs_changed, result, tone, t
 use crate::text::{Detail, Tone, clean, list};
 
 /// The order in which the summary counts.
-const VERDICTS: [PushVerdict; 7] = [
+const VERDICTS: [PushVerdict; 8] = [
     PushVerdict::Pushed,
+    PushVerdict::WouldPush,
     PushVerdict::Current,
     PushVerdict::Diverged,
     PushVerdict::Held,

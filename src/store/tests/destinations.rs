@@ -12,6 +12,8 @@ pub fn full(id: &str) -> DestinationRecord {
         former: vec!["old/place".into()],
         verdict: PushVerdict::Refused,
         failure: Some(Failure::new(Reason::PushRejected, "refused").with_evidence("remote: no").with_hint("ask them")),
+        failures_in_a_row: 3,
+        retry_at: Some(at("2026-11-03T08:04:00Z")),
         last_attempt: at("2026-11-03T08:00:00.123Z"),
         last_success: Some(at("2026-11-02T08:00:00Z")),
     }

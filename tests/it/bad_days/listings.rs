@@ -92,7 +92,7 @@ async fn behind_a_failed_page_nothing_is_touched_and_another_source_goes_on() {
     forge.reset_log();
     let told = report(&json(&env).github(&forge).gitea(&other).run().await, 3);
     assert_eq!(
-        assert_source_failed(&told, "server_error")["message"].as_str().map(|text| text.contains("page=2")),
+        assert_source_failed(&told, "server_error")["message"].as_str().map(|text| text.contains("(page 2)")),
         Some(true)
     );
     assert_eq!(verdicts(&told), ["acme/fine cloned"]);

@@ -24,7 +24,7 @@ fn log(pair: &Pair) -> Vec<Request> {
 }
 
 /// Made in an organisation (on GitLab in groups below one) and for the user, each as visible as at the source; then with
-/// another default branch.
+/// another default branch, and with another name.
 async fn repositories(kind: Dialect) -> Vec<Request> {
     let pair = Pair::new(kind).await;
     let namespace = if kind == Dialect::Gitlab { "copies/of/{namespace}" } else { "copies" };
@@ -34,9 +34,10 @@ async fn repositories(kind: Dialect) -> Vec<Request> {
     ]);
     let open = pair.source.repo("acme/open").branch("main");
     pair.source.repo("acme/middle").internal().branch("main");
-    pair.source.repo("acme/closed").private().branch("main");
+    let closed = pair.source.repo("acme/closed").private().branch("main");
     pair.run(&[], 0).await;
     open.branch("trunk").head("trunk").delete("main");
+    closed.rename("acme/locked");
     pair.run(&["--window", "0"], 0).await;
     log(&pair)
 }

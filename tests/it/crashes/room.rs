@@ -123,7 +123,7 @@ async fn a_storage_on_a_read_only_file_system_stops_the_run() {
         // Looking goes on.
         env.holocron(["status"]).run().await.assert_code(0);
         let run = backup(&env, &forge).arg("--dry-run").run().await;
-        assert_eq!((run.code, verdict(&run, "acme/alpha").as_str()), (0, "updated"));
+        assert_eq!((run.code, verdict(&run, "acme/alpha").as_str()), (0, "would_update"));
     }
 }
 

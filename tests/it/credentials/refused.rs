@@ -7,15 +7,22 @@ use crate::support::{Fault, Forge, TestEnv};
 async fn a_wrong_token_is_refused_at_the_entrance() {
     let (env, forge) = (TestEnv::new(), Forge::start().await);
     forge.repo("acme/alpha").branch("main");
-    for run in [
-        github(&env, &forge, []).env("GITHUB_TOKEN", "wrong-token-000"),
-        env.holocron(["--backup-only", "--json"]).gitlab(&forge).env("GITLAB_TOKEN", "wrong-token-000"),
-        env.holocron(["--backup-only", "--json"]).gitea(&forge).env("GITEA_TOKEN", "wrong-token-000"),
+    for (variable, run) in [
+        ("GITHUB_TOKEN", github(&env, &forge, [])),
+        ("GITLAB_TOKEN", env.holocron(["--backup-only", "--json"]).gitlab(&forge)),
+        ("GITEA_TOKEN", env.holocron(["--backup-only", "--json"]).gitea(&forge)),
     ] {
+        let run = run.env(variable, "wrong-token-000");
         forge.reset_log();
         let told = report(&run.run().await, 3);
         let failure = assert_source_failed(&told, "auth_failed");
         assert!(failure["hint"].as_str().unwrap().contains("token"), "{failure:#}");
+        let message = failure["message"].as_str().unwrap();
+        assert!(
+            message.contains(&format!("(the token is read from the environment variable {variable})")),
+            "{message}"
+        );
+        assert!(!message.contains('?'), "{message}");
         assert_eq!(forge.requests().len(), 1, "{:#?}", forge.requests());
     }
     assert_eq!(on_disk(&env).len(), 0);
@@ -38,7 +45,8 @@ async fn a_token_that_git_may_not_use_is_tried_for_one_mirror_only() {
     let failed: Vec<_> = verdicts(&told).into_iter().filter(|line| line.ends_with(" failed")).collect();
     assert_eq!(failed.len(), 1, "{told:#}");
     let first = failed[0].split(' ').next().unwrap().to_owned();
-    assert_failed(&told, &first, "auth_failed");
+    let why = assert_failed(&told, &first, "auth_failed")["message"].as_str().unwrap();
+    assert!(why.ends_with("(the token is read from the environment variable GITHUB_TOKEN)"), "{why}");
     for repo in &repos {
         let name = repo.full_name();
         let tried = forge.git_requests(&name).len();

@@ -42,6 +42,10 @@ async fn an_answer_that_is_no_success_is_none_whatever_git_makes_of_it() {
         };
         assert_eq!((said, &there["verdict"]), (&reason.into(), &verdict.into()), "{status}: {there:#}");
         assert_eq!(there["verified"], verdict == "refused", "{status}: {there:#}");
+        if status == 401 {
+            let message = there["failure"]["message"].as_str().unwrap();
+            assert!(message.contains("(the token is read from the environment variable "), "{message}");
+        }
         assert_eq!(pair.copy().refs(), had, "{status}");
         pair.there.heal();
         pair.run(&[], 0).await;

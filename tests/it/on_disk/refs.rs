@@ -5,7 +5,7 @@ use std::fs;
 use std::os::unix::ffi::OsStrExt;
 
 use crate::disk_kit::{assert_whole, backup, backup_dir, git, outcome, verdict};
-use crate::support::{Forge, Repo, TestEnv};
+use crate::support::{Forge, RecordingGit, Repo, TestEnv};
 
 #[tokio::test]
 async fn a_branch_may_become_a_folder_of_branches_and_a_branch_again() {
@@ -204,4 +204,28 @@ async fn an_empty_repository_is_a_success_and_filled_later() {
     let run = backup(&env, &forge).run().await;
     assert_eq!((run.code, verdict(&run, "acme/alpha").as_str()), (0, "updated"));
     env.assert_mirrored(&alpha);
+}
+
+#[tokio::test]
+async fn many_deletions_take_no_more_processes_than_few_of_them_and_each_old_tip_is_kept() {
+    let env = TestEnv::new();
+    let alpha = env.bare_repo("src/alpha.git").branch("main").many_refs(900);
+    backup_dir(&env, "src").run().await.assert_code(0);
+    let mirrored = env.storage().join("local/alpha.git");
+    let recorder = RecordingGit::install(&env);
+    let mut calls = Vec::new();
+    for (from, to) in [(1, 250), (251, 750)] {
+        let before = recorder.calls().len();
+        alpha.batch(|batch| (from..=to).fold(batch, |batch, number| batch.delete(&format!("many/{number:05}"))));
+        let run = backup_dir(&env, "src").args(["--accept-deletions", "**"]).run().await;
+        assert_eq!(outcome(&run, "alpha")["refs"]["deleted"], to - from + 1, "{run}");
+        let verbs = recorder.calls().split_off(before).into_iter().map(|call| call.args);
+        let verb =
+            |args: Vec<String>| ["update-ref", "pack-refs"].into_iter().find(|verb| args.iter().any(|arg| arg == verb));
+        calls.push(verbs.filter_map(verb).collect::<Vec<_>>());
+    }
+    assert_eq!(calls[0], calls[1]);
+    let kept = git(&env, &mirrored, &["for-each-ref", "--format=%(objectname)", "refs/holocron/kept"]).await;
+    assert_eq!(kept.lines().count(), 750, "{calls:?}");
+    assert!(!mirrored.join("refs/holocron/kept").exists(), "they are packed, and on the disk with it");
 }

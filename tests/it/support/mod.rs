@@ -41,6 +41,7 @@
 //! the guards against hanging would fire at once.
 
 mod bare;
+mod daemon;
 mod env;
 mod fake_git;
 mod forge;
@@ -50,6 +51,7 @@ mod script;
 mod ssh;
 
 pub use bare::BareDestination;
+pub use daemon::Daemon;
 pub use env::{TestEnv, by_git};
 pub use fake_git::{Call, RecordingGit, old_git};
 pub use forge::{

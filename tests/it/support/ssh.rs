@@ -95,6 +95,13 @@ impl Sshd {
         self.client(env, &format!("[127.0.0.1]:{} {host_key}", self.port), "client_key");
     }
 
+    /// As [`Sshd::trust`], for a client that has this key and no other.
+    pub fn trust_with(&self, env: &TestEnv, key: &Path) {
+        let host_key = fs::read_to_string(self.dir.path().join("host_key.pub")).expect("our own file");
+        let known = format!("[127.0.0.1]:{} {host_key}", self.port);
+        self.configure(env, &known, &key.display().to_string(), "  StrictHostKeyChecking yes\n");
+    }
+
     /// As [`Sshd::trust`], for a client that remembers another key for this host.
     pub fn trust_another_host_key(&self, env: &TestEnv) {
         let other = fs::read_to_string(self.dir.path().join("client_key.pub")).expect("our own file");

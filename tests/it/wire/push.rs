@@ -2,6 +2,7 @@
 
 mod costs;
 mod faults;
+mod many;
 mod outcomes;
 mod settings;
 

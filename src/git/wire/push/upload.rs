@@ -230,6 +230,9 @@ impl Upload<'_> {
         let words = if step == Step::Greeting { words_of(answer).await } else { String::new() };
         let mut failure = self.said(&format!("{words}{line}"));
         failure = failure.with_message(format!("{WHAT}: the server answered with status {code}"));
+        if let Some(credential) = credential {
+            failure = credential.secret.refused(failure);
+        }
         Stop::Failed(failure.with_retry_after(wait.map(Duration::from_secs)))
     }
 

@@ -121,6 +121,14 @@ impl Forge {
         Self::serve(Some((dir, RustlsAcceptor::new(config)))).await
     }
 
+    /// The same with the certificate that `openssl req -x509 -subj /CN=<name>` makes: it signed itself, calls itself a CA, and has
+    /// no other name. [`Forge::ca_file`] is that very certificate.
+    pub async fn start_self_signed(name: &str) -> Self {
+        let dir = tempdir();
+        let config = tls::self_signed(&Self::ca_path(&dir), name).await;
+        Self::serve(Some((dir, RustlsAcceptor::new(config)))).await
+    }
+
     async fn serve(tls: Option<(TempDir, RustlsAcceptor)>) -> Self {
         let (own, base) = listener(tls.is_some());
         let (second, storage) = listener(tls.is_some());
