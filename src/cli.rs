@@ -230,7 +230,7 @@ mod tests {
         let without = mirror(&flags);
         assert_eq!(without, mirror(&[&["mirror"], flags.as_slice()].concat()));
         assert_eq!(without.source, ["github", "gitlab", "dir"]);
-        assert!(without.backup_only && without.verbose);
+        assert!(without.backup_only && without.verbose == 1);
     }
 
     #[test]

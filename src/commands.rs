@@ -5,11 +5,13 @@ mod push;
 
 use std::collections::{BTreeSet, HashMap};
 use std::convert::Infallible;
+use std::ffi::OsString;
 use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::{SignedDuration, Timestamp, Zoned};
 
 use crate::cli::{self, Cli, Command, ConfigAction, ManArgs, ReleaseAction, StatusArgs};
 use crate::config::limits::Limits;
@@ -23,7 +25,7 @@ use crate::git::{Git, Resources, Settings, askpass};
 use crate::hosts::Hosts;
 use crate::model::{MirrorKey, RepoPath};
 use crate::priority;
-use crate::progress::{self, Event, Results, Screen, Sink, Style};
+use crate::progress::{self, Ending, Event, Manner, Results, Screen, Sink, Style};
 use crate::push::open::Choice;
 use crate::release::run::is_wanted;
 use crate::report::status::{self, DestinationStatus, StatusRow};
@@ -256,8 +258,8 @@ fn mirror(args: MirrorArgs, change: impl FnOnce(&mut Config) -> Result<(), Error
     change(&mut loaded.config)?;
     let lasting = lasting_acceptance(&loaded);
     let config = loaded.config;
-    let style = style(&config.output);
-    let (sink, screen) = progress::open(style);
+    let style = style(&config.output, !config.watch);
+    let (sink, screen) = progress::open(style.manner);
     // A second subscriber in one process is a test's business; ours is the first.
     if let Err(error) = progress::log::start(style, &screen, |name| env.var(name)) {
         screen.line(&format!("the log cannot be set up: {error}"));
@@ -493,6 +495,11 @@ impl Cycle for Cycles {
         Pace::new(self.config.interval)
     }
 
+    fn rests(&self, rest: Duration) {
+        let until = Zoned::now().checked_add(rest).map(|then| then.strftime("%Y-%m-%d %H:%M:%S %Z").to_string());
+        self.sink.tell(&Event::Resting { until: until.as_deref().unwrap_or("it is woken up") });
+    }
+
     async fn run(&mut self) {
         // The next cycle may fare better; only the first words of a watch are fatal.
         if let Err(error) = self.once().await {
@@ -510,15 +517,18 @@ impl Cycle for Cycles {
     }
 }
 
-fn style(output: &Output) -> Style {
+/// How a run speaks; a single one ends with a table.
+fn style(output: &Output, single: bool) -> Style {
     let detail = if output.verbose { Detail::Everything } else { Detail::Changes };
     let stderr = std::io::stderr();
     let paint = paint(output.color, stderr.is_terminal());
-    match stderr.is_terminal() {
-        _ if output.quiet => Style::Silent,
-        true => Style::Bars(detail, paint),
-        false => Style::Lines(detail, paint),
-    }
+    let manner = match stderr.is_terminal() {
+        _ if output.quiet => Manner::Silent,
+        true if single && !output.json && std::io::stdout().is_terminal() => Manner::Bars(detail, paint, Ending::Table),
+        true => Manner::Bars(detail, paint, Ending::Elsewhere),
+        false => Manner::Lines(detail, paint),
+    };
+    Style { manner, log: output.log }
 }
 
 fn view(detail: Detail, color: ColorChoice) -> View {
@@ -531,8 +541,28 @@ fn paint(color: ColorChoice, is_terminal: bool) -> Paint {
     let wanted = match color {
         ColorChoice::Always => true,
         ColorChoice::Never => false,
-        // https://no-color.org: set and not empty.
-        ColorChoice::Auto => is_terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty()),
+        ColorChoice::Auto => is_terminal && shows_colour(|name| std::env::var_os(name)),
     };
     if wanted { Paint::Colored } else { Paint::Plain }
+}
+
+/// Whether the variables of a terminal allow colour on it.
+fn shows_colour(env: impl Fn(&str) -> Option<OsString>) -> bool {
+    // https://no-color.org: set and not empty.
+    let refused = env("NO_COLOR").is_some_and(|value| !value.is_empty());
+    !refused && env("TERM").is_none_or(|value| value != "dumb")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_dumb_terminal_and_whoever_wants_none_get_no_colour() {
+        let with = |name: &'static str, value: &'static str| {
+            shows_colour(move |asked| (asked == name).then(|| OsString::from(value)))
+        };
+        assert!(!with("TERM", "dumb") && !with("NO_COLOR", "1"));
+        assert!(with("TERM", "xterm") && with("NO_COLOR", "") && with("LANG", "C"));
+    }
 }

@@ -154,6 +154,9 @@ pub trait Cycle {
     /// How long to rest after the cycle that just ended; a reload may change it.
     fn pace(&self) -> Pace;
 
+    /// Takes note that it rests for so long, unless it is woken up.
+    fn rests(&self, rest: Duration);
+
     /// One cycle; it returns soon after [`Signals::stopping`] is cancelled.
     fn run(&mut self) -> impl Future<Output = ()>;
 
@@ -172,6 +175,9 @@ pub async fn watch<C: Cycle>(cycles: &mut C, signals: &Signals) -> Stop {
         }
         cycles.run().await;
         let rest = cycles.pace().rest(fastrand::f64());
+        if signals.stopped().is_none() {
+            cycles.rests(rest);
+        }
         tokio::select! {
             biased;
             () = signals.stopping().cancelled() => {}
@@ -212,6 +218,8 @@ mod tests {
         fn pace(&self) -> Pace {
             self.pace
         }
+
+        fn rests(&self, _: Duration) {}
 
         async fn run(&mut self) {
             self.note("starts");

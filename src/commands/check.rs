@@ -8,7 +8,7 @@ use crate::discover;
 use crate::error::{Error, ErrorKind, exit};
 use crate::failure::Failure;
 use crate::forge::PageCache;
-use crate::progress::{self, Sink, Style};
+use crate::progress::{self, Manner, Sink};
 use crate::push::open::Opened;
 use crate::tools::Tools;
 use crate::watch::{Hangup, Signals};
@@ -55,7 +55,7 @@ fn of_machine(error: Error) -> Problem {
 /// Asks every forge what a run would ask it first: for the list of repositories, or whose the token is.
 async fn ask(loaded: &Loaded, tools: &Tools) -> Result<u8, Error> {
     let config = &loaded.config;
-    let (sink, _) = progress::open(Style::Silent);
+    let (sink, _) = progress::open(Manner::Silent);
     let sink: Arc<dyn Sink> = Arc::from(sink);
     let mut problems = Vec::new();
     super::print("asked:\n");

@@ -33,8 +33,8 @@ const JOB_USER: &str = "gitlab-ci-token";
 pub(super) fn push(args: &PushArgs) -> Result<u8, Error> {
     let env = ProcessEnvironment::read()?;
     let loaded = config::load_push(args, &env)?;
-    let style = style(&loaded.output);
-    let (sink, screen) = progress::open(style);
+    let style = style(&loaded.output, true);
+    let (sink, screen) = progress::open(style.manner);
     if let Err(error) = progress::log::start(style, &screen, |name| env.var(name)) {
         screen.line(&format!("the log cannot be set up: {error}"));
     }

@@ -178,9 +178,9 @@ pub struct MirrorArgs {
     #[arg(short, long, conflicts_with = "verbose", help_heading = "Output")]
     pub quiet: bool,
 
-    /// Say more about each step
-    #[arg(short, long, help_heading = "Output")]
-    pub verbose: bool,
+    /// Say more about each step; twice (`-vv`): the log too
+    #[arg(short, long, action = clap::ArgAction::Count, help_heading = "Output")]
+    pub verbose: u8,
 
     /// When to use colour [default: auto]
     #[arg(long, value_name = "WHEN", help_heading = "Output")]

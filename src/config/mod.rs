@@ -342,6 +342,8 @@ pub struct Output {
     pub report: Option<PathBuf>,
     pub quiet: bool,
     pub verbose: bool,
+    /// The log's debug messages too.
+    pub log: bool,
     pub color: ColorChoice,
 }
 
@@ -349,7 +351,7 @@ pub struct Output {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum ColorChoice {
-    /// On a terminal, unless `NO_COLOR` is set.
+    /// On a terminal, unless `NO_COLOR` is set or `TERM` is `dumb`.
     #[default]
     Auto,
     Always,

@@ -126,8 +126,8 @@ fn hidden(file: &RawConfig, destinations: &[DestinationConfig]) -> Vec<String> {
 fn output(layers: &mut Layers<'_>, file: &RawConfig) -> Output {
     let (flags, env) = (layers.flags, &layers.environment.args);
     // Only one of the two can be typed; what is typed puts the other's variable aside.
-    let quiet = layers.switch("quiet", flags.quiet, flags.verbose.then_some(false)) && !flags.verbose;
-    let verbose = layers.switch("verbose", flags.verbose, None) && !flags.quiet;
+    let quiet = layers.switch("quiet", flags.quiet, (flags.verbose > 0).then_some(false)) && flags.verbose == 0;
+    let verbose = layers.switch("verbose", flags.verbose > 0, None) && !flags.quiet;
     if quiet && verbose {
         layers.problem("quiet", "HOLOCRON_QUIET and HOLOCRON_VERBOSE are both set", "set one of the two");
     }
@@ -136,6 +136,7 @@ fn output(layers: &mut Layers<'_>, file: &RawConfig) -> Output {
         report: layers.path("report", [flags.report.as_deref(), env.report.as_deref(), file.report.as_deref()]),
         quiet,
         verbose,
+        log: flags.verbose > 1,
         color: layers.pick("color", [flags.color, env.color, file.color], ColorChoice::default()),
     }
 }

@@ -14,7 +14,7 @@ use super::{Call, Git, Remote, classify, failure_of, progress};
 use crate::failure::{Failure, Reason};
 
 /// Who is told of git's progress: phase and percentage.
-pub type Progress<'a> = &'a mut (dyn FnMut(&str, Option<u8>) + Send);
+pub type Progress<'a> = &'a mut (dyn FnMut(&str, Option<u8>, Option<u64>) + Send);
 
 /// One line of a ref transaction.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -66,7 +66,7 @@ impl Listener<'_> {
             if let Some(bytes) = step.bytes {
                 self.received = self.received.max(bytes);
             }
-            (self.progress)(step.phase, step.percent);
+            (self.progress)(step.phase, step.percent, step.bytes);
         }
     }
 

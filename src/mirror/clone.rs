@@ -115,7 +115,8 @@ async fn once(job: &Job<'_>, tools: &Tools, sink: &dyn Sink) -> Result<Fresh, Fa
     let git = &tools.git;
     let folder = tools.storage.temporary()?;
     let dir = folder.path().join("mirror.git");
-    let mut tell = |phase: &str, percent| sink.tell(&Event::Phase { path: &job.repo.path, phase, percent });
+    let mut tell =
+        |phase: &str, percent, bytes| sink.tell(&Event::Phase { path: &job.repo.path, phase, percent, bytes });
     let received = git.clone_mirror(&job.remote, &dir, &mut tell).await?;
 
     let mut refs = git.local_refs(&dir).await?;

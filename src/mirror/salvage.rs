@@ -81,13 +81,13 @@ impl Wreck {
 
 /// The tips of `tips` that `fresh` has afterwards, with all that they reach.
 async fn fetch(git: &Git, fresh: &Path, source: &Remote, tips: &BTreeSet<Oid>) -> BTreeSet<Oid> {
-    if tips.is_empty() || git.fetch_objects(fresh, source, &wanted(tips), &mut |_, _| ()).await.is_ok() {
+    if tips.is_empty() || git.fetch_objects(fresh, source, &wanted(tips), &mut |_, _, _| ()).await.is_ok() {
         return tips.clone();
     }
     let mut saved = BTreeSet::new();
     for tip in tips.iter().take(SINGLY) {
         let alone = BTreeSet::from([*tip]);
-        if git.fetch_objects(fresh, source, &wanted(&alone), &mut |_, _| ()).await.is_ok() {
+        if git.fetch_objects(fresh, source, &wanted(&alone), &mut |_, _, _| ()).await.is_ok() {
             saved.insert(*tip);
         }
     }

@@ -66,7 +66,8 @@ async fn once(job: &Job<'_>, tools: &Tools, sink: &dyn Sink, dir: &Path, local: 
     }
     let mut fetched = Fetched::default();
     if !tips.is_empty() {
-        let mut tell = |phase: &str, percent| sink.tell(&Event::Phase { path: &job.repo.path, phase, percent });
+        let mut tell =
+            |phase: &str, percent, bytes| sink.tell(&Event::Phase { path: &job.repo.path, phase, percent, bytes });
         let near: Vec<Oid> = decision.take.iter().filter_map(|update| update.change.before()).collect();
         let wanted = Wanted { tips: &tips, near: &near, depth };
         let done = git.fetch_objects(dir, &job.remote, &wanted, &mut tell).await;

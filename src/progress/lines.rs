@@ -63,7 +63,8 @@ fn lines(event: &Event<'_>, detail: Detail, paint: Paint, said: &mut Said) -> Ve
         Event::Started { path } if detail == Detail::Everything => {
             vec![format!("{}: started.", clean(&path.to_string()))]
         }
-        Event::Started { .. } | Event::Phase { .. } => Vec::new(),
+        Event::Resting { until } if detail == Detail::Everything => vec![format!("waiting until {until}.")],
+        Event::Started { .. } | Event::Phase { .. } | Event::Resting { .. } => Vec::new(),
         Event::Listed { .. }
         | Event::Retrying { .. }
         | Event::Finished { .. }
@@ -330,7 +331,7 @@ pub(super) mod tests {
             Event::Listed { source: "github", repos: 5 },
             Event::Planned { mirrors: 5, to_do: 4 },
             Event::Started { path: &updated.path },
-            Event::Phase { path: &updated.path, phase: "Receiving objects", percent: Some(4) },
+            Event::Phase { path: &updated.path, phase: "Receiving objects", percent: Some(4), bytes: None },
             Event::Finished { outcome: &updated },
             Event::Finished { outcome: &cloned },
             Event::Finished { outcome: &failed },

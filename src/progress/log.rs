@@ -7,12 +7,12 @@ use tracing::subscriber::SetGlobalDefaultError;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::MakeWriter;
 
-use super::{Screen, Style};
-use crate::text::{Detail, clean};
+use super::{Manner, Screen, Style};
+use crate::text::clean;
 
 /// Starts the log for the whole process.
 ///
-/// Tells warnings; with [`Detail::Everything`] also our own debug messages; with [`Style::Silent`] errors only.
+/// Tells warnings; where the style says so also our own debug messages; with [`Manner::Silent`] errors only.
 /// `HOLOCRON_LOG`, else `RUST_LOG`, as `env` finds them, say otherwise in tracing's words (`debug`, `holocron=trace`).
 ///
 /// # Errors
@@ -28,11 +28,11 @@ pub fn start(style: Style, screen: &Screen, env: impl Fn(&str) -> Option<String>
 
 /// Returns what is logged, and what to say about a variable that makes no sense.
 fn filter(style: Style, env: impl Fn(&str) -> Option<String>) -> (EnvFilter, Option<String>) {
-    let own = match style {
-        Style::Silent => "error",
-        Style::Lines(Detail::Changes, _) | Style::Bars(Detail::Changes, _) => "warn",
+    let own = match style.manner {
+        Manner::Silent => "error",
         // Libraries' debug messages are about bytes and sockets: ask for them by name.
-        Style::Lines(Detail::Everything, _) | Style::Bars(Detail::Everything, _) => "warn,holocron=debug",
+        _ if style.log => "warn,holocron=debug",
+        _ => "warn",
     };
     let wish = ["HOLOCRON_LOG", "RUST_LOG"]
         .into_iter()
@@ -50,13 +50,12 @@ fn filter(style: Style, env: impl Fn(&str) -> Option<String>) -> (EnvFilter, Opt
 }
 
 fn subscriber(filter: EnvFilter, style: Style, screen: &Screen) -> impl Subscriber + Send + Sync + use<> {
-    let verbose = matches!(style, Style::Lines(Detail::Everything, _) | Style::Bars(Detail::Everything, _));
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(Writer(screen.clone()))
         // Lines are cleaned as a whole, which would write the escapes of colours out.
         .with_ansi(false)
-        .with_target(verbose)
+        .with_target(style.log)
         .finish()
 }
 
@@ -100,10 +99,13 @@ mod tests {
     use super::super::screen::Paper;
     use super::*;
     use crate::secret::Secret;
-    use crate::text::Paint;
+    use crate::text::{Detail, Paint};
 
-    const PLAIN: Style = Style::Lines(Detail::Changes, Paint::Plain);
-    const VERBOSE: Style = Style::Lines(Detail::Everything, Paint::Plain);
+    const PLAIN: Style = Style { manner: Manner::Lines(Detail::Changes, Paint::Plain), log: false };
+    /// `-v` is lines for people; `-vv` is the log.
+    const VERBOSE: Style = Style { manner: Manner::Lines(Detail::Everything, Paint::Plain), log: false };
+    const LOG: Style = Style { log: true, ..VERBOSE };
+    const SILENT: Style = Style { manner: Manner::Silent, log: false };
 
     /// What is logged of an error, a warning and two debug messages.
     fn levels(style: Style, variables: &[(&str, &str)]) -> String {
@@ -122,10 +124,11 @@ mod tests {
     #[test]
     fn the_style_sets_the_level_and_the_environment_overrules_it() {
         assert_eq!(levels(PLAIN, &[]), "EW");
-        assert_eq!(levels(VERBOSE, &[]), "EWD");
-        assert_eq!(levels(Style::Silent, &[]), "E");
+        assert_eq!(levels(VERBOSE, &[]), "EW");
+        assert_eq!(levels(LOG, &[]), "EWD");
+        assert_eq!(levels(SILENT, &[]), "E");
         assert_eq!(levels(PLAIN, &[("RUST_LOG", "hyper=debug")]), "H");
-        assert_eq!(levels(VERBOSE, &[("HOLOCRON_LOG", "error"), ("RUST_LOG", "debug")]), "E");
+        assert_eq!(levels(LOG, &[("HOLOCRON_LOG", "error"), ("RUST_LOG", "debug")]), "E");
         assert_eq!(levels(PLAIN, &[("HOLOCRON_LOG", ""), ("RUST_LOG", " ")]), "EW");
     }
 

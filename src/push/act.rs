@@ -314,7 +314,7 @@ impl Push<'_> {
     /// large even so.
     async fn send_together(&self, edits: &[PushEdit]) -> Result<(Pushed, Vec<(BString, Failure)>), Failure> {
         let path = &self.job.repo.path;
-        let mut tell = |phase: &str, percent| self.sink.tell(&Event::Phase { path, phase, percent });
+        let mut tell = |phase: &str, percent, bytes| self.sink.tell(&Event::Phase { path, phase, percent, bytes });
         let git = &self.tools.git;
         match git.push(self.job.mirror, self.remote, edits, &mut tell).await {
             Err(failure) if failure.reason() == Reason::TooLarge => {

@@ -81,7 +81,7 @@ async fn no_token_is_left_anywhere_by_a_whole_life() {
     let clone = life.env.git(["clone", "-q", "--mirror", &url]).arg(storage.join("legacy.git"));
     clone.env("PATH", std::env::var_os("PATH").unwrap()).run().await.assert_code(0);
 
-    life.run(&["--verbose"], 0).await;
+    life.run(&["-vv"], 0).await;
     assert_eq!(on_disk(&life.env).len(), 7);
     life.assert_clean();
 
@@ -90,12 +90,12 @@ async fn no_token_is_left_anywhere_by_a_whole_life() {
         forge.fault(Fault::status(503).on_api("").once());
     }
     life.run(&["--json", "--report", "report.json", "--full"], 0).await;
-    life.run(&["--dry-run", "--full", "--verbose"], 0).await;
+    life.run(&["--dry-run", "--full", "-vv"], 0).await;
 
     // Something to fetch, so that every request is made.
     life.betas.iter().for_each(|beta| _ = beta.commit("main", "more"));
     life.echo();
-    life.run(&["--verbose", "--full", "--report", "failing.json"], 3).await;
+    life.run(&["-vv", "--full", "--report", "failing.json"], 3).await;
     life.run(&["--json", "--full"], 3).await;
     life.run(&["--quiet", "--full"], 3).await;
     let told = |file: &str| fs::read_to_string(life.env.work().join(file)).unwrap();
@@ -106,7 +106,7 @@ async fn no_token_is_left_anywhere_by_a_whole_life() {
         let words = TOKENS.map(echoed).join(" ");
         forge.fault(Fault::status(401).json(&json!({ "message": words })).on_api(""));
     }
-    life.run(&["--verbose", "--report", "refused.json"], 3).await;
+    life.run(&["-vv", "--report", "refused.json"], 3).await;
     assert!(told("refused.json").contains("you sent ***"), "{}", told("refused.json"));
     for args in [&["status"][..], &["status", "--json"], &["config", "show"], &["config", "check"]] {
         let mut run = life.env.holocron(args.iter().copied());
@@ -155,7 +155,7 @@ async fn a_clone_url_with_the_token_in_it_loses_it() {
     let repo = hub.repo("acme/open").private().branch("main");
     let encoded = utf8_percent_encode(TOKENS[0], NON_ALPHANUMERIC).to_string();
     repo.clone_url(&repo.url_with(&encoded));
-    life.run(&["--verbose"], 0).await;
+    life.run(&["-vv"], 0).await;
     life.env.assert_mirrored(&repo);
     life.assert_clean();
 }

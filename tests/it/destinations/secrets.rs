@@ -274,13 +274,13 @@ async fn a_host_that_only_looks_like_the_destination_gets_nothing() {
 #[tokio::test]
 async fn no_token_is_left_anywhere_by_a_whole_life_of_pushes() {
     let world = World::new().await;
-    world.run(&["--verbose"], 0).await;
+    world.run(&["-vv"], 0).await;
     world.assert_pushed();
     world.alpha.commit("main", "more");
-    let trace = world.program(&["--verbose", "--report", "report.json"]).env("HOLOCRON_LOG", "trace").run().await;
+    let trace = world.program(&["-vv", "--report", "report.json"]).env("HOLOCRON_LOG", "trace").run().await;
     canaries().assert_run("a run with the whole log", trace.assert_code(0));
     assert!(trace.stderr.contains("asking the forge"), "the log is missing: {trace}");
-    world.run(&["--dry-run", "--full", "--verbose"], 0).await;
+    world.run(&["--dry-run", "--full", "-vv"], 0).await;
 
     // Answers as hostile as can be: each echoes the token, in every form; a hook, a page of an error, git's own channel.
     let echo = TOKENS.map(echoed).join(" ");
@@ -295,7 +295,7 @@ async fn no_token_is_left_anywhere_by_a_whole_life_of_pushes() {
     let script = format!("#!/bin/sh\necho '{echo}' >&2\necho '{echo}'\nexit 1\n");
     lab.find("copies/alpha").unwrap().hook("pre-receive", &script);
     world.alpha.commit("main", "even more");
-    world.run(&["--verbose", "--report", "failing.json"], 3).await;
+    world.run(&["-vv", "--report", "failing.json"], 3).await;
     world.run(&["--json"], 3).await;
     let reported = fs::read_to_string(world.env.work().join("failing.json")).unwrap();
     let failures = serde_json::from_str::<Value>(&reported).unwrap();
@@ -310,7 +310,7 @@ async fn no_token_is_left_anywhere_by_a_whole_life_of_pushes() {
         forge.heal();
         forge.fault(Fault::status(401).header("www-authenticate", "Basic realm=x").json(&json!({ "message": echo })));
     }
-    world.run(&["--verbose", "--report", "refused.json"], 3).await;
+    world.run(&["-vv", "--report", "refused.json"], 3).await;
     for args in [&["status"][..], &["status", "--json"], &["config", "show"], &["config", "check"]] {
         let run = world.with_tokens(world.env.holocron(args.iter().copied())).run().await;
         canaries().assert_run(&format!("{args:?}"), &run);

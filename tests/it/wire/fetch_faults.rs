@@ -50,7 +50,7 @@ fn answer(body: impl Into<Vec<u8>>) -> Fault {
 async fn clone(both: &Both, git: &Git, repo: &Repo) -> (Result<u64, Failure>, PathBuf) {
     let number = fs::read_dir(both.env.work()).unwrap().count();
     let into = both.env.work().join(format!("{number}.git"));
-    (git.clone_mirror(&remote(repo), &into, &mut |_, _| ()).await, into)
+    (git.clone_mirror(&remote(repo), &into, &mut |_, _, _| ()).await, into)
 }
 
 /// Asserts that a clone by us fails as one by git does; returns why.
@@ -195,7 +195,7 @@ async fn silence_and_a_stop_in_the_middle_of_a_pack_end_it() {
         forge.heal();
         forge.fault(fault.clone().service(Service::FetchPack));
         let into = env.work().join(format!("{}.git", fs::read_dir(env.work()).unwrap().count()));
-        let failure = auto.clone_mirror(&remote(&alpha), &into, &mut |_, _| ()).await.unwrap_err();
+        let failure = auto.clone_mirror(&remote(&alpha), &into, &mut |_, _, _| ()).await.unwrap_err();
         assert_eq!(failure.reason(), Reason::TimedOut, "{fault:?}: {failure}");
     }
 }
@@ -206,7 +206,7 @@ async fn progress_comes_from_both_ends() {
     let alpha = alpha(&forge);
     let mut phases = Vec::new();
     let into = both.env.work().join("x.git");
-    let mut hear = |phase: &str, _| phases.push(phase.to_owned());
+    let mut hear = |phase: &str, _, _| phases.push(phase.to_owned());
     both.auto.clone_mirror(&remote(&alpha), &into, &mut hear).await.unwrap();
     for phase in ["Counting objects", "Receiving objects"] {
         assert!(phases.iter().any(|heard| heard == phase), "{phase}: {phases:?}");
@@ -309,11 +309,11 @@ async fn an_empty_pack_that_is_none_moves_nothing() {
     {
         forge.heal();
         forge.fault(answer(answer_of(pack)).on_git("acme/alpha"));
-        let failure = both.auto.fetch_objects(&dir, &remote(&alpha), &wanted, &mut |_, _| ()).await.unwrap_err();
+        let failure = both.auto.fetch_objects(&dir, &remote(&alpha), &wanted, &mut |_, _, _| ()).await.unwrap_err();
         assert_eq!(failure.reason(), reason, "{failure}");
     }
     forge.heal();
-    let fetched = both.auto.fetch_objects(&dir, &remote(&alpha), &wanted, &mut |_, _| ()).await.unwrap();
+    let fetched = both.auto.fetch_objects(&dir, &remote(&alpha), &wanted, &mut |_, _, _| ()).await.unwrap();
     assert!(fetched.received > 100);
     let keep = || packs(&dir).into_iter().filter(|path| path.extension().is_some_and(|end| end == "keep")).count();
     assert_eq!(keep(), 1, "until refs name it");

@@ -75,7 +75,7 @@ impl Day {
     }
 
     async fn one(&self, git: &Git, to: &Repo, edits: &[PushEdit]) -> Result<Pushed, Failure> {
-        git.push(self.source.git_dir(), &self.remote(to), edits, &mut |_, _| ()).await
+        git.push(self.source.git_dir(), &self.remote(to), edits, &mut |_, _, _| ()).await
     }
 
     fn remote(&self, to: &Repo) -> Remote {

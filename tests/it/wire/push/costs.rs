@@ -95,7 +95,7 @@ async fn no_token_is_told_whatever_the_server_says() {
         "pre-receive",
         &format!("#!/bin/sh\necho 'You are not allowed to push {THERE_TOKEN} to this project' >&2\nexit 1\n"),
     );
-    for args in [&["--window", "0"][..], &["--window", "0", "--verbose"]] {
+    for args in [&["--window", "0"][..], &["--window", "0", "-vv"]] {
         let program = pair.env.holocron(args.iter().copied()).env("HOLOCRON_TRANSPORT", "auto");
         let run = program.env("FROM", crate::destinations::SOURCE_TOKEN).env("TO", THERE_TOKEN).run().await;
         run.assert_code(3);

@@ -195,7 +195,7 @@ async fn a_token_goes_to_no_other_host_whatever_answers() {
     let mut remote = day.remote(&day.ours);
     remote.credential.as_mut().unwrap().origin.port = Some(1);
     let edits = day.edits(&day.ours);
-    let failure = day.both.auto.push(day.source.git_dir(), &remote, &edits, &mut |_, _| ()).await.unwrap_err();
+    let failure = day.both.auto.push(day.source.git_dir(), &remote, &edits, &mut |_, _, _| ()).await.unwrap_err();
     assert_eq!(failure.reason(), Reason::AuthFailed);
     assert!(day.forge.requests().iter().all(|request| request.authorization().is_none()));
 }

@@ -28,13 +28,13 @@ impl Day {
         let ours = self.ours.refs();
         let git = &self.both.git;
         let edits: Vec<_> = ours.iter().map(|(name, oid)| edit(name, None, Some(oid))).collect();
-        git.push(self.ours.git_dir(), &remote, &edits, &mut |_, _| ()).await.unwrap();
+        git.push(self.ours.git_dir(), &remote, &edits, &mut |_, _, _| ()).await.unwrap();
         (there, remote)
     }
 
     async fn delete(&self, git: &Git, there: &Repo, remote: &Remote) -> super::Fates {
         let edits = self.edits(there);
-        fates(&git.push(self.source.git_dir(), remote, &edits, &mut |_, _| ()).await.unwrap())
+        fates(&git.push(self.source.git_dir(), remote, &edits, &mut |_, _, _| ()).await.unwrap())
     }
 }
 
@@ -99,7 +99,7 @@ async fn a_ref_that_moved_meanwhile_is_not_deleted() {
     there.commit("many/00005", "somebody else's");
     let told = Day::agreed(day.push_these(&edits).await);
     assert_eq!(refused(&told), ["refs/heads/many/00005 ref_race"]);
-    let pushed = day.both.auto.push(day.source.git_dir(), &remote, &by_hand, &mut |_, _| ()).await.unwrap();
+    let pushed = day.both.auto.push(day.source.git_dir(), &remote, &by_hand, &mut |_, _, _| ()).await.unwrap();
     assert_eq!(refused(&fates(&pushed)), ["refs/heads/many/00005 ref_race"]);
     for repo in [&day.ours, &day.gits, &there] {
         let mut left = repo.refs();

@@ -82,7 +82,7 @@ async fn over_tls_a_large_push_and_its_refusal_arrive_as_well() {
     let remote = Remote { ca_file: Some(tls.ca_file()), ..with_token(&target, &tls) };
     let push = async || {
         let edits = day.edits(&target);
-        day.both.auto.push(day.source.git_dir(), &remote, &edits, &mut |_, _| ()).await
+        day.both.auto.push(day.source.git_dir(), &remote, &edits, &mut |_, _, _| ()).await
     };
     push().await.unwrap();
     day.source.commit_file("main", "large", &noise(4_000_000));
