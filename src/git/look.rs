@@ -21,7 +21,7 @@ pub(super) const ENDLESS: &str =
     "the server sends a list without an end, or one that is too long to be mirrored; ask its operator.";
 
 /// What git and its helper may take to read such a list, in KiB: four times the longest.
-const MOST_MEMORY_KIB: usize = 4 * LONGEST_LIST >> 10;
+const MOST_MEMORY_KIB: usize = (4 * LONGEST_LIST) >> 10;
 /// git 2.47, wrapper.c: `fatal: Out of memory, realloc failed`.
 const OUT_OF_MEMORY: &str = "Out of memory";
 
