@@ -24,6 +24,9 @@ use crate::model::destination::DestinationOutcome;
 use crate::model::{Outcome, RepoPath, Status};
 use crate::text::{Detail, Paint, bytes, clean, count};
 
+/// How often the time is drawn anew where nothing else happens.
+const SECOND: Duration = Duration::from_secs(1);
+
 /// Tells a run's events as bars that move; what stays worth knowing becomes a line above them.
 ///
 /// Counts one [`Event::Finished`] for each mirror that [`Event::Planned`] announced, also for those that needed no git.
@@ -77,10 +80,12 @@ impl Bars {
     /// A line that is redrawn in place, above the overall bar when that is there.
     fn add(&self, state: &State) -> ProgressBar {
         let bar = ProgressBar::no_length().with_style(whole_line());
-        match &state.overall {
+        let bar = match &state.overall {
             Some(overall) => self.bars.insert_before(&overall.bar, bar),
             None => self.bars.add(bar),
-        }
+        };
+        bar.enable_steady_tick(SECOND);
+        bar
     }
 
     fn remove(&self, bar: &ProgressBar) {
@@ -94,6 +99,7 @@ impl Bars {
             return;
         }
         let bar = self.bars.add(ProgressBar::no_length().with_style(whole_line()));
+        bar.enable_steady_tick(SECOND);
         let overall = Overall { bar, mirrors, done: 0, failed: 0, behind: 0, received: 0, moving: 0 };
         overall.draw();
         state.overall = Some(overall);

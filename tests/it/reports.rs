@@ -175,7 +175,7 @@ async fn on_a_terminal_there_is_a_bar_with_gits_own_phase_and_percentage() {
     let stall = Fault::stall_in_body(200_000).on_git("acme/alpha").service(Service::FetchPack).once();
     forge.fault(stall);
     let mut running = terminal(&env, &forge, "--backup-only --timeout 2").spawn();
-    running.until_output("% Receiving objects").await;
+    running.until_output("% acme/alpha: Receiving objects").await;
     running.until_output("0/1 mirror  [").await;
     // The silent server is given up, and the next try goes through.
     let run = running.wait().await;

@@ -33,7 +33,7 @@ async fn large_ones_keep_no_small_one_waiting() {
         forge.fault(Fault::hang().on_git(&large.full_name()));
     }
     let small: Vec<_> = (0..6).map(|n| forge.repo(&format!("acme/small-{n}")).branch("main").size_kb(n)).collect();
-    let mut running = backup(&env, &forge).args(["--concurrency", "3", "-v"]).spawn();
+    let mut running = backup(&env, &forge).args(["--concurrency", "3", "-vv"]).spawn();
     for repo in &small {
         running.until_output(&format!("{}: cloned", repo.full_name())).await;
     }
@@ -51,7 +51,7 @@ async fn a_host_at_its_limit_keeps_no_other_waiting() {
     }
     slow.fault(Fault::hang().on_any_git());
     let repos = ["other/d", "other/e"].map(|name| quick.repo(name).branch("main"));
-    let flags = ["--backup-only", "--json", "-v", "--concurrency", "2", "--per-host", "1"];
+    let flags = ["--backup-only", "--json", "-vv", "--concurrency", "2", "--per-host", "1"];
     let mut running = env.holocron(flags).github(&slow).gitea(&quick).spawn();
     for repo in &repos {
         running.until_output(&format!("{}: cloned", repo.full_name())).await;
@@ -66,7 +66,7 @@ async fn a_host_that_asks_for_less_gets_less_at_a_time_and_everything_is_mirrore
     let (env, forge) = (TestEnv::new(), Forge::start().await);
     let repos = ["acme/a", "acme/b", "acme/c", "acme/d"].map(|name| forge.repo(name).branch("main"));
     forge.fault(Fault::status(429).on_git("acme/a").once());
-    let run = backup(&env, &forge).args(["-v", "--concurrency", "4"]).run().await;
+    let run = backup(&env, &forge).args(["-vv", "--concurrency", "4"]).run().await;
     run.assert_code(0);
     assert!(run.stderr.contains("asks for less: 2 at a time from now on"), "{run}");
     repos.iter().for_each(|repo| env.assert_mirrored(repo));

@@ -181,7 +181,7 @@ async fn a_hooks_last_words_are_in_the_document_the_table_and_the_log() {
             "{kind:?}: {refused:?}"
         );
         assert!(!told.to_string().contains(THERE_TOKEN), "{told:#}");
-        let run = pair.env.holocron(["-v"]).env("FROM", super::SOURCE_TOKEN).env("TO", THERE_TOKEN).run().await;
+        let run = pair.env.holocron(["-vv"]).env("FROM", super::SOURCE_TOKEN).env("TO", THERE_TOKEN).run().await;
         run.assert_code(3);
         assert!(run.stdout.contains("remote: see the wiki") && !run.stdout.contains("line 10\n"), "{run}");
         assert!(run.stderr.contains("see the wiki"), "{run}");
