@@ -1,5 +1,6 @@
 //! The nouns: what forges have, where mirrors lie, and how a mirror came out.
 
+pub mod advice;
 pub mod destination;
 pub mod projection;
 pub mod release;
@@ -13,8 +14,8 @@ use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::failure::Failure;
-use crate::url::RemoteUrl;
+use crate::base::failure::Failure;
+use crate::base::url::RemoteUrl;
 
 /// The kinds of source (later also of destination).
 #[derive(
@@ -209,7 +210,7 @@ pub enum RepoState {
 pub struct Repo {
     /// The id of the source that listed it.
     pub source: String,
-    /// The storage folder of its host (see [`crate::url::Origin::folder`]).
+    /// The storage folder of its host (see [`crate::base::url::Origin::folder`]).
     pub folder: String,
     /// The forge's own id: it stays when the repository is renamed or transferred. For URLs and directories, the URL.
     pub id: String,
@@ -401,8 +402,8 @@ impl Outcome {
     /// An outcome that is a failure; a held mirror and a cancelled one get their own verdicts.
     pub fn failed(repo: &Repo, failure: Failure) -> Self {
         let verdict = match failure.reason() {
-            crate::failure::Reason::Held => Verdict::Held,
-            crate::failure::Reason::Cancelled => Verdict::Skipped,
+            crate::base::failure::Reason::Held => Verdict::Held,
+            crate::base::failure::Reason::Cancelled => Verdict::Skipped,
             _ => Verdict::Failed,
         };
         Outcome { failure: Some(failure), ..Outcome::new(repo, verdict) }

@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 
 use super::Transport;
 use super::releases::ReleaseScope;
+use crate::base::secret::SecretSource;
 use crate::model::destination::DestinationKind;
-use crate::secret::SecretSource;
 
 /// One place to push mirrors to.
 #[derive(Debug, Clone, PartialEq)]

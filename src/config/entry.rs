@@ -8,8 +8,8 @@ use super::layers::{Layers, SetBy};
 use super::problem::Problem;
 use super::raw::{RawKind, RawToken};
 use super::tree::Step;
+use crate::base::secret::SecretSource;
 use crate::model::ForgeKind;
-use crate::secret::SecretSource;
 
 /// The list that an entry stands in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -51,10 +51,10 @@ use self::destination::{DestinationConfig, RunFrom};
 use self::environment::EnvironmentLayer;
 use self::file::ConfigFile;
 use self::layers::Layers;
+use crate::base::secret::SecretSource;
+use crate::base::url::RemoteUrl;
 use crate::git::GitTransport;
 use crate::model::{ForgeKind, Visibility};
-use crate::secret::SecretSource;
-use crate::url::RemoteUrl;
 
 /// A checked configuration and where it came from.
 #[derive(Debug, Clone)]

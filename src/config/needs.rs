@@ -10,9 +10,9 @@ use super::environment::Environment;
 use super::layers::SetBy;
 use super::problem::Problem;
 use super::{Loaded, SourceConfig, token_variables};
-use crate::client;
-use crate::failure::Failure;
-use crate::secret::SecretSource;
+use crate::base::client;
+use crate::base::failure::Failure;
+use crate::base::secret::SecretSource;
 
 /// Returns what a run would miss, in the order of the configuration; commands that print tokens are run for it.
 pub async fn needs(loaded: &Loaded, env: &dyn Environment) -> Vec<Problem> {

@@ -15,11 +15,11 @@ use super::problem::{ConfigError, Problem};
 use super::raw::RawKind;
 use super::values::Seconds;
 use super::{Cliff, ColorChoice, Output, Purpose, absolute, open, run_from, server, settings, sources};
+use crate::base::secret::SecretSource;
+use crate::base::url::{Origin, RemoteUrl};
 use crate::forge::web_origin;
 use crate::git::GitTransport;
 use crate::model::ForgeKind;
-use crate::secret::SecretSource;
-use crate::url::{Origin, RemoteUrl};
 
 /// The flags without a variable: `HOLOCRON_ACCEPT_DELETIONS` is a list of the main job's.
 pub(crate) const WITHOUT_VARIABLE: [&str; 1] = ["accept-deletions"];

@@ -6,9 +6,9 @@ use super::naming;
 use super::problem::{Problem, nearest};
 use super::raw::{RawDestination, RawRunFrom, RawSource};
 use super::tree::Step;
+use crate::base::url::RemoteUrl;
 use crate::forge::web_origin;
 use crate::model::ForgeKind;
-use crate::url::RemoteUrl;
 
 /// Returns the file's `run_from`, checked; what is wrong goes to the problems.
 pub(super) fn resolve(layers: &mut Layers<'_>) -> Option<RunFrom> {

@@ -112,8 +112,8 @@ mod tests {
     use std::path::Path;
 
     use super::*;
+    use crate::base::url::RemoteUrl;
     use crate::config::environment::Fake;
-    use crate::url::RemoteUrl;
 
     /// What this schema does not refuse, each with the reason.
     const BEYOND: [(&str, &str); 5] = [

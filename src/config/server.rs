@@ -4,8 +4,8 @@ use super::entry::{Checker, List};
 use super::environment::Environment;
 use super::problem::Problem;
 use super::raw::RawKind;
+use crate::base::secret::SecretSource;
 use crate::model::ForgeKind;
-use crate::secret::SecretSource;
 
 pub(super) const CODEBERG: &str = "https://codeberg.org/api/v1";
 

@@ -10,7 +10,7 @@ use super::limits;
 use super::releases::Releases;
 use super::values::span_text;
 use super::{CloneUrls, ColorChoice, Loaded, SetBy, SourceConfig, Transport};
-use crate::secret::{SecretSource, redact};
+use crate::base::secret::{SecretSource, redact};
 
 /// The JSON schema of `holocron.yaml`, for editors.
 pub fn schema() -> String {

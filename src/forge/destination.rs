@@ -5,17 +5,14 @@
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
-use super::Connection;
-use crate::failure::{Failure, Reason};
+use crate::base::failure::{Failure, Reason};
+use crate::forge::Connection;
 use crate::model::RepoPath;
 use crate::model::destination::{DestinationKind, Target, Wish};
 
-mod gitea;
-mod github;
-mod gitlab;
-mod site;
+pub(in crate::forge) mod site;
 #[cfg(test)]
-mod testing;
+pub(in crate::forge) mod testing;
 
 /// What a branch rule must allow for a push to go through.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -117,9 +114,9 @@ pub trait Destination: Send + Sync {
 /// is of no use, `unknown` for plain git, which has no API.
 pub fn open_destination(kind: DestinationKind, connection: Connection) -> Result<Box<dyn Destination>, Failure> {
     Ok(match kind {
-        DestinationKind::Github => Box::new(github::Github::open(&connection)?),
-        DestinationKind::Gitlab => Box::new(gitlab::Gitlab::open(&connection)?),
-        DestinationKind::Gitea => Box::new(gitea::Gitea::open(&connection)?),
+        DestinationKind::Github => Box::new(super::github::destination::GithubDestination::open(&connection)?),
+        DestinationKind::Gitlab => Box::new(super::gitlab::destination::GitlabDestination::open(&connection)?),
+        DestinationKind::Gitea => Box::new(super::gitea::destination::GiteaDestination::open(&connection)?),
         DestinationKind::Git => {
             return Err(Failure::new(Reason::Unknown, format!("a destination of kind {kind} has no API to open")));
         }

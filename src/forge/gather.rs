@@ -5,16 +5,16 @@ use std::collections::{BTreeSet, HashSet};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::paging::{Item, PageFailed};
-use super::status::quote;
-use super::{Connection, Listing, Refused, web_origin};
-use crate::failure::{Failure, Reason};
+use crate::base::failure::{Failure, Reason};
+use crate::base::url::{Origin, RemoteUrl};
+use crate::forge::http::paging::{Item, PageFailed};
+use crate::forge::http::status::quote;
+use crate::forge::{Connection, Listing, Refused, web_origin};
 use crate::model::{Repo, RepoPath, RepoState, Visibility};
-use crate::url::{Origin, RemoteUrl};
 
 /// What all repositories of one source have in common.
 #[derive(Debug, Clone)]
-pub(super) struct Home {
+pub(in crate::forge) struct Home {
     source: String,
     folder: String,
     ssh: bool,
@@ -23,29 +23,29 @@ pub(super) struct Home {
 
 /// A repository as a forge's JSON names it, before anything was checked.
 #[derive(Debug, Default)]
-pub(super) struct Raw {
-    pub(super) id: u64,
+pub(in crate::forge) struct Raw {
+    pub(in crate::forge) id: u64,
     /// `namespace/name`.
-    pub(super) full_name: String,
-    pub(super) http_url: Option<String>,
-    pub(super) ssh_url: Option<String>,
-    pub(super) default_branch: Option<String>,
-    pub(super) pushed_at: Option<Timestamp>,
-    pub(super) size_kib: Option<u64>,
-    pub(super) visibility: Option<Visibility>,
-    pub(super) fork: bool,
-    pub(super) archived: bool,
-    pub(super) state: Option<RepoState>,
-    pub(super) topics: Vec<String>,
-    pub(super) description: Option<String>,
+    pub(in crate::forge) full_name: String,
+    pub(in crate::forge) http_url: Option<String>,
+    pub(in crate::forge) ssh_url: Option<String>,
+    pub(in crate::forge) default_branch: Option<String>,
+    pub(in crate::forge) pushed_at: Option<Timestamp>,
+    pub(in crate::forge) size_kib: Option<u64>,
+    pub(in crate::forge) visibility: Option<Visibility>,
+    pub(in crate::forge) fork: bool,
+    pub(in crate::forge) archived: bool,
+    pub(in crate::forge) state: Option<RepoState>,
+    pub(in crate::forge) topics: Vec<String>,
+    pub(in crate::forge) description: Option<String>,
     /// The listing says that releases are switched off.
-    pub(super) releases_off: bool,
+    pub(in crate::forge) releases_off: bool,
 }
 
 /// A repository of a listing, or why it cannot be one of ours.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub(super) enum Entry {
+pub(in crate::forge) enum Entry {
     Repo(Box<Repo>),
     Refused { id: String, what: String, failure: Failure },
 }
@@ -61,7 +61,7 @@ impl Item for Entry {
 
 impl Entry {
     /// Whether it lies directly in this namespace.
-    pub(super) fn is_of(&self, owner: &str) -> bool {
+    pub(in crate::forge) fn is_of(&self, owner: &str) -> bool {
         match self {
             Entry::Repo(repo) => repo.path.namespace().eq_ignore_ascii_case(owner),
             Entry::Refused { what, .. } => {
@@ -71,7 +71,7 @@ impl Entry {
     }
 
     /// The repository, or the failure that stands for it.
-    pub(super) fn into_repo(self) -> Result<Repo, Failure> {
+    pub(in crate::forge) fn into_repo(self) -> Result<Repo, Failure> {
         match self {
             Entry::Repo(repo) => Ok(*repo),
             Entry::Refused { failure, .. } => Err(failure),
@@ -81,7 +81,7 @@ impl Entry {
 
 impl Home {
     /// The home of what `connection` lists.
-    pub(super) fn of(connection: &Connection) -> Self {
+    pub(in crate::forge) fn of(connection: &Connection) -> Self {
         Home {
             source: connection.source_id.clone(),
             folder: web_origin(&connection.api_url).folder(),
@@ -91,7 +91,7 @@ impl Home {
     }
 
     /// Checks name and URL of a repository; both come from a server and are used as a path and by git.
-    pub(super) fn entry(&self, raw: Raw) -> Entry {
+    pub(in crate::forge) fn entry(&self, raw: Raw) -> Entry {
         let id = raw.id.to_string();
         let url = if self.ssh { &raw.ssh_url } else { &raw.http_url };
         let checked = RepoPath::parse(&raw.full_name)
@@ -141,23 +141,23 @@ impl Home {
 }
 
 /// The failure of a repository whose name may not become a path.
-pub(super) fn refuse_name(name: &str, why: &str) -> Failure {
+pub(in crate::forge) fn refuse_name(name: &str, why: &str) -> Failure {
     Failure::new(Reason::Held, format!("the name {} cannot become a path: {why}", shown(name)))
         .with_hint("rename the repository at its source.")
 }
 
 /// A name from outside, as it may be shown.
-pub(super) fn shown(name: &str) -> String {
+pub(in crate::forge) fn shown(name: &str) -> String {
     quote(name.escape_debug().to_string().as_bytes())
 }
 
 /// A time as forges write it; Gitea writes the year 1 for never.
-pub(super) fn time(text: Option<&str>) -> Option<Timestamp> {
+pub(in crate::forge) fn time(text: Option<&str>) -> Option<Timestamp> {
     text?.parse().ok().filter(|time: &Timestamp| *time > Timestamp::UNIX_EPOCH)
 }
 
 /// `visibility` as GitHub and GitLab write it.
-pub(super) fn visibility(text: Option<&str>) -> Option<Visibility> {
+pub(in crate::forge) fn visibility(text: Option<&str>) -> Option<Visibility> {
     match text? {
         "public" => Some(Visibility::Public),
         "internal" => Some(Visibility::Internal),
@@ -168,7 +168,7 @@ pub(super) fn visibility(text: Option<&str>) -> Option<Visibility> {
 
 /// One listing in the making: what comes twice (a repository that moved while we paged, or that is both ours and an
 /// organisation's) counts once.
-pub(super) struct Gathering<'a> {
+pub(in crate::forge) struct Gathering<'a> {
     listing: Listing,
     ids: HashSet<String>,
     seen: &'a (dyn Fn(usize) + Send + Sync),
@@ -176,12 +176,12 @@ pub(super) struct Gathering<'a> {
 
 impl<'a> Gathering<'a> {
     /// An empty one; `seen` is told how many repositories there are after each page.
-    pub(super) fn new(seen: &'a (dyn Fn(usize) + Send + Sync)) -> Self {
+    pub(in crate::forge) fn new(seen: &'a (dyn Fn(usize) + Send + Sync)) -> Self {
         Gathering { listing: Listing::default(), ids: HashSet::new(), seen }
     }
 
     /// Adds a page.
-    pub(super) fn take(&mut self, entries: impl IntoIterator<Item = Entry>) {
+    pub(in crate::forge) fn take(&mut self, entries: impl IntoIterator<Item = Entry>) {
         for entry in entries {
             if !self.ids.insert(entry.id().to_owned()) {
                 continue;
@@ -195,7 +195,7 @@ impl<'a> Gathering<'a> {
     }
 
     /// The owners that can be asked for; a name like `..` would turn the URL into another one, and is refused.
-    pub(super) fn owners<'o>(&mut self, owners: &'o [String]) -> Vec<&'o str> {
+    pub(in crate::forge) fn owners<'o>(&mut self, owners: &'o [String]) -> Vec<&'o str> {
         let mut fit = Vec::new();
         for owner in owners {
             match RepoPath::parse(owner) {
@@ -210,12 +210,12 @@ impl<'a> Gathering<'a> {
     }
 
     /// Notes what a person should know and what makes no part of the listing untrue.
-    pub(super) fn warn(&mut self, text: String) {
+    pub(in crate::forge) fn warn(&mut self, text: String) {
         self.listing.warnings.push(text);
     }
 
     /// Notes that the organisations of the token's user may not be listed; `scope` is what the token lacks.
-    pub(super) fn lacks_organisations(&mut self, failure: &Failure, scope: &str) {
+    pub(in crate::forge) fn lacks_organisations(&mut self, failure: &Failure, scope: &str) {
         self.warn(format!(
             "the token lacks the scope {scope}, so that repositories of organisations may be missing in which its user is \
              on no team: give the token that scope, or name the organisations with `owners` ({})",
@@ -224,12 +224,12 @@ impl<'a> Gathering<'a> {
     }
 
     /// Notes a part that was refused for itself.
-    pub(super) fn refuse(&mut self, what: &str, failure: Failure) {
+    pub(in crate::forge) fn refuse(&mut self, what: &str, failure: Failure) {
         self.listing.refused.push(Refused { what: shown(what), failure });
     }
 
     /// Notes a refusal of the part `what`, and lets every other failure through.
-    pub(super) fn refuse_or_fail(&mut self, what: &str, failed: PageFailed) -> Result<(), Failure> {
+    pub(in crate::forge) fn refuse_or_fail(&mut self, what: &str, failed: PageFailed) -> Result<(), Failure> {
         if !failed.is_refusal() {
             return Err(failed.into());
         }
@@ -238,7 +238,7 @@ impl<'a> Gathering<'a> {
     }
 
     /// The listing.
-    pub(super) fn done(self) -> Listing {
+    pub(in crate::forge) fn done(self) -> Listing {
         self.listing
     }
 }
@@ -256,7 +256,7 @@ fn of_owner(failure: Failure) -> Failure {
 }
 
 /// The failure of the very first listing: what a wrong address or an unfit token look like.
-pub(super) fn at_the_entrance(failed: PageFailed) -> Failure {
+pub(in crate::forge) fn at_the_entrance(failed: PageFailed) -> Failure {
     let failure = Failure::from(failed);
     match failure.reason() {
         Reason::RemoteNotFound => failure.with_hint("check `api_url`: there is no such API at this address."),
@@ -268,7 +268,7 @@ pub(super) fn at_the_entrance(failed: PageFailed) -> Failure {
 }
 
 /// Refuses a source that would list nothing, or a whole forge's public repositories.
-pub(super) fn check_scope(connection: &Connection) -> Result<(), Failure> {
+pub(in crate::forge) fn check_scope(connection: &Connection) -> Result<(), Failure> {
     if connection.token.is_some() || !connection.owners.is_empty() {
         return Ok(());
     }
@@ -277,7 +277,7 @@ pub(super) fn check_scope(connection: &Connection) -> Result<(), Failure> {
 }
 
 /// Refuses what cannot be an id of a forge before it becomes part of a URL.
-pub(super) fn check_id(id: &str) -> Result<(), Failure> {
+pub(in crate::forge) fn check_id(id: &str) -> Result<(), Failure> {
     if !id.is_empty() && id.bytes().all(|byte| byte.is_ascii_digit()) {
         return Ok(());
     }

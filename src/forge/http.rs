@@ -12,19 +12,23 @@ use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
-use super::cache::{PageCache, fingerprint, reader};
-use super::{Connection, OnRetry, limits, status};
-use crate::client;
-use crate::failure::{Failure, Reason};
-use crate::hosts::Gate;
-use crate::retry::Policy;
-use crate::secret::Secret;
-use crate::url::Origin;
+use crate::base::client;
+use crate::base::failure::{Failure, Reason};
+use crate::base::hosts::Gate;
+use crate::base::retry::Policy;
+use crate::base::secret::Secret;
+use crate::base::url::Origin;
+use crate::forge::http::cache::{PageCache, fingerprint, reader};
+use crate::forge::{Connection, OnRetry};
 
+pub(in crate::forge) mod cache;
 mod fetch;
 mod files;
+pub(in crate::forge) mod limits;
+pub(in crate::forge) mod paging;
+pub(in crate::forge) mod status;
 
-pub(super) use {fetch::Wanted, files::Files, files::Parcel};
+pub(in crate::forge) use {fetch::Wanted, files::Files, files::Parcel};
 
 /// GitHub needs one for a renamed repository; more than a few is a circle.
 const MOST_REDIRECTS: usize = 4;
@@ -39,7 +43,7 @@ const SHAPE: &str = "2";
 
 /// How a forge wants to be shown the token.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Auth {
+pub(in crate::forge) enum Auth {
     /// `Authorization: Bearer …` (GitHub: personal, app and OAuth tokens alike).
     Bearer,
     /// `PRIVATE-TOKEN: …` (GitLab: personal, group and project access tokens).
@@ -49,7 +53,7 @@ pub(super) enum Auth {
 }
 
 /// One forge's API as one source talks to it.
-pub(super) struct Api {
+pub(in crate::forge) struct Api {
     client: Client,
     base: Url,
     origin: Origin,
@@ -62,36 +66,36 @@ pub(super) struct Api {
     on_retry: OnRetry,
     /// Stands for the token where limits are kept: forges count the requests of each user.
     credential: String,
-    pub(super) cache: Arc<PageCache>,
+    pub(in crate::forge) cache: Arc<PageCache>,
     /// What tells this reader's pages in the cache from another's.
-    pub(super) reader: String,
+    pub(in crate::forge) reader: String,
 }
 
 /// One request.
-pub(super) struct Ask<'a> {
-    pub(super) method: Method,
-    pub(super) url: Url,
-    pub(super) body: Option<&'a Value>,
+pub(in crate::forge) struct Ask<'a> {
+    pub(in crate::forge) method: Method,
+    pub(in crate::forge) url: Url,
+    pub(in crate::forge) body: Option<&'a Value>,
     /// The ETag of what we have already; the answer may then be 304.
-    pub(super) etag: Option<&'a str>,
+    pub(in crate::forge) etag: Option<&'a str>,
     /// Doing it twice is doing it once, so that it may be sent again after it broke off.
-    pub(super) repeatable: bool,
+    pub(in crate::forge) repeatable: bool,
 }
 
 impl<'a> Ask<'a> {
     /// A plain GET.
-    pub(super) fn get(url: Url) -> Self {
+    pub(in crate::forge) fn get(url: Url) -> Self {
         Ask { method: Method::GET, url, body: None, etag: None, repeatable: true }
     }
 
     /// A request that changes something: all but POST are taken to set what they name to a value.
-    pub(super) fn change(method: Method, url: Url, body: Option<&'a Value>) -> Self {
+    pub(in crate::forge) fn change(method: Method, url: Url, body: Option<&'a Value>) -> Self {
         let repeatable = method != Method::POST;
         Ask { method, url, body, etag: None, repeatable }
     }
 
     /// The same, for a POST that does no harm when it is sent twice.
-    pub(super) fn repeatable(self) -> Self {
+    pub(in crate::forge) fn repeatable(self) -> Self {
         Ask { repeatable: true, ..self }
     }
 
@@ -105,26 +109,26 @@ impl<'a> Ask<'a> {
 
 /// A success, or 304 where an ETag was sent.
 #[derive(Debug)]
-pub(super) struct Answer {
+pub(in crate::forge) struct Answer {
     what: String,
-    pub(super) status: StatusCode,
-    pub(super) headers: HeaderMap,
+    pub(in crate::forge) status: StatusCode,
+    pub(in crate::forge) headers: HeaderMap,
     body: Vec<u8>,
 }
 
 /// A request that came to nothing, with what the server answered, where it did.
 #[derive(Debug)]
-pub(super) struct Refusal {
-    pub(super) failure: Failure,
+pub(in crate::forge) struct Refusal {
+    pub(in crate::forge) failure: Failure,
     /// Of the server's last answer; `None` where there was none.
-    pub(super) status: Option<StatusCode>,
+    pub(in crate::forge) status: Option<StatusCode>,
     /// All that the server said in JSON, for recognising; `None` when it was no JSON.
-    pub(super) words: Option<String>,
+    pub(in crate::forge) words: Option<String>,
 }
 
 impl Refusal {
     /// Whether the API itself says that there is no such thing: a proxy's 404 page does not count.
-    pub(super) fn is_missing(&self) -> bool {
+    pub(in crate::forge) fn is_missing(&self) -> bool {
         self.status == Some(StatusCode::NOT_FOUND) && self.words.as_ref().is_some_and(|words| !words.is_empty())
     }
 
@@ -141,7 +145,7 @@ impl Refusal {
     }
 
     /// Whether the server's words, whatever their case, have `part` (lower case) in them.
-    pub(super) fn says(&self, part: &str) -> bool {
+    pub(in crate::forge) fn says(&self, part: &str) -> bool {
         self.words.as_ref().is_some_and(|words| words.to_lowercase().contains(part))
     }
 }
@@ -163,7 +167,7 @@ impl Answer {
     ///
     /// # Errors
     /// `server_error` with the body's beginning when it has another shape.
-    pub(super) fn json<T: DeserializeOwned>(&self) -> Result<T, Failure> {
+    pub(in crate::forge) fn json<T: DeserializeOwned>(&self) -> Result<T, Failure> {
         serde_json::from_slice(&self.body).map_err(|error| {
             let why = format!("the answer has another shape than the API promises ({error})");
             status::nonsense(&self.what, &why, &self.headers, &self.body)
@@ -173,7 +177,7 @@ impl Answer {
 
 impl Api {
     /// A door to the API of `connection`; nothing is sent yet.
-    pub(super) fn new(connection: &Connection, auth: Auth) -> Result<Self, Failure> {
+    pub(in crate::forge) fn new(connection: &Connection, auth: Auth) -> Result<Self, Failure> {
         let base = connection.api_url.clone();
         let origin = Origin::of(&base)
             .ok_or_else(|| Failure::new(Reason::Unknown, format!("the API's address {base} has no host")))?;
@@ -207,12 +211,12 @@ impl Api {
     }
 
     /// Whether a token is sent.
-    pub(super) fn has_token(&self) -> bool {
+    pub(in crate::forge) fn has_token(&self) -> bool {
         self.token.is_some()
     }
 
     /// The URL of an endpoint: each segment becomes one path segment, whatever is in it.
-    pub(super) fn url(&self, segments: &[&str], query: &[(&str, &str)]) -> Url {
+    pub(in crate::forge) fn url(&self, segments: &[&str], query: &[(&str, &str)]) -> Url {
         let mut url = self.base.clone();
         // Only `mailto:` and its like have no segments, and those have no host either.
         if let Ok(mut path) = url.path_segments_mut() {
@@ -225,7 +229,7 @@ impl Api {
     }
 
     /// Refuses a URL that is not on this API's origin: the token and the trust end there.
-    pub(super) fn check_origin(&self, url: &Url, said_by: &str) -> Result<(), Failure> {
+    pub(in crate::forge) fn check_origin(&self, url: &Url, said_by: &str) -> Result<(), Failure> {
         let other = match Origin::of(url) {
             Some(origin) if origin == self.origin => return Ok(()),
             Some(origin) => origin.to_string(),
@@ -241,13 +245,13 @@ impl Api {
     ///
     /// # Errors
     /// As [`Api::send`], and `server_error` for an answer of another shape.
-    pub(super) async fn get<T: DeserializeOwned>(&self, url: Url) -> Result<T, Failure> {
+    pub(in crate::forge) async fn get<T: DeserializeOwned>(&self, url: Url) -> Result<T, Failure> {
         self.send(&Ask::get(url)).await?.json()
     }
 
     /// A GET; `None` when the API itself says that there is no such thing. Every other answer, and a 404 that is not the
     /// API's own, is a failure: it leaves the question open.
-    pub(super) async fn look(&self, url: Url) -> Result<Option<Answer>, Failure> {
+    pub(in crate::forge) async fn look(&self, url: Url) -> Result<Option<Answer>, Failure> {
         match self.attempt(&Ask::get(url)).await {
             Ok(answer) => Ok(Some(answer)),
             Err(refusal) if refusal.is_missing() => Ok(None),
@@ -259,12 +263,12 @@ impl Api {
     ///
     /// # Errors
     /// Every other answer, and everything below HTTP; `cancelled` when the run was stopped meanwhile.
-    pub(super) async fn send(&self, ask: &Ask<'_>) -> Result<Answer, Failure> {
+    pub(in crate::forge) async fn send(&self, ask: &Ask<'_>) -> Result<Answer, Failure> {
         self.attempt(ask).await.map_err(Failure::from)
     }
 
     /// As [`Api::send`], for a caller to whom the server's refusal says something.
-    pub(super) async fn attempt(&self, ask: &Ask<'_>) -> Result<Answer, Refusal> {
+    pub(in crate::forge) async fn attempt(&self, ask: &Ask<'_>) -> Result<Answer, Refusal> {
         self.persist(ask).await.map_err(Refusal::doubted)
     }
 
@@ -415,7 +419,7 @@ impl Api {
 }
 
 /// How texts show a URL: without its query, which is long, and a credential where a storage has signed it.
-pub(super) fn shown(url: &Url) -> String {
+pub(in crate::forge) fn shown(url: &Url) -> String {
     let mut url = url.clone();
     url.set_query(None);
     url.set_fragment(None);

@@ -11,32 +11,26 @@ use async_trait::async_trait;
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
-use crate::failure::{Failure, Reason};
-use crate::hosts::Gate;
+use crate::base::failure::{Failure, Reason};
+use crate::base::hosts::Gate;
+use crate::base::retry::Policy;
+use crate::base::secret::Secret;
+use crate::base::url::Origin;
 use crate::model::{ForgeKind, Repo};
-use crate::retry::Policy;
-use crate::secret::Secret;
-use crate::url::Origin;
 
-mod cache;
 pub mod destination;
-mod dirs;
 mod gather;
 mod gitea;
 mod github;
 mod gitlab;
 mod http;
-mod limits;
-mod paging;
 mod plain;
 pub mod release;
-mod status;
 #[cfg(test)]
 mod testing;
 
-pub use cache::{CachedPage, PageCache};
-pub use dirs::DirTree;
-pub use plain::UrlList;
+pub use http::cache::{CachedPage, PageCache};
+pub use plain::{DirTree, UrlList};
 
 /// Everything a source has, or had at the moment it was asked.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -114,9 +108,9 @@ pub struct Connection {
 /// neither a token nor an owner to list, or when the token cannot be sent in a header.
 pub fn open(kind: ForgeKind, connection: Connection) -> Result<Box<dyn Source>, Failure> {
     Ok(match kind {
-        ForgeKind::Github => Box::new(github::Github::open(connection)?),
-        ForgeKind::Gitlab => Box::new(gitlab::Gitlab::open(connection)?),
-        ForgeKind::Gitea => Box::new(gitea::Gitea::open(connection)?),
+        ForgeKind::Github => Box::new(github::source::GithubSource::open(connection)?),
+        ForgeKind::Gitlab => Box::new(gitlab::source::GitlabSource::open(connection)?),
+        ForgeKind::Gitea => Box::new(gitea::source::GiteaSource::open(connection)?),
         ForgeKind::Dir | ForgeKind::Urls => {
             return Err(Failure::new(Reason::Unknown, format!("a source of kind {kind} has no API to open")));
         }

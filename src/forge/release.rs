@@ -5,19 +5,16 @@
 use async_trait::async_trait;
 use futures_util::stream::BoxStream;
 
-use super::Connection;
-use crate::failure::{Failure, Reason};
+use crate::base::failure::{Failure, Reason};
+use crate::forge::Connection;
 use crate::model::destination::DestinationKind;
 use crate::model::release::{Asset, Features, Link, Release, ReleaseFields, Sha256};
 use crate::model::{ForgeKind, RepoPath};
 
-mod gitea;
-mod github;
-mod gitlab;
-mod pace;
-mod site;
+pub(in crate::forge) mod pace;
+pub(in crate::forge) mod site;
 #[cfg(test)]
-mod testing;
+pub(in crate::forge) mod testing;
 
 /// The bytes of an asset, as they arrive.
 pub struct Download {
@@ -143,9 +140,9 @@ pub enum Created {
 /// `unknown` for kinds without an API.
 pub fn open_release_source(kind: ForgeKind, connection: Connection) -> Result<Box<dyn ReleaseSource>, Failure> {
     Ok(match kind {
-        ForgeKind::Github => Box::new(github::Github::open(&connection)?),
-        ForgeKind::Gitlab => Box::new(gitlab::Gitlab::open(&connection)?),
-        ForgeKind::Gitea => Box::new(gitea::Gitea::open(&connection)?),
+        ForgeKind::Github => Box::new(super::github::releases::GithubReleases::open(&connection)?),
+        ForgeKind::Gitlab => Box::new(super::gitlab::releases::GitlabReleases::open(&connection)?),
+        ForgeKind::Gitea => Box::new(super::gitea::releases::GiteaReleases::open(&connection)?),
         ForgeKind::Dir | ForgeKind::Urls => {
             return Err(Failure::new(Reason::Unknown, format!("a source of kind {kind} has no releases")));
         }
@@ -166,9 +163,9 @@ pub fn open_release_destination(
             .with_hint("give this destination a token."));
     }
     Ok(match kind {
-        DestinationKind::Github => Box::new(github::Github::open(&connection)?),
-        DestinationKind::Gitlab => Box::new(gitlab::Gitlab::open(&connection)?),
-        DestinationKind::Gitea => Box::new(gitea::Gitea::open(&connection)?),
+        DestinationKind::Github => Box::new(super::github::releases::GithubReleases::open(&connection)?),
+        DestinationKind::Gitlab => Box::new(super::gitlab::releases::GitlabReleases::open(&connection)?),
+        DestinationKind::Gitea => Box::new(super::gitea::releases::GiteaReleases::open(&connection)?),
         DestinationKind::Git => {
             return Err(Failure::new(Reason::Unknown, format!("a destination of kind {kind} has no releases")));
         }

@@ -12,12 +12,12 @@ use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
-use super::{Connection, Listing, PageCache, Source, open};
-use crate::failure::Failure;
-use crate::hosts::Hosts;
+use crate::base::failure::Failure;
+use crate::base::hosts::Hosts;
+use crate::base::retry::Policy;
+use crate::base::secret::Secret;
+use crate::forge::{Connection, Listing, PageCache, Source, open};
 use crate::model::ForgeKind;
-use crate::retry::Policy;
-use crate::secret::Secret;
 
 /// The token that every test connection sends.
 pub const TOKEN: &str = "canary-token-0123456789";

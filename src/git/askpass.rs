@@ -14,10 +14,10 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::task::JoinHandle;
 
-use crate::failure::Failure;
-use crate::scratch::Scratch;
-use crate::secret::{Credential, Secret};
-use crate::url::RemoteUrl;
+use crate::base::failure::Failure;
+use crate::base::scratch::Scratch;
+use crate::base::secret::{Credential, Secret};
+use crate::base::url::RemoteUrl;
 
 /// Names the socket; where it is set, this process is git's askpass and nothing else.
 pub const MARKER: &str = "HOLOCRON_ASKPASS";
@@ -191,7 +191,7 @@ impl Drop for Handover {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::url::Origin;
+    use crate::base::url::Origin;
 
     fn credential() -> Credential {
         Credential {

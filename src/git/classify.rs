@@ -12,7 +12,7 @@ mod servers;
 #[cfg(test)]
 mod tests;
 
-use crate::failure::Reason;
+use crate::base::failure::Reason;
 use crate::git::progress::messages;
 pub use rejections::Rejections;
 use rules::{LOCAL, Rule, VAGUE};

@@ -12,8 +12,8 @@ use tokio::task::JoinError;
 
 use super::refs::{Advertisement, LocalRefs};
 use super::{Call, Git, Remote, disk, process};
-use crate::failure::{Failure, Reason};
-use crate::url::RemoteUrl;
+use crate::base::failure::{Failure, Reason};
+use crate::base::url::RemoteUrl;
 
 /// No list of refs comes near: some three million refs. One without an end must not fill the memory.
 pub(super) const LONGEST_LIST: usize = 256 << 20;

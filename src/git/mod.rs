@@ -32,9 +32,9 @@ use tokio::process::Command;
 use tokio::sync::OnceCell;
 use tokio_util::sync::CancellationToken;
 
-use crate::failure::{Failure, Reason};
-use crate::secret::Credential;
-use crate::url::RemoteUrl;
+use crate::base::failure::{Failure, Reason};
+use crate::base::secret::Credential;
+use crate::base::url::RemoteUrl;
 
 pub use look::{Fetches, Looks};
 pub use origin::CheckoutOrigin;
@@ -432,7 +432,7 @@ impl std::fmt::Debug for Shown<'_> {
                 skip = !skip;
                 continue;
             }
-            write!(f, "{} ", crate::secret::redact(&argument.to_string_lossy()))?;
+            write!(f, "{} ", crate::base::secret::redact(&argument.to_string_lossy()))?;
         }
         Ok(())
     }

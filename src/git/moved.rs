@@ -9,8 +9,8 @@ use std::ffi::OsStr;
 use std::sync::{Mutex, PoisonError};
 
 use super::{Call, Git, Remote};
-use crate::failure::{Failure, Reason};
-use crate::url::{Origin, RemoteUrl};
+use crate::base::failure::{Failure, Reason};
+use crate::base::url::{Origin, RemoteUrl};
 
 /// How a redirect is recognised; the reason is not enough, because a 404 has the same one.
 const REDIRECTED: &str = "The requested URL returned error: 30";

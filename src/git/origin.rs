@@ -3,8 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use super::{Call, Git, failure_of};
-use crate::failure::Failure;
-use crate::url::RemoteUrl;
+use crate::base::failure::Failure;
+use crate::base::url::RemoteUrl;
 
 /// Where a checkout came from.
 #[derive(Debug)]

@@ -13,8 +13,8 @@ use tokio::sync::mpsc;
 use super::process::{self, Finished, Input};
 use super::refs::Oid;
 use super::{Call, Git, Shown, classify, failure_of};
-use crate::failure::{Failure, Reason};
-use crate::url::RemoteUrl;
+use crate::base::failure::{Failure, Reason};
+use crate::base::url::RemoteUrl;
 
 /// What stands in a `.keep` of ours; one that has outlived its run is litter.
 pub const KEEP_MARK: &str = "holocron";

@@ -14,7 +14,7 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
-use crate::failure::{Failure, Reason};
+use crate::base::failure::{Failure, Reason};
 
 pub(crate) use piped::{Ended, run_piped};
 

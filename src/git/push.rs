@@ -12,7 +12,7 @@ use super::refs::Oid;
 use super::stage::Stage;
 use super::verbs::{Listener, Progress};
 use super::{BULK, Call, Git, Remote, disk};
-use crate::failure::Failure;
+use crate::base::failure::Failure;
 use crate::model::destination::ObjectFormat;
 
 /// How many bytes of leases one push carries: arguments and environment share the system's limit (2 MiB on Linux, 1 MiB

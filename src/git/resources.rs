@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use crate::speed::Speed;
+use crate::base::speed::Speed;
 
 const MIB: u64 = 1 << 20;
 

@@ -8,8 +8,8 @@ use tokio::process::Command;
 
 use super::askpass::{self, Handover};
 use super::{Call, Git, Remote, process};
-use crate::failure::{Failure, Reason};
-use crate::secret::Secret;
+use crate::base::failure::{Failure, Reason};
+use crate::base::secret::Secret;
 
 /// The variable that overrules every other way to name an ssh command (git(1)).
 pub(super) const VARIABLE: &str = "GIT_SSH_COMMAND";

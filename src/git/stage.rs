@@ -11,8 +11,8 @@ use bstr::BStr;
 
 use super::push::PushEdit;
 use super::refs::Oid;
-use crate::failure::Failure;
-use crate::scratch::Scratch;
+use crate::base::failure::Failure;
+use crate::base::scratch::Scratch;
 
 /// A bare repository that borrows the objects of a mirror. It is gone when this is dropped.
 #[derive(Debug)]

@@ -18,7 +18,7 @@ use tokio::process::Command;
 use tokio::sync::{Mutex, OnceCell};
 
 use super::{Git, Remote};
-use crate::failure::Failure;
+use crate::base::failure::Failure;
 
 /// The program that speaks HTTP, among git's own.
 const HELPER: &str = "git-remote-https";

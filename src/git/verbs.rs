@@ -11,7 +11,7 @@ use bstr::{BStr, BString, ByteSlice};
 use super::pack::Fetched;
 use super::refs::{OWN, Oid};
 use super::{Call, Git, Remote, classify, failure_of, progress};
-use crate::failure::{Failure, Reason};
+use crate::base::failure::{Failure, Reason};
 
 /// Who is told of git's progress: phase and percentage.
 pub type Progress<'a> = &'a mut (dyn FnMut(&str, Option<u8>, Option<u64>) + Send);

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::failure::{Failure, Reason};
+use crate::base::failure::{Failure, Reason};
 
 use super::{Call, Git};
 

@@ -12,7 +12,7 @@ use bstr::{BStr, BString, ByteSlice};
 
 use super::refs::{Oid, RefMap};
 use super::{Call, Git, failure_of, joined};
-use crate::failure::{Failure, Reason};
+use crate::base::failure::{Failure, Reason};
 
 /// How the other end of a fetch from a mirror is started. It drops the settings that git was given by `-c`
 /// (`prepare_other_repo_env`), and the mirror may have another owner; `*` is this one process's, which opens just one.

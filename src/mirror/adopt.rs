@@ -9,11 +9,11 @@ use std::time::SystemTime;
 
 use super::checkout::beside;
 use super::health;
-use crate::failure::Failure;
+use crate::base::failure::Failure;
+use crate::base::url::RemoteUrl;
 use crate::git::Git;
+use crate::mirror::storage::{OWN_FOLDER, Storage};
 use crate::release::backup::Backup;
-use crate::storage::{OWN_FOLDER, Storage};
-use crate::url::RemoteUrl;
 
 /// The bare repositories that lie directly in the storage root, where only the Python Holocron put any.
 pub fn legacy_mirrors(root: &Path) -> Vec<PathBuf> {

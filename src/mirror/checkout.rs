@@ -20,10 +20,10 @@ use std::time::SystemTime;
 use bstr::{BStr, BString, ByteSlice};
 
 use super::health;
-use crate::failure::{Failure, Reason};
+use crate::base::failure::{Failure, Reason};
 use crate::git::refs::{OWN, Oid, RefMap, is_branch};
 use crate::git::{Git, RefEdit, WorkTree};
-use crate::storage::Storage;
+use crate::mirror::storage::Storage;
 
 /// Our refs in a tree; the rest of the name is a branch's full name.
 const RECORD: &str = "refs/holocron/checkout/";

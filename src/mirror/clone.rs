@@ -8,12 +8,12 @@ use super::decide::{cliff, decide};
 use super::salvage::{Salvaged, Wreck};
 use super::update::{follow_head, is_shallow};
 use super::{Done, Job};
-use crate::failure::{Failure, Reason};
+use crate::base::failure::{Failure, Reason};
 use crate::git::RefEdit;
 use crate::git::refs::{Advertisement, LocalRefs};
+use crate::mirror::tools::Tools;
 use crate::model::{RefCounts, RepoState, Verdict};
 use crate::progress::{Event, Sink};
-use crate::tools::Tools;
 
 /// A complete clone that is not in its place yet; dropped, it is gone.
 struct Fresh {

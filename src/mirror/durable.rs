@@ -8,7 +8,7 @@ use std::io;
 use std::path::Path;
 use std::time::SystemTime;
 
-use crate::failure::Failure;
+use crate::base::failure::Failure;
 
 /// Brings to the disk what was changed since `since` in the mirror `dir`, and in the folders between it and `root`.
 ///
@@ -75,7 +75,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::failure::Reason;
+    use crate::base::failure::Reason;
 
     #[test]
     fn what_was_changed_and_the_folders_that_name_it_are_brought_to_the_disk() {

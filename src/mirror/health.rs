@@ -8,7 +8,7 @@ use std::io::{Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use crate::failure::{Failure, Reason};
+use crate::base::failure::{Failure, Reason};
 use crate::git::KEEP_MARK;
 
 /// Checks the outer shape of the bare repository `dir` and the ends of its packs.

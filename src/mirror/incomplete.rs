@@ -1,6 +1,6 @@
 //! Sources that cannot give what their refs name although nothing in them is damaged.
 
-use crate::failure::{Failure, Reason};
+use crate::base::failure::{Failure, Reason};
 use crate::git::Remote;
 
 /// Names the cause where git speaks of damage and the source, a directory of this machine, has grafts: they show it another

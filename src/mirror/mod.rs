@@ -13,20 +13,22 @@ mod incomplete;
 mod names;
 pub(crate) mod ours;
 mod salvage;
+pub mod storage;
+pub mod tools;
 mod update;
 pub mod upkeep;
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime};
 
-use crate::failure::{Failure, Reason};
+use crate::base::failure::{Failure, Reason};
+use crate::base::hosts::Pass;
+use crate::base::url::RemoteUrl;
 use crate::git::Remote;
 use crate::git::refs::{Advertisement, LocalRefs};
-use crate::hosts::Pass;
+use crate::mirror::tools::Tools;
 use crate::model::{Outcome, RefCounts, Repo, Verdict};
 use crate::progress::{Event, Sink};
-use crate::tools::Tools;
-use crate::url::RemoteUrl;
 
 use self::decide::Rules;
 use self::update::Head;

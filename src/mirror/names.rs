@@ -8,7 +8,7 @@ use std::path::Path;
 use bstr::{BStr, BString, ByteSlice};
 
 use super::decide::Decision;
-use crate::failure::{Failure, Reason};
+use crate::base::failure::{Failure, Reason};
 
 /// What git adds to a ref's name while it writes it.
 const LOCK: usize = ".lock".len();

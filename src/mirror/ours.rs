@@ -7,9 +7,9 @@ use std::fs;
 use std::io::ErrorKind;
 use std::path::Path;
 
-use crate::failure::{Failure, Reason};
-use crate::storage::Storage;
-use crate::url::RemoteUrl;
+use crate::base::failure::{Failure, Reason};
+use crate::base::url::RemoteUrl;
+use crate::mirror::storage::Storage;
 
 /// Refuses what lies at the relative `place` when it is reached over a symlink that leaves the storage, or when its `origin`
 /// is none of `urls`. A mirror that waits aside for its place is known by its id. What is not there, or has no origin that

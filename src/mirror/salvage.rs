@@ -11,10 +11,10 @@ use std::path::{Path, PathBuf};
 use bstr::BString;
 
 use super::decide::{Rules, Shelf};
-use crate::failure::Failure;
+use crate::base::failure::Failure;
+use crate::base::url::RemoteUrl;
 use crate::git::refs::{LocalRefs, Oid};
 use crate::git::{Depth, Git, RefEdit, Remote, Wanted};
-use crate::url::RemoteUrl;
 
 /// From this many tips on, those that cannot be had together are not tried one by one.
 const SINGLY: usize = 200;

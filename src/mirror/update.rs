@@ -12,12 +12,12 @@ use bstr::{BString, ByteSlice};
 
 use super::decide::{Shelf, decide, transactions, without_loss};
 use super::{Done, Job, health, names};
-use crate::failure::{Failure, Reason};
+use crate::base::failure::{Failure, Reason};
 use crate::git::refs::{Advertisement, Change, LocalRefs, Oid, RefUpdate, diff, is_branch};
 use crate::git::{BULK, Depth, Fetched, Git, History, RefEdit, Wanted};
+use crate::mirror::tools::Tools;
 use crate::model::{RefCounts, Repo, Verdict};
 use crate::progress::{Event, Sink};
-use crate::tools::Tools;
 
 /// Up to this many moved refs are compared one by one; more in one go, which is a little less exact.
 const COMPARE_SINGLY: usize = 64;

@@ -11,11 +11,11 @@ use std::time::{Duration, SystemTime};
 use tokio::time::Instant;
 
 use super::{census, health, looks_whole};
-use crate::failure::{Failure, Reason};
+use crate::base::failure::{Failure, Reason};
 use crate::git::Git;
+use crate::mirror::tools::Tools;
 use crate::model::{OnDisk, Outcome, Status};
 use crate::store::Store;
-use crate::tools::Tools;
 
 /// From this many packs on they are rolled up; git's own automatic upkeep begins there, too (`gc.autoPackLimit`).
 const MOST_PACKS: u64 = 50;
@@ -88,8 +88,8 @@ async fn tidy(git: &Git, dir: &Path, disk: OnDisk) -> Result<(), Failure> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cycle::report::tests::outcome as of;
     use crate::model::Verdict;
-    use crate::report::tests::outcome as of;
 
     fn outcome(verdict: Verdict, seconds: u64, packs: u64, loose_refs: u64) -> Outcome {
         let disk = Some(OnDisk { bytes: 1, packs: Some(packs), loose_refs });

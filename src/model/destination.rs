@@ -7,9 +7,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{RepoPath, Status, Visibility};
-use crate::failure::{Failure, Reason};
-use crate::secret::redact;
-use crate::url::RemoteUrl;
+use crate::base::failure::{Failure, Reason};
+use crate::base::secret::redact;
+use crate::base::url::RemoteUrl;
 
 /// The kinds of destination.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]

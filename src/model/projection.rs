@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::Status;
-use crate::failure::{Failure, Reason};
+use crate::base::failure::{Failure, Reason};
 
 /// The place that a backup's releases are at, beside the ids of destinations.
 pub const DISK: &str = "local";

@@ -20,9 +20,9 @@ use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use super::lines::lasting;
 use super::said::Said;
 use super::{Ending, Event, Screen, Sink};
+use crate::base::text::{Detail, Paint, bytes, clean, count};
 use crate::model::destination::DestinationOutcome;
 use crate::model::{Outcome, RepoPath, Status};
-use crate::text::{Detail, Paint, bytes, clean, count};
 
 /// How often the time is drawn anew where nothing else happens.
 const SECOND: Duration = Duration::from_secs(1);
@@ -252,7 +252,7 @@ mod tests {
 
     use super::super::lines::tests::outcome;
     use super::*;
-    use crate::failure::{Failure, Reason};
+    use crate::base::failure::{Failure, Reason};
     use crate::model::Verdict;
 
     fn bars(columns: u16) -> (InMemoryTerm, Bars) {

@@ -2,11 +2,11 @@
 
 use std::collections::HashMap;
 
-use crate::advice::advise;
-use crate::failure::{Failure, Reason};
+use crate::base::failure::{Failure, Reason};
+use crate::base::text::{self, Tone};
+use crate::model::advice::advise;
 use crate::model::destination::{DestinationOutcome, PushVerdict, RefusedRef};
 use crate::model::{Outcome, RefCounts};
-use crate::text::{self, Tone};
 
 /// Returns the word for how it came out: `pushed`, `pushed, created`, `refused 3`.
 pub(crate) fn result(outcome: &DestinationOutcome) -> String {

@@ -9,11 +9,11 @@ use super::destinations::{self, REFS};
 use super::releases;
 use super::said::{Change, Said};
 use super::{Event, Screen, Sink};
-use crate::failure::Failure;
+use crate::base::failure::Failure;
+use crate::base::text::{Detail, Paint, Tone, bytes, clean, count, duration, list, refs_changed, sentence};
 use crate::model::destination::{DestinationOutcome, PushVerdict};
 use crate::model::projection::{ReleaseVerdict, ReleasesOutcome};
 use crate::model::{Outcome, Status, Verdict};
-use crate::text::{Detail, Paint, Tone, bytes, clean, count, duration, list, refs_changed, sentence};
 
 /// Tells a run's events as lines.
 #[derive(Debug)]
@@ -276,10 +276,10 @@ pub(super) mod tests {
 
     use super::super::screen::Paper;
     use super::*;
-    use crate::failure::Reason;
+    use crate::base::failure::Reason;
+    use crate::base::text::is_unprintable;
     use crate::model::destination::{PushCounts, RefusedRef};
     use crate::model::{MirrorKey, RefCounts, RepoPath};
-    use crate::text::is_unprintable;
 
     /// An outcome of `ns/<name>` that took 400 ms.
     pub(in crate::progress) fn outcome(name: &str, verdict: Verdict) -> Outcome {

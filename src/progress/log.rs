@@ -8,7 +8,7 @@ use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::MakeWriter;
 
 use super::{Manner, Screen, Style};
-use crate::text::clean;
+use crate::base::text::clean;
 
 /// Starts the log for the whole process.
 ///
@@ -98,8 +98,8 @@ impl Drop for Message {
 mod tests {
     use super::super::screen::Paper;
     use super::*;
-    use crate::secret::Secret;
-    use crate::text::{Detail, Paint};
+    use crate::base::secret::Secret;
+    use crate::base::text::{Detail, Paint};
 
     const PLAIN: Style = Style { manner: Manner::Lines(Detail::Changes, Paint::Plain), log: false };
     /// `-v` is lines for people; `-vv` is the log.

@@ -13,10 +13,10 @@ use std::time::Duration;
 
 use indicatif::ProgressDrawTarget;
 
-use crate::failure::Failure;
+use crate::base::failure::Failure;
+use crate::base::text::{Detail, Paint};
 use crate::model::projection::ReleasesOutcome;
 use crate::model::{Outcome, RepoPath};
-use crate::text::{Detail, Paint};
 
 pub use bars::Bars;
 pub use lines::Lines;

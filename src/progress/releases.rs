@@ -1,9 +1,9 @@
 //! How the releases of a repository came out at a place, in the words that lines and tables share.
 
-use crate::failure::Failure;
+use crate::base::failure::Failure;
+use crate::base::text::{Tone, clean};
 use crate::model::Outcome;
 use crate::model::projection::{DISK, ReleaseVerdict, ReleasesOutcome};
-use crate::text::{Tone, clean};
 
 /// `releases`, or `→ gitlab releases`.
 pub(crate) fn place(outcome: &ReleasesOutcome) -> String {

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use crate::failure::Reason;
+use crate::base::failure::Reason;
 
 /// The troubles, notes and retries that lines have told and that still stand.
 #[derive(Debug, Default)]

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use indicatif::MultiProgress;
 
-use crate::secret::redact;
+use crate::base::secret::redact;
 
 /// Where lines for people go while a run works; clones share the place.
 #[derive(Clone)]
@@ -30,7 +30,7 @@ impl Screen {
     }
 
     /// Shows one line; secrets in it are masked. What stands in it from elsewhere was passed through
-    /// [`crate::text::clean`] by the caller, who may have added colour.
+    /// [`crate::base::text::clean`] by the caller, who may have added colour.
     pub fn line(&self, text: &str) {
         let text = redact(text);
         // A closed stderr is no reason to stop mirroring, and there is nowhere left to tell of it.
@@ -89,7 +89,7 @@ impl Write for Paper {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::secret::Secret;
+    use crate::base::secret::Secret;
 
     #[test]
     fn a_secret_in_a_line_is_masked() {

@@ -12,17 +12,17 @@ use super::protect::{Opener, Opening};
 use super::refusal::{self, Refusals};
 use super::shadow::{Route, blocked_by, route};
 use super::{PushJob, slice};
+use crate::base::failure::{Failure, Reason};
+use crate::base::text;
+use crate::base::url::RemoteUrl;
 use crate::config::destination::Divergence;
-use crate::failure::{Failure, Reason};
 use crate::forge::destination::Need;
 use crate::git::refs::{Advertisement, Change, Oid, RefMap, RefUpdate};
 use crate::git::{History, PushEdit, Pushed, RefResult, Remote};
 use crate::mirror::lost_by_moves;
+use crate::mirror::tools::Tools;
 use crate::model::destination::{DestinationOutcome, PushCounts, PushVerdict, RefusedRef, Target};
 use crate::progress::{Event, Sink};
-use crate::text;
-use crate::tools::Tools;
-use crate::url::RemoteUrl;
 
 pub(super) async fn bring_up(
     job: &PushJob<'_>,

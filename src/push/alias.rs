@@ -6,7 +6,7 @@
 use bstr::{BStr, BString, ByteSlice};
 
 use super::decide::PushPlan;
-use crate::failure::Reason;
+use crate::base::failure::Reason;
 use crate::git::refs::{Advertisement, Change, Oid, RefMap};
 use crate::model::destination::RefusedRef;
 

@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 
 use super::fan::Way;
 use super::open::{Opened, Place};
-use crate::failure::{Failure, Reason};
+use crate::base::failure::{Failure, Reason};
 use crate::model::{MirrorKey, Repo};
 
 /// A repository that is to go to a place.

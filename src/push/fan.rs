@@ -14,18 +14,18 @@ use super::decide::in_scope;
 use super::moved::{self, Moved};
 use super::open::{Choice, Opened, Place};
 use super::{PushJob, bring_up, journal, skipped};
-use crate::advice::advise;
+use crate::base::failure::{Failure, Reason};
+use crate::base::text::digest;
 use crate::config::Config;
-use crate::failure::{Failure, Reason};
 use crate::forge::web_origin;
 use crate::git::refs::{Advertisement, LocalRefs};
 use crate::mirror::is_shallow;
+use crate::mirror::tools::Tools;
+use crate::model::advice::advise;
 use crate::model::destination::{DestinationOutcome, PushVerdict};
 use crate::model::{MirrorKey, Outcome, Repo, Status};
 use crate::progress::Sink;
 use crate::store::{Backoff, DestinationRecord, Note, Store};
-use crate::text::digest;
-use crate::tools::Tools;
 
 /// What stands before the place in what is remembered of the rules of a push.
 const AT: &str = " at ";

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 
 use super::open::Opened;
-use crate::failure::{Failure, Reason};
+use crate::base::failure::{Failure, Reason};
 use crate::forge::destination::{Restored, Undo};
 use crate::store::{Ignored, OpenRule, Store};
 

@@ -23,14 +23,14 @@ use std::path::Path;
 use std::time::Instant;
 
 use self::open::{Opened, Place};
+use crate::base::failure::Failure;
 use crate::config::Cliff;
-use crate::failure::Failure;
 use crate::git::refs::LocalRefs;
+use crate::mirror::tools::Tools;
 use crate::model::destination::{DestinationOutcome, PushVerdict};
 use crate::model::{MirrorKey, Repo};
 use crate::progress::Sink;
 use crate::store::Store;
-use crate::tools::Tools;
 
 /// One push to be made.
 pub struct PushJob<'a> {

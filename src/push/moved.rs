@@ -4,10 +4,10 @@
 use std::fs;
 
 use super::open::{Opened, Place};
-use crate::failure::Reason;
+use crate::base::failure::Reason;
+use crate::base::url::RemoteUrl;
+use crate::mirror::tools::Tools;
 use crate::model::RepoPath;
-use crate::tools::Tools;
-use crate::url::RemoteUrl;
 
 /// What came of a place that changed.
 #[derive(Debug, Default)]

@@ -11,19 +11,19 @@ use tokio_util::sync::CancellationToken;
 use super::decide::PushRules;
 use super::patience::Patience;
 use super::template::fill;
+use crate::base::failure::{Failure, Reason};
+use crate::base::secret::{Credential, Secret};
+use crate::base::url::RemoteUrl;
 use crate::config::destination::{DestinationConfig, DestinationVisibility, KnownHosts, SshConfig};
 use crate::config::{Cliff, Config, Transport, globs};
-use crate::failure::{Failure, Reason};
 use crate::forge::destination::{Destination, open_destination};
 use crate::forge::release::{ReleaseDestination, open_release_destination};
 use crate::forge::{self, Connection, PageCache};
 use crate::git::{HostKeys, Remote, Ssh};
+use crate::mirror::tools::Tools;
 use crate::model::destination::{DestinationKind, ObjectFormat, Wish};
 use crate::model::{Repo, RepoPath, Visibility};
 use crate::progress::{Event, Sink};
-use crate::secret::{Credential, Secret};
-use crate::tools::Tools;
-use crate::url::RemoteUrl;
 
 /// One destination, ready to be pushed to.
 pub struct Opened {

@@ -3,7 +3,7 @@
 
 use std::sync::{Mutex, PoisonError};
 
-use crate::failure::{Failure, Reason};
+use crate::base::failure::{Failure, Reason};
 
 /// How often in a row a forge may leave the question for a repository unanswered.
 const MOST_SILENCES: u32 = 3;

@@ -5,8 +5,8 @@ use std::future::Future;
 use bstr::ByteSlice;
 
 use super::{PushJob, journal};
+use crate::base::failure::Failure;
 use crate::config::destination::ProtectedBranches;
-use crate::failure::Failure;
 use crate::forge::destination::{Destination, Need, Undo};
 use crate::git::refs::{RefUpdate, is_branch};
 use crate::model::destination::Target;
@@ -119,7 +119,7 @@ mod tests {
     use async_trait::async_trait;
 
     use super::*;
-    use crate::failure::Reason;
+    use crate::base::failure::Reason;
     use crate::forge::destination::Restored;
     use crate::model::RepoPath;
     use crate::model::destination::Wish;

@@ -4,11 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use bstr::{BString, ByteSlice};
 
-use crate::failure::{Failure, Reason};
+use crate::base::failure::{Failure, Reason};
+use crate::base::secret::redact;
+use crate::base::text::{clean, shorten};
 use crate::git::{Pushed, RefResult, classify};
 use crate::model::destination::RefusedRef;
-use crate::secret::redact;
-use crate::text::{clean, shorten};
 
 /// What a destination refused, by ref.
 pub(super) type Refusals = BTreeMap<BString, RefusedRef>;
@@ -104,7 +104,7 @@ mod tests {
 
     #[test]
     fn a_hooks_own_words_are_kept_with_the_first_ref_harmless_and_masked() {
-        let _known = crate::secret::Secret::new("hunter2hunter2");
+        let _known = crate::base::secret::Secret::new("hunter2hunter2");
         let stderr = "remote: policy: no \u{1b}[31mpushes hunter2hunter2\u{202e}        \nremote: see the wiki\n";
         let declined = "[remote rejected] (pre-receive hook declined)";
         let done = pushed(stderr, &[("refs/heads/a", declined), ("refs/heads/b", declined), ("refs/heads/c", "")]);

@@ -6,7 +6,7 @@ use std::ops::Bound;
 use bstr::{BStr, BString, ByteSlice};
 
 use super::decide::PushPlan;
-use crate::failure::Reason;
+use crate::base::failure::Reason;
 use crate::git::refs::Advertisement;
 use crate::model::destination::RefusedRef;
 

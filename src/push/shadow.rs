@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use bstr::{BStr, BString, ByteSlice};
 
 use super::decide::{PushPlan, pushes};
-use crate::failure::Reason;
+use crate::base::failure::Reason;
 use crate::git::PushEdit;
 use crate::git::refs::{RefMap, RefUpdate};
 use crate::model::destination::RefusedRef;

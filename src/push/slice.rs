@@ -4,7 +4,7 @@ use std::path::Path;
 
 use bstr::{BString, ByteSlice};
 
-use crate::failure::{Failure, Reason};
+use crate::base::failure::{Failure, Reason};
 use crate::git::refs::{Oid, is_branch};
 use crate::git::{Git, Progress, PushEdit, Pushed, Remote};
 

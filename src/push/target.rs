@@ -5,13 +5,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::PushJob;
 use super::open::Place;
-use crate::failure::{Failure, Reason};
+use crate::base::failure::{Failure, Reason};
 use crate::forge::destination::Destination;
 use crate::git::Remote;
+use crate::mirror::tools::Tools;
 use crate::model::RepoPath;
 use crate::model::destination::{ObjectFormat, Target, Wish};
 use crate::progress::Sink;
-use crate::tools::Tools;
 
 /// A repository that can be pushed to.
 pub(super) struct Resolved {

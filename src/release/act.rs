@@ -11,7 +11,7 @@ use super::backup::Backup;
 use super::plan::{self, Plan, Work, is_ours, made_asset};
 use super::transfer::{Fetched, Transfer};
 use super::wish::Rules;
-use crate::failure::{Failure, Reason};
+use crate::base::failure::{Failure, Reason};
 use crate::forge::release::{Created, ReleaseDestination, ReleaseSource, Upload};
 use crate::model::projection::{MadeRelease, ReleaseCounts, ReleaseProblem};
 use crate::model::release::{Asset, Release, ReleaseFields, Sha256};

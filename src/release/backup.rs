@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use url::Url;
 
 use super::state::identity;
-use crate::failure::{Failure, Reason};
+use crate::base::failure::{Failure, Reason};
 use crate::model::release::{Asset, Link, Release, Sha256};
 
 /// The shape of `release.json`. A program that knows only an older one must not write.
@@ -345,7 +345,7 @@ fn file_name(text: &str) -> String {
     if name.len() <= LONGEST - 8 {
         return name;
     }
-    let digest = crate::text::digest(text);
+    let digest = crate::base::text::digest(text);
     let mut end = LONGEST - 8 - digest.len() - 1;
     while !name.is_char_boundary(end) {
         end -= 1;

@@ -8,7 +8,7 @@ use futures_util::StreamExt;
 use tokio::io::AsyncReadExt;
 
 use super::backup::{Backup, SavedRelease};
-use crate::failure::{Failure, Reason};
+use crate::base::failure::{Failure, Reason};
 use crate::forge::release::{Download, ReleaseSource};
 use crate::model::RepoPath;
 use crate::model::release::{Asset, Release};

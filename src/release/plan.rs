@@ -5,8 +5,8 @@ use std::fmt;
 
 use super::marker::{self, Marked};
 use super::wish::{Rules, Wish, wishes};
+use crate::base::failure::{Failure, Reason};
 use crate::config::releases::ReleaseScope;
-use crate::failure::{Failure, Reason};
 use crate::model::projection::{MadeAsset, MadeRelease, ReleaseProblem};
 use crate::model::release::{Asset, Features, Link, Release, ReleaseFields};
 

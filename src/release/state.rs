@@ -20,7 +20,7 @@ pub fn state(fields: &ReleaseFields, assets: &[Asset], links: &[Link]) -> String
     let ReleaseFields { tag, title, notes, draft, prerelease, latest: _, published_at } = fields;
     let files: Vec<(&str, String)> = assets.iter().map(|asset| (asset.name.as_str(), identity(asset))).collect();
     let links: Vec<(&str, &str)> = links.iter().map(|link| (link.name.as_str(), link.url.as_str())).collect();
-    crate::text::digest(&format!(
+    crate::base::text::digest(&format!(
         "{tag:?} {title:?} {notes:?} {draft} {prerelease} {published_at:?} {files:?} {links:?}"
     ))
 }

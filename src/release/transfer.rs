@@ -9,11 +9,11 @@ use sha2::{Digest as _, Sha256 as Hasher};
 use tempfile::TempDir;
 use tokio::sync::{Semaphore, SemaphorePermit};
 
-use crate::failure::{Failure, Reason};
+use crate::base::failure::{Failure, Reason};
 use crate::forge::release::ReleaseSource;
+use crate::mirror::tools::Tools;
 use crate::model::release::{Asset, Sha256};
 use crate::progress::Sink;
-use crate::tools::Tools;
 
 /// The unit of the budget.
 const UNIT: u64 = 1 << 20;
@@ -59,7 +59,7 @@ impl<'a> Transfer<'a> {
         // One whose size its source does not tell may be as large as that, and no larger.
         let size = asset.size.unwrap_or(self.most);
         if size > self.most {
-            return Err(too_large(&format!("the file has {}", crate::text::bytes(size)), self.most));
+            return Err(too_large(&format!("the file has {}", crate::base::text::bytes(size)), self.most));
         }
         let units = u32::try_from(size.div_ceil(UNIT).max(1)).unwrap_or(u32::MAX);
         let units = units.min(u32::try_from(self.most / UNIT).unwrap_or(u32::MAX).max(1));
@@ -112,7 +112,7 @@ impl<'a> Transfer<'a> {
 }
 
 fn too_large(what: &str, most: u64) -> Failure {
-    let message = format!("{what}, and no more than {} may lie here at a time", crate::text::bytes(most));
+    let message = format!("{what}, and no more than {} may lie here at a time", crate::base::text::bytes(most));
     let hint = "allow more with --asset-tmp-max, or leave the file out.";
     Failure::new(Reason::TooLarge, message).with_hint(hint)
 }

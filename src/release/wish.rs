@@ -3,9 +3,9 @@
 use std::collections::BTreeSet;
 
 use super::{marker, state};
+use crate::base::failure::{Failure, Reason};
 use crate::config::globs;
 use crate::config::releases::{AssetMode, ReleaseScope};
-use crate::failure::{Failure, Reason};
 use crate::model::projection::ReleaseProblem;
 use crate::model::release::{Asset, Features, Link, Release, ReleaseFields};
 
@@ -173,7 +173,7 @@ fn unfit(asset: &Asset, before: &[Asset], rules: &Rules<'_>) -> Option<Failure> 
         return Some(Failure::new(Reason::TooLarge, format!("the forge takes {most} files per release")));
     }
     let limit = features.largest_asset.filter(|limit| asset.size.is_some_and(|size| size > *limit))?;
-    let limit = crate::text::bytes(limit);
+    let limit = crate::base::text::bytes(limit);
     Some(Failure::new(Reason::TooLarge, format!("the forge takes files of up to {limit}")))
 }
 

@@ -9,10 +9,10 @@ use sqlx::SqliteConnection;
 use super::Store;
 use super::error::StoreError;
 use super::rows::{Columns, Rows, read_all};
-use crate::failure::Failure;
+use crate::base::failure::Failure;
+use crate::base::secret::redact;
 use crate::model::MirrorKey;
 use crate::model::destination::PushVerdict;
-use crate::secret::redact;
 
 /// The last known state of one mirror on one destination.
 #[derive(Debug, Clone, PartialEq)]

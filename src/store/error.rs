@@ -3,7 +3,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::failure::{Failure, Reason};
+use crate::base::failure::{Failure, Reason};
 
 /// Why the store could not be opened, read or written.
 #[derive(Debug, thiserror::Error)]
@@ -132,7 +132,7 @@ mod tests {
     use sqlx::{Connection as _, SqliteConnection};
 
     use super::*;
-    use crate::error::Error;
+    use crate::base::error::Error;
 
     #[tokio::test]
     async fn a_full_disk_is_said_in_our_words() {

@@ -5,7 +5,7 @@ use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
 use super::error::StoreError;
-use crate::scratch::Scratch;
+use crate::base::scratch::Scratch;
 use jiff::Timestamp;
 
 /// What the first bytes of a file say.

@@ -11,8 +11,8 @@ use super::Store;
 use super::error::StoreError;
 use super::record::MirrorRecord;
 use super::rows::{Columns, Rows, read_all, signed};
+use crate::base::secret::redact;
 use crate::model::{MirrorKey, OnDisk, RepoPath, Verdict};
-use crate::secret::redact;
 
 pub(super) const ALL: &str = "
     SELECT folder, id, source, path, mirror, url, default_branch, pushed_at, verdict, degraded, failure,

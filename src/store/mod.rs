@@ -26,7 +26,7 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteSynchronous};
 use sqlx::{ConnectOptions as _, Connection as _, SqliteConnection};
 use tokio::sync::Mutex;
 
-use crate::scratch::Scratch;
+use crate::base::scratch::Scratch;
 
 pub use destination::DestinationRecord;
 pub use error::StoreError;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use crate::failure::Failure;
+use crate::base::failure::Failure;
 use crate::model::{MirrorKey, OnDisk, Outcome, Repo, RepoPath, Status, Verdict};
 
 /// The last known state of one mirror.
@@ -214,10 +214,10 @@ pub fn after(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::failure::Reason;
+    use crate::base::failure::Reason;
+    use crate::base::url::RemoteUrl;
     use crate::model::destination::{DestinationOutcome, PushVerdict};
     use crate::model::{RefCounts, RepoState, Visibility};
-    use crate::url::RemoteUrl;
 
     const BACKOFF: Backoff = Backoff { first: Duration::from_secs(60), longest: Duration::from_secs(6 * 3600) };
 

@@ -9,11 +9,11 @@ use serde_json::json;
 use tempfile::TempDir;
 
 use super::*;
-use crate::failure::{Failure, Reason};
+use crate::base::failure::{Failure, Reason};
+use crate::base::secret::Secret;
+use crate::base::url::RemoteUrl;
 use crate::model::destination::PushVerdict;
 use crate::model::{MirrorKey, RepoPath, Verdict};
-use crate::secret::Secret;
-use crate::url::RemoteUrl;
 
 mod damage;
 mod destinations;

@@ -14,11 +14,11 @@ mod settings;
 
 use std::time::Duration;
 
-use holocron::failure::{Failure, Reason};
+use holocron::base::failure::{Failure, Reason};
+use holocron::base::secret::{Credential, Secret};
+use holocron::base::url::RemoteUrl;
 use holocron::git::refs::Advertisement;
 use holocron::git::{Git, GitTransport, Remote, Resources, Settings};
-use holocron::secret::{Credential, Secret};
-use holocron::url::RemoteUrl;
 use tokio_util::sync::CancellationToken;
 
 use crate::support::{Forge, RecordingGit, Repo, TestEnv};

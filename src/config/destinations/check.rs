@@ -2,6 +2,7 @@
 
 use super::DestinationDraft;
 use super::template::{TemplateError, fill};
+use crate::base::url::RemoteUrl;
 use crate::config::destination::{DestinationConfig, DestinationVisibility, RefScope, SshConfig};
 use crate::config::entry::Checker;
 use crate::config::layers::Layers;
@@ -10,7 +11,6 @@ use crate::config::releases::{ReleaseScope, Releases};
 use crate::config::settings::check_globs;
 use crate::config::{Purpose, SetBy, Transport, server};
 use crate::model::destination::DestinationKind;
-use crate::url::RemoteUrl;
 
 /// Checks a destination; `None` when it is of no use, and then there is a problem that says why.
 pub(super) fn check(layers: &mut Layers<'_>, draft: DestinationDraft, purpose: Purpose) -> Option<DestinationConfig> {

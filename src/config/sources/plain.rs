@@ -2,14 +2,14 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::base::secret::SecretSource;
+use crate::base::url::RemoteUrl;
 use crate::config::absolute;
 use crate::config::entry::Checker;
 use crate::config::layers::SetBy;
 use crate::config::problem::Problem;
 use crate::config::raw::RawSource;
 use crate::config::tree::Step;
-use crate::secret::SecretSource;
-use crate::url::RemoteUrl;
 
 impl Checker<'_, '_, RawSource> {
     pub fn dirs(&mut self) -> Vec<PathBuf> {

@@ -9,26 +9,26 @@ use serde_json::{Value, json};
 use tokio::sync::OnceCell;
 use url::Url;
 
-use crate::failure::{Failure, Reason};
+use crate::base::failure::{Failure, Reason};
+use crate::base::url::Origin;
 use crate::forge::gather::{Home, Raw, shown};
 use crate::forge::http::{Answer, Api, Ask, Auth, Refusal};
 use crate::forge::{Connection, web_origin};
 use crate::model::destination::Target;
 use crate::model::{RepoPath, Visibility};
-use crate::url::Origin;
 
 /// The user behind a token.
 #[derive(Debug, Clone)]
-pub(super) struct Me {
-    pub(super) id: u64,
-    pub(super) login: String,
+pub(in crate::forge) struct Me {
+    pub(in crate::forge) id: u64,
+    pub(in crate::forge) login: String,
 }
 
 /// One forge that is written to.
-pub(super) struct Site {
-    pub(super) api: Api,
+pub(in crate::forge) struct Site {
+    pub(in crate::forge) api: Api,
     /// The forge's name, for messages.
-    pub(super) forge: &'static str,
+    pub(in crate::forge) forge: &'static str,
     home: Home,
     web: Origin,
     ssh: bool,
@@ -39,7 +39,7 @@ pub(super) struct Site {
 
 impl Site {
     /// The forge behind `connection`; nothing is sent yet.
-    pub(super) fn open(connection: &Connection, auth: Auth, forge: &'static str) -> Result<Self, Failure> {
+    pub(in crate::forge) fn open(connection: &Connection, auth: Auth, forge: &'static str) -> Result<Self, Failure> {
         let web = web_origin(&connection.api_url);
         if connection.token.is_none() {
             let text = format!("there is no token for the destination {web}");
@@ -51,14 +51,14 @@ impl Site {
     }
 
     /// Remembers where our own repositories are.
-    pub(super) fn know(&self, ours: &[RepoPath]) {
+    pub(in crate::forge) fn know(&self, ours: &[RepoPath]) {
         let ours = ours.iter().map(|path| path.to_string().to_lowercase());
         self.ours.lock().unwrap_or_else(PoisonError::into_inner).extend(ours);
     }
 
     /// Whether what answers is another repository of ours, which had the name `asked` before: a forge redirects from an old
     /// name until it is given away again.
-    pub(super) fn has_left(&self, asked: &RepoPath, answer: &Answer) -> bool {
+    pub(in crate::forge) fn has_left(&self, asked: &RepoPath, answer: &Answer) -> bool {
         let Ok(json) = answer.json::<Value>() else { return false };
         let name = json["full_name"].as_str().or_else(|| json["path_with_namespace"].as_str()).unwrap_or_default();
         let name = name.to_lowercase();
@@ -67,7 +67,7 @@ impl Site {
     }
 
     /// The user behind the token, asked for once.
-    pub(super) async fn me(&self) -> Result<&Me, Failure> {
+    pub(in crate::forge) async fn me(&self) -> Result<&Me, Failure> {
         let ask = || async {
             let user: Value = self.api.get(self.api.url(&["user"], &[])).await?;
             let login = user.get("login").or_else(|| user.get("username")).and_then(Value::as_str);
@@ -80,7 +80,7 @@ impl Site {
     }
 
     /// As [`Site::me`]; `None` for a token that may not ask who it belongs to, or that belongs to an app.
-    pub(super) async fn user(&self) -> Result<Option<&Me>, Failure> {
+    pub(in crate::forge) async fn user(&self) -> Result<Option<&Me>, Failure> {
         match self.me().await {
             Ok(me) => Ok(Some(me)),
             Err(failure) if failure.reason() == Reason::Forbidden => Ok(None),
@@ -89,7 +89,7 @@ impl Site {
     }
 
     /// Whether `namespace` is that of the token's user.
-    pub(super) async fn is_own(&self, namespace: &str) -> Result<bool, Failure> {
+    pub(in crate::forge) async fn is_own(&self, namespace: &str) -> Result<bool, Failure> {
         Ok(self.user().await?.is_some_and(|me| me.login.eq_ignore_ascii_case(namespace)))
     }
 
@@ -97,18 +97,28 @@ impl Site {
     ///
     /// # Errors
     /// Every other answer: it leaves the question open. A 404 that is not the API's own counts as one of them.
-    pub(super) async fn look(&self, url: Url) -> Result<Option<Answer>, Failure> {
+    pub(in crate::forge) async fn look(&self, url: Url) -> Result<Option<Answer>, Failure> {
         self.api.look(url).await
     }
 
     /// A request that changes something.
-    pub(super) async fn change(&self, method: Method, url: Url, body: Option<&Value>) -> Result<Answer, Refusal> {
+    pub(in crate::forge) async fn change(
+        &self,
+        method: Method,
+        url: Url,
+        body: Option<&Value>,
+    ) -> Result<Answer, Refusal> {
         self.api.attempt(&Ask::change(method, url, body)).await
     }
 
     /// Makes `branch` the default one, and sees that it is. Gitea answers with success and changes nothing while it does not
     /// know the branch (Gitea 1.21, routers/api/v1/repo/repo.go).
-    pub(super) async fn change_default_branch(&self, method: Method, url: Url, branch: &str) -> Result<(), Failure> {
+    pub(in crate::forge) async fn change_default_branch(
+        &self,
+        method: Method,
+        url: Url,
+        branch: &str,
+    ) -> Result<(), Failure> {
         let answer = self.change(method, url, Some(&json!({"default_branch": branch}))).await?;
         let now: Value = answer.json()?;
         match now["default_branch"].as_str() {
@@ -122,7 +132,7 @@ impl Site {
     }
 
     /// All entries of a list that comes in pages of 100 and that has no more of them after a shorter one.
-    pub(super) async fn all(&self, segments: &[&str]) -> Result<Option<Vec<Value>>, Failure> {
+    pub(in crate::forge) async fn all(&self, segments: &[&str]) -> Result<Option<Vec<Value>>, Failure> {
         const MOST_PAGES: usize = 100;
         let mut all = Vec::new();
         for page in 1..=MOST_PAGES {
@@ -140,7 +150,7 @@ impl Site {
     }
 
     /// The repository that was asked for as `asked`, checked: a renamed one is another, and git is sent to this forge only.
-    pub(super) fn target(&self, asked: &RepoPath, raw: Raw, pull_mirror: bool) -> Result<Target, Failure> {
+    pub(in crate::forge) fn target(&self, asked: &RepoPath, raw: Raw, pull_mirror: bool) -> Result<Target, Failure> {
         let visibility = raw.visibility;
         let repo = self.home.entry(raw).into_repo()?;
         if !repo.path.to_string().eq_ignore_ascii_case(&asked.to_string()) {
@@ -167,7 +177,7 @@ impl Site {
     }
 
     /// The namespace of `path`, for forges without nested ones.
-    pub(super) fn flat_namespace(&self, path: &RepoPath) -> Result<String, Failure> {
+    pub(in crate::forge) fn flat_namespace(&self, path: &RepoPath) -> Result<String, Failure> {
         let namespace = path.namespace();
         if namespace.is_empty() || namespace.contains('/') {
             let text = format!("{path} has no place on {}: it needs exactly one user or organisation", self.forge);
@@ -178,7 +188,7 @@ impl Site {
     }
 
     /// The failure of a repository that was said to exist and cannot be seen.
-    pub(super) fn hidden(&self, path: &RepoPath) -> Failure {
+    pub(in crate::forge) fn hidden(&self, path: &RepoPath) -> Failure {
         let text = format!("{path} exists on {}, but the token may not see it", self.web);
         Failure::new(Reason::Forbidden, text).with_hint("give the token access to this repository.")
     }
@@ -187,7 +197,7 @@ impl Site {
     ///
     /// Sources of the texts: Gitea's `models/user` and `models/repo` errors and its `[Name]: AlphaDashDot`, GitLab's
     /// `app/models/project.rs` and `NamespacePathValidator`, GitHub's "Validation Failed" answers.
-    pub(super) fn not_created(&self, path: &RepoPath, refusal: Refusal, scope: &str) -> Failure {
+    pub(in crate::forge) fn not_created(&self, path: &RepoPath, refusal: Refusal, scope: &str) -> Failure {
         let said = |parts: &[&str]| parts.iter().any(|part| refusal.says(part));
         let status = refusal.status.map_or(0, |status| status.as_u16());
         let namespace = path.namespace();
@@ -239,12 +249,12 @@ impl Site {
     }
 
     /// Says once that a repository is private although more was wished for.
-    pub(super) fn warn_private(&self, path: &RepoPath) {
+    pub(in crate::forge) fn warn_private(&self, path: &RepoPath) {
         tracing::warn!("{path} is private on {}: it has no internal repositories there.", self.web);
     }
 
     /// A rule that was put back tighter than it was, because it could not be put back as it was.
-    pub(super) fn not_put_back(&self, rule: &str, refusal: Refusal) -> Failure {
+    pub(in crate::forge) fn not_put_back(&self, rule: &str, refusal: Refusal) -> Failure {
         let text = format!("the rule {} on {} could not be put back as it was", shown(rule), self.web);
         Failure::new(refusal.failure.reason(), format!("{text}: {}", refusal.failure.message()))
             .with_evidence(refusal.failure.evidence().unwrap_or_default())
@@ -254,7 +264,7 @@ impl Site {
     }
 
     /// A rule that stands in the way and that we cannot open.
-    pub(super) fn closed(&self, branch: &str, why: impl AsRef<str>) -> Failure {
+    pub(in crate::forge) fn closed(&self, branch: &str, why: impl AsRef<str>) -> Failure {
         let text = format!("{} is protected on {}: {}", shown(branch), self.web, why.as_ref());
         Failure::new(Reason::ProtectedRefRejected, text)
             .with_hint("change the rule on the forge, or let the destination's `protect` leave this branch alone.")
@@ -262,7 +272,7 @@ impl Site {
 }
 
 /// A description as every forge takes it: one line without control characters, at most `longest` characters.
-pub(super) fn description(text: Option<&str>, longest: usize) -> String {
+pub(in crate::forge) fn description(text: Option<&str>, longest: usize) -> String {
     let words = text.unwrap_or_default().split(|c: char| c.is_whitespace() || c.is_control());
     let line = words.filter(|word| !word.is_empty()).collect::<Vec<_>>().join(" ");
     match line.char_indices().nth(longest) {
@@ -272,7 +282,7 @@ pub(super) fn description(text: Option<&str>, longest: usize) -> String {
 }
 
 /// Whether everybody may see it.
-pub(super) fn is_private(visibility: Visibility) -> bool {
+pub(in crate::forge) fn is_private(visibility: Visibility) -> bool {
     visibility != Visibility::Public
 }
 

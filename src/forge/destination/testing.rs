@@ -2,13 +2,13 @@
 
 use serde_json::{Value, json};
 
-use super::{Destination, open_destination};
-use crate::failure::{Failure, Reason};
+use crate::base::failure::{Failure, Reason};
+use crate::base::url::RemoteUrl;
+use crate::forge::destination::{Destination, open_destination};
 pub use crate::forge::testing::recorded;
 use crate::forge::testing::{Reply, Server, connection};
 use crate::model::destination::{DestinationKind, ObjectFormat, Target, Wish};
 use crate::model::{RepoPath, Visibility};
-use crate::url::RemoteUrl;
 
 pub fn destination(kind: DestinationKind, server: &Server) -> Box<dyn Destination> {
     open_destination(kind, connection(&server.url)).unwrap()

@@ -12,15 +12,15 @@ use reqwest::{Method, Response, StatusCode};
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
-use super::files::{Files, silent};
-use super::{Api, MOST_REDIRECTS, redirected};
-use crate::client;
-use crate::failure::{Failure, Reason};
+use crate::base::client;
+use crate::base::failure::{Failure, Reason};
+use crate::base::secret::Secret;
+use crate::base::speed::Speed;
+use crate::base::url::Origin;
+use crate::forge::http::files::{Files, silent};
+use crate::forge::http::{Api, MOST_REDIRECTS, redirected};
+use crate::forge::http::{limits, status};
 use crate::forge::release::Download;
-use crate::forge::{limits, status};
-use crate::secret::Secret;
-use crate::speed::Speed;
-use crate::url::Origin;
 
 /// A file to fetch.
 pub(in crate::forge) struct Wanted<'a> {

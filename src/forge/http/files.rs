@@ -18,13 +18,13 @@ use tokio::io::AsyncReadExt;
 use tokio::sync::watch;
 use url::Url;
 
-use super::{Answer, Api, MOST_REDIRECTS, Refusal, redirected};
-use crate::client;
-use crate::failure::{Failure, Reason};
+use crate::base::client;
+use crate::base::failure::{Failure, Reason};
+use crate::base::retry::Schedule;
+use crate::base::speed::Speed;
+use crate::base::url::Origin;
 use crate::forge::Connection;
-use crate::retry::Schedule;
-use crate::speed::Speed;
-use crate::url::Origin;
+use crate::forge::http::{Answer, Api, MOST_REDIRECTS, Refusal, redirected};
 
 /// What is read from the disk at a time.
 const CHUNK: u64 = 128 << 10;
@@ -33,7 +33,7 @@ const DIGESTION: Duration = Duration::from_secs(5 * 60);
 
 /// Moves files from and to the forge behind an [`Api`].
 pub(in crate::forge) struct Files {
-    pub(super) client: Client,
+    pub(in crate::forge) client: Client,
 }
 
 /// A file that is the body of a request, or a part of it.
@@ -156,7 +156,7 @@ impl Api {
     }
 
     /// Puts the token on a request; the caller has seen to its origin.
-    pub(super) fn signed(&self, request: RequestBuilder) -> RequestBuilder {
+    pub(in crate::forge) fn signed(&self, request: RequestBuilder) -> RequestBuilder {
         match &self.auth {
             Some((name, value)) => request.header(name, value),
             None => request,
@@ -253,7 +253,7 @@ async fn stalled(mut progress: watch::Receiver<()>, timeout: Duration) -> Durati
 }
 
 /// The failure of a transfer in which nothing moves any more.
-pub(super) fn silent(what: &str, timeout: Duration) -> Failure {
+pub(in crate::forge) fn silent(what: &str, timeout: Duration) -> Failure {
     Failure::new(Reason::TimedOut, format!("{what}: nothing moved for {} s", timeout.as_secs()))
 }
 

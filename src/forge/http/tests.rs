@@ -3,7 +3,7 @@
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use super::*;
+use crate::forge::http::*;
 use crate::forge::testing::{Asked, Reply, Server, TOKEN, connection, not_found, router};
 
 type Heard = Arc<Mutex<Vec<(Reason, Duration)>>>;

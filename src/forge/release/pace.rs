@@ -9,7 +9,7 @@ use url::Url;
 
 /// Lets writes begin one after another, some time apart.
 #[derive(Debug, Default)]
-pub(super) struct Pace {
+pub(in crate::forge) struct Pace {
     apart: Duration,
     /// When the next one may begin.
     next: Mutex<Option<Instant>>,
@@ -17,14 +17,14 @@ pub(super) struct Pace {
 
 impl Pace {
     /// That of GitHub's own servers; an Enterprise server has no such limit unless its operator sets one.
-    pub(super) fn of_github(api: &Url) -> Self {
+    pub(in crate::forge) fn of_github(api: &Url) -> Self {
         let host = api.host_str().unwrap_or_default();
         let own = host == "api.github.com" || (host.starts_with("api.") && host.ends_with(".ghe.com"));
         Pace { apart: if own { Duration::from_secs(1) } else { Duration::ZERO }, next: Mutex::default() }
     }
 
     /// Waits for one's turn.
-    pub(super) async fn turn(&self) {
+    pub(in crate::forge) async fn turn(&self) {
         if self.apart.is_zero() {
             return;
         }

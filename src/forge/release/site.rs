@@ -10,30 +10,30 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use url::Url;
 
-use super::pace::Pace;
-use super::{Created, Download, ReleaseDestination, Upload};
-use crate::failure::{Failure, Reason};
+use crate::base::failure::{Failure, Reason};
 use crate::forge::Connection;
 use crate::forge::gather::shown;
+use crate::forge::http::paging::{Item, pages};
 use crate::forge::http::{Answer, Api, Ask, Auth, Files, Refusal, Wanted};
-use crate::forge::paging::{Item, pages};
+use crate::forge::release::pace::Pace;
+use crate::forge::release::{Created, Download, ReleaseDestination, Upload};
 use crate::model::RepoPath;
 use crate::model::release::{Asset, Release, ReleaseFields};
 
 /// One forge whose releases are read or written.
-pub(super) struct Site {
-    pub(super) api: Api,
-    pub(super) files: Files,
+pub(in crate::forge) struct Site {
+    pub(in crate::forge) api: Api,
+    pub(in crate::forge) files: Files,
     /// The forge's name, for messages.
-    pub(super) forge: &'static str,
-    pub(super) pace: Pace,
+    pub(in crate::forge) forge: &'static str,
+    pub(in crate::forge) pace: Pace,
     /// What a token needs to write releases here.
-    pub(super) scope: &'static str,
+    pub(in crate::forge) scope: &'static str,
 }
 
 /// What tells one forge's way of making things from another's, for [`create`] and [`upload`].
 #[async_trait]
-pub(super) trait Forge: ReleaseDestination {
+pub(in crate::forge) trait Forge: ReleaseDestination {
     fn site(&self) -> &Site;
 
     /// Asks for a release once.
@@ -73,7 +73,7 @@ impl<T: Serialize + DeserializeOwned + Send> Item for Listed<T> {
 
 impl Site {
     /// The forge behind `connection`; nothing is sent yet.
-    pub(super) fn open(
+    pub(in crate::forge) fn open(
         connection: &Connection,
         auth: Auth,
         forge: &'static str,
@@ -89,7 +89,7 @@ impl Site {
     }
 
     /// All entries of a listing, in the forge's order: the whole or a failure.
-    pub(super) async fn list<T>(&self, first: Url, id: fn(&T) -> String) -> Result<Vec<T>, Failure>
+    pub(in crate::forge) async fn list<T>(&self, first: Url, id: fn(&T) -> String) -> Result<Vec<T>, Failure>
     where
         T: Serialize + DeserializeOwned + Send,
     {
@@ -101,13 +101,18 @@ impl Site {
     }
 
     /// A request that changes something.
-    pub(super) async fn change(&self, method: Method, url: Url, body: Option<&Value>) -> Result<Answer, Refusal> {
+    pub(in crate::forge) async fn change(
+        &self,
+        method: Method,
+        url: Url,
+        body: Option<&Value>,
+    ) -> Result<Answer, Refusal> {
         self.pace.turn().await;
         self.api.attempt(&Ask::change(method, url, body)).await
     }
 
     /// Deletes what is at `url`; what the API says is not there any more is deleted.
-    pub(super) async fn remove(&self, url: Url) -> Result<(), Failure> {
+    pub(in crate::forge) async fn remove(&self, url: Url) -> Result<(), Failure> {
         match self.change(Method::DELETE, url, None).await {
             Ok(_) => Ok(()),
             Err(refusal) if refusal.is_missing() => Ok(()),
@@ -116,14 +121,19 @@ impl Site {
     }
 
     /// Begins to fetch an asset.
-    pub(super) async fn fetch(&self, asset: &Asset, offset: u64, etag: Option<&str>) -> Result<Download, Failure> {
+    pub(in crate::forge) async fn fetch(
+        &self,
+        asset: &Asset,
+        offset: u64,
+        etag: Option<&str>,
+    ) -> Result<Download, Failure> {
         let accept = "application/octet-stream";
         let wanted = Wanted { url: &asset.url, accept, size: asset.size, offset, etag };
         self.files.fetch(&self.api, &wanted).await
     }
 
     /// The failure of a write, in words that lead to a way out.
-    pub(super) fn refused(&self, refusal: Refusal) -> Failure {
+    pub(in crate::forge) fn refused(&self, refusal: Refusal) -> Failure {
         let forge = self.forge;
         let (reason, hint) = match refusal.status {
             Some(StatusCode::FORBIDDEN) if refusal.says("archived") => {
@@ -150,7 +160,7 @@ impl Site {
     }
 
     /// The failure of a thing that the forge has no room for.
-    pub(super) fn unsupported(&self, what: &str) -> Failure {
+    pub(in crate::forge) fn unsupported(&self, what: &str) -> Failure {
         Failure::new(Reason::Unknown, format!("{} has no {what}", self.forge))
     }
 }
@@ -161,7 +171,11 @@ fn is_unclear(failure: &Failure) -> bool {
 }
 
 /// Makes a release; what is there already is found, and told apart from what we made when its answer was lost.
-pub(super) async fn create(forge: &dyn Forge, repo: &RepoPath, fields: &ReleaseFields) -> Result<Created, Failure> {
+pub(in crate::forge) async fn create(
+    forge: &dyn Forge,
+    repo: &RepoPath,
+    fields: &ReleaseFields,
+) -> Result<Created, Failure> {
     let site = forge.site();
     let mut schedule = site.api.schedule();
     // Whether the answer to a request of ours was lost: what is there may be what came of it.
@@ -231,7 +245,7 @@ fn is_fresh(release: &Release, fields: &ReleaseFields) -> bool {
 }
 
 /// Uploads a file to where no other of its name is, and sees that it arrived.
-pub(super) async fn upload(
+pub(in crate::forge) async fn upload(
     forge: &dyn Forge,
     repo: &RepoPath,
     release: &Release,
@@ -307,7 +321,7 @@ async fn left_behind(
 }
 
 /// What the forge has by its own account instead of the file; `None` when it is the same.
-pub(super) fn difference(asset: &Asset, file: &Upload<'_>) -> Option<Failure> {
+pub(in crate::forge) fn difference(asset: &Asset, file: &Upload<'_>) -> Option<Failure> {
     let has = match (asset.digest, asset.size) {
         (Some(digest), _) if digest == file.digest => return None,
         (None, Some(size)) if size == file.size => return None,
@@ -320,7 +334,7 @@ pub(super) fn difference(asset: &Asset, file: &Upload<'_>) -> Option<Failure> {
 }
 
 /// Notes with line feeds only: forges keep what a browser's form sent, and that has carriage returns.
-pub(super) fn notes(text: Option<String>) -> String {
+pub(in crate::forge) fn notes(text: Option<String>) -> String {
     let text = text.unwrap_or_default();
     match text.contains('\r') {
         true => text.replace("\r\n", "\n").replace('\r', "\n"),
@@ -332,7 +346,7 @@ pub(super) fn notes(text: Option<String>) -> String {
 ///
 /// # Errors
 /// `server_error` when it is no URL: a listing without it would not be whole.
-pub(super) fn address(text: &str, of: &str) -> Result<Url, Failure> {
+pub(in crate::forge) fn address(text: &str, of: &str) -> Result<Url, Failure> {
     Url::parse(text).map_err(|error| {
         let text = format!("the address of {} is no URL ({error})", shown(of));
         Failure::new(Reason::ServerError, text)

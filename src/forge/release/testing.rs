@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use futures_util::TryStreamExt;
 use sha2::Digest;
 
-use super::{Download, ReleaseDestination, Upload, open_release_destination};
-use crate::failure::Failure;
+use crate::base::failure::Failure;
+use crate::forge::release::{Download, ReleaseDestination, Upload, open_release_destination};
 use crate::forge::testing::{Server, connection};
 use crate::model::RepoPath;
 use crate::model::destination::DestinationKind;

@@ -6,7 +6,7 @@ use std::collections::hash_map::Entry;
 use super::rules::{LOCAL, Rule, VAGUE};
 use super::servers::SERVER;
 use super::{first, fits, telling};
-use crate::failure::Reason;
+use crate::base::failure::Reason;
 
 /// What one push printed, read once for all of its refs: thousands can be refused, with as many lines about them.
 #[derive(Debug)]

@@ -4,7 +4,7 @@
 //! Absent on purpose: ssh's `Could not read from remote repository` (git prints it after any ssh failure),
 //! `Everything up-to-date` (stands below failed pushes), `failed to push some refs`, and bare numbers.
 
-use crate::failure::Reason::{self, *};
+use crate::base::failure::Reason::{self, *};
 
 /// One row: the words, in one line, that tell a reason.
 #[derive(Debug)]

@@ -6,7 +6,7 @@
 //! repository has moved) are absent on purpose.
 
 use super::rules::{Rule, row, row_beside};
-use crate::failure::Reason::*;
+use crate::base::failure::Reason::*;
 
 /// Read in every line (over ssh they come without `remote:`), only where git itself told nothing exact.
 pub(super) static SERVER: &[Rule] = &[

@@ -9,7 +9,7 @@ use tokio::process::Command;
 use tokio::sync::mpsc;
 
 use super::{Group, Text, read};
-use crate::failure::Failure;
+use crate::base::failure::Failure;
 
 /// What is read at a time.
 const PIECE: usize = 64 << 10;

@@ -11,7 +11,7 @@ use super::fetch::{Incoming, Wish};
 use super::listing::Abilities;
 use super::obstacle::Errand;
 use super::{Unhandled, Wire, settle};
-use crate::failure::Failure;
+use crate::base::failure::Failure;
 use crate::git::disk::NewMirror;
 use crate::git::look::apart;
 use crate::git::pack::Intake;

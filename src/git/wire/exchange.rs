@@ -13,13 +13,13 @@ use reqwest::{Client, RequestBuilder, Response, StatusCode};
 use super::listing::{Abilities, Greeted, Greeting, Listing, Trouble};
 use super::packet::{self, BadLength, Packet, Packets};
 use super::{AGENT, Unhandled};
-use crate::client;
-use crate::failure::{Failure, Reason};
+use crate::base::client;
+use crate::base::failure::{Failure, Reason};
+use crate::base::secret::Credential;
+use crate::base::speed::Speed;
 use crate::git::look::{ENDLESS, LONGEST_LIST};
 use crate::git::refs::Advertisement;
 use crate::git::{Remote, classify};
-use crate::secret::Credential;
-use crate::speed::Speed;
 
 const ADVERTISEMENT: &str = "application/x-git-upload-pack-advertisement";
 const REQUEST: &str = "application/x-git-upload-pack-request";

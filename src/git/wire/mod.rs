@@ -30,9 +30,9 @@ use self::listing::Abilities;
 use self::obstacle::{Errand, Obstacles};
 use super::refs::Advertisement;
 use super::{Git, Remote};
-use crate::client;
-use crate::failure::{Failure, Reason};
-use crate::url::Origin;
+use crate::base::client;
+use crate::base::failure::{Failure, Reason};
+use crate::base::url::Origin;
 
 /// Who we say we are. Forges and the guards before them let a `git/` pass that they stop as a browser or robot otherwise.
 const AGENT: &str = concat!("git/holocron-", env!("CARGO_PKG_VERSION"));
@@ -180,7 +180,7 @@ fn settle<T>(remote: &Remote, done: Result<T, Stop>) -> Result<Option<T>, Failur
         Ok(done) => Ok(Some(done)),
         Err(Stop::Failed(failure)) => Err(failure),
         Err(Stop::Unhandled(Unhandled(why))) => {
-            tracing::debug!(url = %remote.url, why = crate::secret::redact(&why), "left to git");
+            tracing::debug!(url = %remote.url, why = crate::base::secret::redact(&why), "left to git");
             Ok(None)
         }
     }

@@ -4,7 +4,7 @@ use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
 use super::{Unhandled, Wire};
-use crate::failure::Failure;
+use crate::base::failure::Failure;
 use crate::git::{Git, Remote};
 
 /// Variables that git obeys and we do not, by their beginnings.

@@ -26,8 +26,8 @@ use self::report::{Answer, Verdict};
 use self::upload::{Pulse, Upload};
 use super::exchange::Stop;
 use super::{AGENT, Place, Unhandled, Wire};
-use crate::client;
-use crate::failure::{Failure, Reason};
+use crate::base::client;
+use crate::base::failure::{Failure, Reason};
 use crate::git::BULK;
 use crate::git::process::{Ended, run_piped};
 use crate::git::refs::Oid;
@@ -84,7 +84,7 @@ impl Git {
             Ok(pushed) => Ok(Some(pushed)),
             Err(Stop::Failed(failure)) => Err(failure),
             Err(Stop::Unhandled(Unhandled(why))) => {
-                tracing::debug!(url = %remote.url, why = crate::secret::redact(&why), "push left to git");
+                tracing::debug!(url = %remote.url, why = crate::base::secret::redact(&why), "push left to git");
                 Ok(None)
             }
         }

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use bstr::{BString, ByteSlice};
 
-use crate::failure::Failure;
+use crate::base::failure::Failure;
 use crate::git::refs::Oid;
 use crate::git::{Git, PathChange, WorkTree};
 

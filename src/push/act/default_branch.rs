@@ -7,7 +7,7 @@
 use bstr::{BStr, BString, ByteSlice};
 
 use super::{Push, Refusals, edit};
-use crate::failure::{Failure, Reason};
+use crate::base::failure::{Failure, Reason};
 use crate::git::refs::{Advertisement, RefUpdate};
 use crate::model::destination::DestinationKind;
 use crate::push::decide::PushPlan;

@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use super::Push;
-use crate::failure::{Failure, Reason};
+use crate::base::failure::{Failure, Reason};
 use crate::git::refs::{Advertisement, Oid};
 
 impl Push<'_> {

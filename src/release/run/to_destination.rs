@@ -1,8 +1,8 @@
 //! The releases of one repository at one destination: plan, then act, or say what would be done.
 
 use super::{Projector, Turn, skipped, source_name, stop};
+use crate::base::failure::{Failure, Reason};
 use crate::config::releases::ReleaseScope;
-use crate::failure::{Failure, Reason};
 use crate::model::destination::{DestinationOutcome, PushVerdict};
 use crate::model::projection::{MadeRelease, ReleaseVerdict, ReleasesOutcome};
 use crate::model::release::{Features, Release};
@@ -33,7 +33,7 @@ impl Projector<'_> {
             return outcome;
         };
         let look = self.looks.get(&(turn.repo.key(), id.to_owned()));
-        let settings = crate::text::digest(&format!("{} {scope:?}", opened.digest()));
+        let settings = crate::base::text::digest(&format!("{} {scope:?}", opened.digest()));
         if self.rests(turn, look, &settings) {
             return ReleasesOutcome::new(id, ReleaseVerdict::Current);
         }
@@ -204,7 +204,7 @@ fn digest(listing: &[Release], place: &str) -> String {
             (&one.tag, &one.title, &one.notes, flags, files(one), &one.links)
         })
         .collect();
-    crate::text::digest(&format!("{place} {all:?}"))
+    crate::base::text::digest(&format!("{place} {all:?}"))
 }
 
 /// Puts what a plan leaves alone, and why, into the outcome.

@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 
 use super::{Projector, Turn, skipped, stop};
+use crate::base::failure::{Failure, Reason};
 use crate::config::releases::ReleaseScope;
-use crate::failure::{Failure, Reason};
 use crate::model::Status;
 use crate::model::projection::{DISK, ReleaseProblem, ReleaseVerdict, ReleasesOutcome};
 use crate::model::release::Release;
@@ -18,7 +18,7 @@ impl Projector<'_> {
             return skipped(DISK, turn.outcome.failure.as_ref());
         }
         let look = self.looks.get(&(turn.repo.key(), DISK.to_owned()));
-        let settings = crate::text::digest(&format!("{scope:?}"));
+        let settings = crate::base::text::digest(&format!("{scope:?}"));
         if self.rests(turn, look, &settings) {
             return ReleasesOutcome::new(DISK, ReleaseVerdict::Current);
         }

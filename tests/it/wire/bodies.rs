@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::process::{Command, Stdio};
 
-use holocron::failure::Reason;
+use holocron::base::failure::Reason;
 
 use super::{Both, packet, remote};
 use crate::support::{Fault, Forge, Service};

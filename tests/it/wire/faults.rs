@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use holocron::failure::{Failure, Reason};
+use holocron::base::failure::{Failure, Reason};
 use holocron::git::refs::Advertisement;
 use holocron::git::{GitTransport, Remote};
 

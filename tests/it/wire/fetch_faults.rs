@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use holocron::failure::{Failure, Reason};
+use holocron::base::failure::{Failure, Reason};
 use holocron::git::refs::Oid;
 use holocron::git::{Depth, Git, GitTransport, Wanted};
 

@@ -1,6 +1,6 @@
 //! A server that is known is asked for the list at once; whatever a repository of its is like comes out as if it were not.
 
-use holocron::failure::Reason;
+use holocron::base::failure::Reason;
 use holocron::git::Remote;
 use holocron::git::refs::Advertisement;
 

@@ -9,7 +9,7 @@ mod settings;
 use std::collections::BTreeMap;
 
 use bstr::BString;
-use holocron::failure::{Failure, Reason};
+use holocron::base::failure::{Failure, Reason};
 use holocron::git::classify::Rejections;
 use holocron::git::refs::Oid;
 use holocron::git::{Git, PushEdit, Pushed, RefResult, Remote};

@@ -1,7 +1,7 @@
 //! How a server is reached: redirects, proxies, certificates, and one that knows nothing of git.
 
+use holocron::base::url::RemoteUrl;
 use holocron::git::Remote;
-use holocron::url::RemoteUrl;
 
 use super::{Both, essence, recorded, remote, with_token};
 use crate::support::{Fault, Forge, Service};

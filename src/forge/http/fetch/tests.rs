@@ -4,8 +4,8 @@ use futures_util::TryStreamExt;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use super::*;
 use crate::forge::http::Auth;
+use crate::forge::http::fetch::*;
 use crate::forge::testing::{Asked, Reply, Server, connection};
 
 const BYTES: &str = "0123456789";

@@ -2,8 +2,8 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use super::*;
 use crate::forge::http::Auth;
+use crate::forge::http::files::*;
 use crate::forge::testing::{Asked, Reply, Server, TOKEN, connection};
 
 struct Sender {

@@ -12,7 +12,7 @@ use super::super::listing::{Abilities, Trouble};
 use super::super::packet::{BadLength, Packets};
 use super::answer::{Answer, Part};
 use super::wish::{Talk, Wish};
-use crate::failure::{Failure, Reason};
+use crate::base::failure::{Failure, Reason};
 use crate::git::verbs::Listener;
 
 /// From this size on git compresses a request.

@@ -16,7 +16,7 @@ use super::exchange::{Stop, unhandled};
 use super::listing::Abilities;
 use super::obstacle::Errand;
 use super::{Unhandled, Wire, settle};
-use crate::failure::{Failure, Reason};
+use crate::base::failure::{Failure, Reason};
 use crate::git::look::apart;
 use crate::git::pack::{Fetched, Indexed, Intake};
 use crate::git::refs::Oid;

@@ -9,7 +9,7 @@ use tokio::process::Command;
 
 use super::report::{Answer, Verdict};
 use super::{ATOMIC, SIDE_BANDS, WHAT, are_gone, packets};
-use crate::failure::{Failure, Reason};
+use crate::base::failure::{Failure, Reason};
 use crate::git::verbs::{Listener, Progress};
 use crate::git::wire::AGENT;
 use crate::git::{Call, Git, PushEdit, Pushed, RefResult, Remote, failure_of};

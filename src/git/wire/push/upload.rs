@@ -16,14 +16,14 @@ use tokio::time::{Instant, sleep_until};
 use super::WHAT;
 use super::greeting::{Greeting, Receiver};
 use super::report::HUNG_UP;
-use crate::client;
-use crate::failure::{Failure, Reason};
+use crate::base::client;
+use crate::base::failure::{Failure, Reason};
+use crate::base::speed::Speed;
 use crate::git::wire::Unhandled;
 use crate::git::wire::exchange::{Stop, authorization, takes_basic, words_of};
 use crate::git::wire::listing::Trouble;
 use crate::git::wire::packet::{BadLength, Packets};
 use crate::git::{Remote, classify};
-use crate::speed::Speed;
 
 const ADVERTISEMENT: &str = "application/x-git-receive-pack-advertisement";
 const REQUEST: &str = "application/x-git-receive-pack-request";

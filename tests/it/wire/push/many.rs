@@ -3,8 +3,8 @@
 use std::fs;
 use std::path::PathBuf;
 
+use holocron::base::url::RemoteUrl;
 use holocron::git::{Git, Remote};
-use holocron::url::RemoteUrl;
 
 use super::{Day, edit, fates, refused};
 use crate::support::Repo;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use holocron::failure::Reason;
+use holocron::base::failure::Reason;
 use holocron::git::{GitTransport, RefResult, Remote};
 
 use super::super::with_token;

@@ -1,0 +1,8 @@
+//! GitHub and GitHub Enterprise Server.
+
+pub(super) mod destination;
+mod graphql;
+mod protection;
+pub(super) mod releases;
+mod rulesets;
+pub(super) mod source;
