@@ -119,7 +119,7 @@ fn place(loaded: &Loaded, key: &str) -> String {
 /// Prints an answer; a failure is kept for the list at the end.
 fn answered(id: &str, answer: Result<String, Failure>, noun: &str, place: String, problems: &mut Vec<Problem>) {
     match answer {
-        Ok(text) => super::terminal::print(&crate::base::secret::redact(&format!("  {id}: {text}\n"))),
+        Ok(text) => super::terminal::print(&crate::base::redact::redact(&format!("  {id}: {text}\n"))),
         Err(failure) => {
             super::terminal::print(&format!("  {id}: failed ({})\n", failure.reason()));
             let why = failure.evidence().map(|evidence| format!(": {evidence}")).unwrap_or_default();

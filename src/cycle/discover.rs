@@ -280,7 +280,7 @@ fn open(
         cancel: tools.stop.clone(),
         on_retry: Arc::new(move |failure, wait| sink.tell(&Event::Retrying { what: &name, failure, wait })),
     };
-    forge::open(source.kind, connection)
+    forge::open::source(source.kind, connection)
 }
 
 /// The credential for the git side of a source: bound to the origin that the configuration names, never to one that

@@ -432,7 +432,7 @@ impl std::fmt::Debug for Shown<'_> {
                 skip = !skip;
                 continue;
             }
-            write!(f, "{} ", crate::base::secret::redact(&argument.to_string_lossy()))?;
+            write!(f, "{} ", crate::base::redact::redact(&argument.to_string_lossy()))?;
         }
         Ok(())
     }

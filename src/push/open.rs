@@ -16,8 +16,8 @@ use crate::base::secret::{Credential, Secret};
 use crate::base::url::RemoteUrl;
 use crate::config::destination::{DestinationConfig, DestinationVisibility, KnownHosts, SshConfig};
 use crate::config::{Cliff, Config, Transport, globs};
-use crate::forge::destination::{Destination, open_destination};
-use crate::forge::release::{ReleaseDestination, open_release_destination};
+use crate::forge::destination::Destination;
+use crate::forge::release::ReleaseDestination;
 use crate::forge::{self, Connection, PageCache};
 use crate::git::{HostKeys, Remote, Ssh};
 use crate::mirror::tools::Tools;
@@ -112,10 +112,11 @@ impl Opened {
             })
         };
         let connect = |cancel| -> Result<Option<Arc<dyn Destination>>, Failure> {
-            connection(cancel).map(|it| open_destination(config.kind, it).map(Arc::from)).transpose()
+            connection(cancel).map(|it| forge::open::destination(config.kind, it).map(Arc::from)).transpose()
         };
         let releases = connection(tools.stop.clone()).filter(|_| config.releases.is_some());
-        let releases = releases.map(|it| open_release_destination(config.kind, it).map(Arc::from)).transpose()?;
+        let releases =
+            releases.map(|it| forge::open::release_destination(config.kind, it).map(Arc::from)).transpose()?;
         Ok(Opened {
             forge: connect(tools.stop.clone())?,
             repair: connect(CancellationToken::new())?,

@@ -17,8 +17,8 @@ use crate::base::failure::{Failure, Reason};
 use crate::config::{Config, globs};
 use crate::cycle::discover::Inventory;
 use crate::cycle::session::Session;
-use crate::forge::release::{ReleaseSource, open_release_source};
-use crate::forge::{Connection, PageCache};
+use crate::forge::release::ReleaseSource;
+use crate::forge::{self, Connection, PageCache};
 use crate::mirror::tools::Tools;
 use crate::model::projection::{DISK, MadeRelease, ReleaseVerdict, ReleasesOutcome};
 use crate::model::release::Release;
@@ -365,7 +365,7 @@ fn open_source(
         cancel: tools.stop.clone(),
         on_retry: Arc::new(move |failure, wait| sink.tell(&Event::Retrying { what: &name, failure, wait })),
     };
-    open_release_source(kind, connection).map(Arc::from)
+    forge::open::release_source(kind, connection).map(Arc::from)
 }
 
 /// Nothing to copy, and nothing that was copied before is touched: whoever switches releases on again finds them all.

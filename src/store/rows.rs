@@ -7,7 +7,7 @@ use serde::de::DeserializeOwned;
 use sqlx::Row as _;
 use sqlx::sqlite::SqliteRow;
 
-use crate::base::secret::redact;
+use crate::base::redact::redact;
 
 /// What a table holds.
 #[derive(Debug, Clone, PartialEq)]
