@@ -435,8 +435,30 @@ impl Outcome {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
+
+    /// The outcome of `full` (`namespace/name`), after 400 ms.
+    pub(crate) fn outcome(full: &str, verdict: Verdict) -> Outcome {
+        let path = RepoPath::parse(full).unwrap();
+        Outcome {
+            mirror: path.mirror_path("h"),
+            path,
+            source: "github".into(),
+            key: MirrorKey { folder: "h".into(), id: full.into() },
+            verdict,
+            degraded: false,
+            duration: Duration::from_millis(400),
+            refs: RefCounts::default(),
+            received: 0,
+            disk: None,
+            kept: None,
+            failure: None,
+            notes: Vec::new(),
+            destinations: Vec::new(),
+            releases: Vec::new(),
+        }
+    }
 
     #[test]
     fn only_what_happened_to_refs_is_counted() {

@@ -14,7 +14,8 @@ use crate::base::failure::Reason;
 use crate::base::text::{Detail, Tone, bytes, clean, count, duration, sentence, shorten};
 use crate::cli::failures::{self, Entry};
 use crate::cli::terminal::View;
-use crate::cycle::report::{Report, SourceFailure};
+use crate::cycle::gaps::SourceFailure;
+use crate::cycle::report::Report;
 use crate::model::{Outcome, Verdict};
 use crate::progress::{self, result, tone};
 

@@ -1,17 +1,20 @@
 //! What every stage is handed: git, the storage, the clock, the retry policy and the signal to stop.
 
 use std::future::Future;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
 use tokio_util::sync::CancellationToken;
+use url::Url;
 
 use crate::base::failure::{Failure, Reason};
 use crate::base::hosts::Hosts;
 use crate::base::retry::Policy;
 use crate::base::secret::{Secret, SecretSource};
 use crate::config::Environment;
+use crate::forge::Connection;
 use crate::git::Git;
 use crate::mirror::storage::Storage;
 use crate::progress::{Event, Sink};
@@ -30,6 +33,19 @@ pub struct Tools {
     /// The variables that hold tokens: a token command gets none of them.
     pub token_variables: Vec<String>,
     pub clock: fn() -> Timestamp,
+    /// How long connecting to a forge's API may take, and how long it may stay silent.
+    pub timeout: Duration,
+}
+
+/// A forge's API, as the configuration of a source or destination names it.
+#[derive(Debug)]
+pub struct Api<'a> {
+    /// The id of the source or destination.
+    pub id: &'a str,
+    pub url: &'a Url,
+    pub token: Option<Secret>,
+    pub ca_file: &'a Option<PathBuf>,
+    pub proxy: &'a Option<Url>,
 }
 
 impl Tools {
@@ -61,6 +77,32 @@ impl Tools {
             sink.tell(&Event::Retrying { what, failure: &failure, wait });
             self.pause(wait).await?;
         }
+    }
+
+    /// How this API is reached, with nothing asked for yet and nothing remembered; its retries are told to `sink`.
+    pub fn connection(&self, api: Api<'_>, sink: &Arc<dyn Sink>) -> Connection {
+        let (sink, name) = (sink.clone(), api.id.to_owned());
+        Connection {
+            source_id: api.id.to_owned(),
+            gate: self.hosts.api(api.url),
+            api_url: api.url.clone(),
+            token: api.token,
+            owners: Vec::new(),
+            ca_file: api.ca_file.clone(),
+            proxy: api.proxy.clone(),
+            timeout: self.timeout,
+            policy: self.policy,
+            transport_ssh: false,
+            api_host: false,
+            cache: Arc::default(),
+            cancel: self.stop.clone(),
+            on_retry: Arc::new(move |failure, wait| sink.tell(&Event::Retrying { what: &name, failure, wait })),
+        }
+    }
+
+    /// The same tools, which stop when `stop` says so.
+    pub fn stopped_by(&self, stop: &CancellationToken) -> Self {
+        Tools { git: self.git.stopped_by(stop), stop: stop.clone(), ..self.clone() }
     }
 
     /// Reads a token or passphrase.

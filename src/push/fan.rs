@@ -77,7 +77,7 @@ impl Fan {
     /// Opens the destinations of the configuration; one that cannot be opened fails for each mirror, and for no other.
     pub async fn open(config: &Config, records: Vec<DestinationRecord>, tools: &Tools, sink: &Arc<dyn Sink>) -> Self {
         let ways = join_all(config.destinations.iter().map(|destination| async {
-            let opened = Opened::open(destination, config, tools, sink).await;
+            let opened = Opened::open(destination, tools, sink).await;
             Way {
                 id: destination.id.clone(),
                 choice: Choice::of(destination),
