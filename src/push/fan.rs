@@ -13,6 +13,7 @@ use super::claims::{Claims, refuse_shared};
 use super::decide::in_scope;
 use super::moved::{self, Moved};
 use super::open::{Choice, Opened, Place};
+use super::way::Way;
 use super::{PushJob, bring_up, journal, skipped};
 use crate::base::failure::{Failure, Reason};
 use crate::base::text::digest;
@@ -38,17 +39,6 @@ pub struct Fan {
     records: HashMap<(MirrorKey, String), DestinationRecord>,
     /// The mirrors that were pushed to a place, by destination and place.
     holders: HashMap<(String, String), Vec<MirrorKey>>,
-}
-
-/// One destination, as far as it could be opened.
-pub(super) struct Way {
-    id: String,
-    choice: Choice,
-    /// It gets releases, too.
-    releases: bool,
-    pub(super) opened: Result<Opened, Failure>,
-    /// Where each repository goes, as far as it is known without asking, or why it goes nowhere.
-    pub(super) places: HashMap<MirrorKey, Result<Place, Failure>>,
 }
 
 /// Where the releases of a repository go.

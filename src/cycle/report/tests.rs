@@ -7,9 +7,9 @@ use serde_json::Value;
 
 use super::*;
 use crate::base::secret::Secret;
+use crate::model::Verdict;
 use crate::model::destination::{PushCounts, RefusedRef};
 pub(crate) use crate::model::tests::outcome;
-use crate::model::Verdict;
 
 /// A report of a run that began on 20 November 2026 and took 4.2 s.
 pub(crate) fn report(outcomes: Vec<Outcome>) -> Report {
