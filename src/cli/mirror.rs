@@ -4,18 +4,13 @@ use std::collections::BTreeSet;
 use std::convert::Infallible;
 use std::sync::Arc;
 
-use jiff::Timestamp;
-
 use super::args::credits;
 use super::runtime;
 use super::table;
 use super::terminal::{print, style, view};
 use crate::base::error::{Error, exit};
 use crate::base::failure::Reason;
-use crate::base::hosts::Hosts;
-use crate::base::retry::Policy;
 use crate::base::scratch;
-use crate::base::speed::Speed;
 use crate::base::text::Detail;
 use crate::config::limits::Limits;
 use crate::config::{self, Config, Environment, MirrorArgs, ProcessEnvironment};
@@ -24,8 +19,7 @@ use crate::cycle::report::Report;
 use crate::cycle::scope::Scope;
 use crate::cycle::service::{Face, Service, Setup};
 use crate::cycle::signals::{Hangup, Signals, Stop};
-use crate::git::{Git, Resources, Settings, askpass};
-use crate::mirror::storage::Storage;
+use crate::git::askpass;
 use crate::mirror::tools::Tools;
 use crate::progress::{self, Event, Screen, Sink};
 
@@ -140,35 +134,11 @@ pub(super) fn check_report(config: &Config) -> Result<(), Error> {
     }
 }
 
-/// The effects that a configuration asks for.
-///
-/// # Errors
-/// No usable git, no name of this program.
+/// The effects that a configuration asks for, in the environment of this process.
 pub(super) fn tools(config: &Config, environment: Arc<dyn Environment>, signals: &Signals) -> Result<Tools, Error> {
     let askpass = std::env::current_exe().map_err(|error| Error::run("cannot find this program").caused_by(error))?;
-    let token_variables = config::token_variables(config);
-    let speed = Speed::new(config.limits.bytes_per_second);
-    let git = Git::find(Settings {
-        environment: std::env::vars_os().collect(),
-        secrets: token_variables.clone(),
-        askpass,
-        idle: config.timeout,
-        total: config.time_limit,
-        resources: Resources::new(config.limits.memory, config.concurrency).bounded(speed.clone()),
-        stop: signals.stopping().clone(),
-        transport: config.transport,
-    })?;
-    Ok(Tools {
-        git,
-        storage: Storage::at(&config.storage),
-        policy: Policy::default(),
-        stop: signals.stopping().clone(),
-        hosts: Arc::new(Hosts::new(config.per_host, config.limits.requests_per_second).bounded(speed)),
-        environment,
-        token_variables,
-        clock: Timestamp::now,
-        timeout: config.timeout,
-    })
+    let variables = std::env::vars_os().collect();
+    Ok(Tools::open(config, environment, (variables, askpass), signals.stopping())?)
 }
 
 /// Prints what the cycles come to.

@@ -1,5 +1,6 @@
 //! What every stage is handed: git, the storage, the clock, the retry policy and the signal to stop.
 
+use std::ffi::OsString;
 use std::future::Future;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -13,9 +14,10 @@ use crate::base::failure::{Failure, Reason};
 use crate::base::hosts::Hosts;
 use crate::base::retry::Policy;
 use crate::base::secret::{Secret, SecretSource};
-use crate::config::Environment;
+use crate::base::speed::Speed;
+use crate::config::{self, Config, Environment};
 use crate::forge::Connection;
-use crate::git::Git;
+use crate::git::{Git, Resources, Settings};
 use crate::mirror::storage::Storage;
 use crate::progress::{Event, Sink};
 
@@ -49,6 +51,41 @@ pub struct Api<'a> {
 }
 
 impl Tools {
+    /// The effects that `config` asks for; git gets these environment variables and asks this program for passwords.
+    ///
+    /// # Errors
+    /// `local_failed` when there is no usable git.
+    pub fn open(
+        config: &Config,
+        environment: Arc<dyn Environment>,
+        (variables, askpass): (Vec<(OsString, OsString)>, PathBuf),
+        stop: &CancellationToken,
+    ) -> Result<Self, Failure> {
+        let token_variables = config::token_variables(config);
+        let speed = Speed::new(config.limits.bytes_per_second);
+        let git = Git::find(Settings {
+            environment: variables,
+            secrets: token_variables.clone(),
+            askpass,
+            idle: config.timeout,
+            total: config.time_limit,
+            resources: Resources::new(config.limits.memory, config.concurrency).bounded(speed.clone()),
+            stop: stop.clone(),
+            transport: config.transport,
+        })?;
+        Ok(Tools {
+            git,
+            storage: Storage::at(&config.storage),
+            policy: Policy::default(),
+            stop: stop.clone(),
+            hosts: Arc::new(Hosts::new(config.per_host, config.limits.requests_per_second).bounded(speed)),
+            environment,
+            token_variables,
+            clock: Timestamp::now,
+            timeout: config.timeout,
+        })
+    }
+
     /// What time it is.
     pub fn now(&self) -> Timestamp {
         (self.clock)()
