@@ -168,7 +168,7 @@ pub fn credits() -> String {
 
 /// Something to print instead of running: help, the version, or wrong usage.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Stop {
+pub struct Printed {
     /// What to print, secrets masked; it may have colours, so print it through `anstream`.
     pub text: String,
     /// 0 for what was asked for (to stdout), 2 for wrong usage (to stderr).
@@ -178,8 +178,8 @@ pub struct Stop {
 /// Reads the command line; the first word is the program's name.
 ///
 /// # Errors
-/// Help, version and wrong usage come as [`Stop`].
-pub fn parse<I, T>(words: I) -> Result<Cli, Stop>
+/// Help, version and wrong usage come as [`Printed`].
+pub fn parse<I, T>(words: I) -> Result<Cli, Printed>
 where
     I: IntoIterator<Item = T>,
     T: Into<OsString> + Clone,
@@ -196,7 +196,7 @@ where
             false => meant::text(&error, &words),
         };
         // What was typed is repeated, and may be a URL with a password.
-        Stop { text: redact(&text), exit_code: if asked_for { exit::OK } else { exit::USAGE } }
+        Printed { text: redact(&text), exit_code: if asked_for { exit::OK } else { exit::USAGE } }
     })
 }
 

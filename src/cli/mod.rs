@@ -13,7 +13,7 @@ mod terminal;
 use std::io::Write as _;
 use std::process::ExitCode;
 
-pub use self::args::{Cli, Command, Stop, command, page, pages, parse, script};
+pub use self::args::{Cli, Command, Printed, command, page, pages, parse, script};
 use self::args::{ConfigAction, ManArgs};
 use self::terminal::print;
 use crate::base::error::{Error, exit};

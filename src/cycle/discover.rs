@@ -88,7 +88,7 @@ pub async fn discover(
 }
 
 /// What one source answered.
-struct Found {
+struct Answer {
     listing: Listing,
     absent: Absent,
     access: Access,
@@ -99,7 +99,7 @@ impl Inventory {
         &mut self,
         gaps: &mut Gaps,
         source: &'s SourceConfig,
-        found: Found,
+        found: Answer,
         seen: &mut Seen,
         records: &[MirrorRecord],
     ) -> Tally<'s> {
@@ -173,7 +173,7 @@ async fn list(
     records: &[MirrorRecord],
     cache: &Arc<PageCache>,
     sink: &Arc<dyn Sink>,
-) -> Result<Found, Failure> {
+) -> Result<Answer, Failure> {
     sink.tell(&Event::Listing { source: &source.id });
     let token = match &source.token {
         Some(token) => Some(tools.secret(token).await?),
@@ -188,7 +188,7 @@ async fn list(
     let open = open(source, config, tools, token, records, cache, sink)?;
     let listing = open.list(&|repos| sink.tell(&Event::Listed { source: &source.id, repos })).await?;
     let absent = absent(source, config, open.as_ref(), &listing, records).await?;
-    Ok(Found { listing, absent, access })
+    Ok(Answer { listing, absent, access })
 }
 
 fn open(

@@ -28,7 +28,7 @@ use crate::mirror::{self, Job};
 use crate::model::destination::DestinationOutcome;
 use crate::model::{MirrorKey, Outcome, Repo, Status, Verdict};
 use crate::progress::{Event, Sink};
-use crate::push::fan::{Fan, Turn};
+use crate::push::fan::{Fan, Pushable};
 use crate::release::run::Projector;
 use crate::store::{Backoff, MirrorRecord, Note, Store, after};
 
@@ -265,7 +265,7 @@ impl<'a> Runner<'a> {
 
     async fn push(&self, task: &Task, outcome: &mut Outcome, source: Option<&Advertisement>) {
         let dir = self.tools.storage.path(&outcome.mirror);
-        let turn = Turn {
+        let turn = Pushable {
             repo: &task.repo,
             dir: &dir,
             outcome,

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::base::failure::Failure;
 use crate::model::RepoPath;
-use crate::model::destination::{Target, Wish};
+use crate::model::destination::{NewRepo, Target};
 
 pub(in crate::forge) mod site;
 #[cfg(test)]
@@ -64,7 +64,7 @@ pub trait Destination: Send + Sync {
     ///
     /// # Errors
     /// What the forge says: missing scope, reserved name, quota, a namespace that is not there.
-    async fn create(&self, wish: &Wish) -> Result<Target, Failure>;
+    async fn create(&self, wish: &NewRepo) -> Result<Target, Failure>;
 
     /// Turns off what makes no sense on a mirror and is not turned off by making it. [`Destination::create`] does this
     /// itself; it is for a repository whose creation broke off. What cannot be turned off stays on: the mirror is whole.

@@ -28,7 +28,7 @@ pub(in crate::forge) mod limits;
 pub(in crate::forge) mod paging;
 pub(in crate::forge) mod status;
 
-pub(in crate::forge) use {fetch::Wanted, files::Files, files::Parcel};
+pub(in crate::forge) use {fetch::FileRequest, files::Files, files::Parcel};
 
 /// GitHub needs one for a renamed repository; more than a few is a circle.
 const MOST_REDIRECTS: usize = 4;

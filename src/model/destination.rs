@@ -45,7 +45,7 @@ impl fmt::Display for DestinationKind {
 
 /// How a repository is to be made on a destination.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Wish {
+pub struct NewRepo {
     pub path: RepoPath,
     pub visibility: Visibility,
     pub description: Option<String>,

@@ -10,10 +10,10 @@ use crate::base::redact::redact;
 
 /// Where lines for people go while a run works; clones share the place.
 #[derive(Clone)]
-pub struct Screen(Place);
+pub struct Screen(Output);
 
 #[derive(Clone)]
-enum Place {
+enum Output {
     Stream(Arc<Mutex<Box<dyn Write + Send>>>),
     Bars(MultiProgress),
 }
@@ -21,12 +21,12 @@ enum Place {
 impl Screen {
     /// A screen without bars: stderr, a pipe, a test's buffer.
     pub fn stream(out: impl Write + Send + 'static) -> Self {
-        Screen(Place::Stream(Arc::new(Mutex::new(Box::new(out)))))
+        Screen(Output::Stream(Arc::new(Mutex::new(Box::new(out)))))
     }
 
     /// A screen whose lines appear above these bars.
     pub(super) fn above(bars: MultiProgress) -> Self {
-        Screen(Place::Bars(bars))
+        Screen(Output::Bars(bars))
     }
 
     /// Shows one line; secrets in it are masked. What stands in it from elsewhere was passed through
@@ -35,20 +35,20 @@ impl Screen {
         let text = redact(text);
         // A closed stderr is no reason to stop mirroring, and there is nowhere left to tell of it.
         let _ = match &self.0 {
-            Place::Stream(out) => {
+            Output::Stream(out) => {
                 let mut out = out.lock().unwrap_or_else(PoisonError::into_inner);
                 // In one write, so that lines of other processes on the same stderr do not get between.
                 out.write_all(format!("{text}\n").as_bytes()).and_then(|()| out.flush())
             }
-            Place::Bars(bars) => bars.println(text),
+            Output::Bars(bars) => bars.println(text),
         };
     }
 
     /// Takes the bars away, does `work` (which may write to the terminal itself), and draws them again.
     pub fn suspend<T>(&self, work: impl FnOnce() -> T) -> T {
         match &self.0 {
-            Place::Stream(_) => work(),
-            Place::Bars(bars) => bars.suspend(work),
+            Output::Stream(_) => work(),
+            Output::Bars(bars) => bars.suspend(work),
         }
     }
 }
@@ -56,8 +56,8 @@ impl Screen {
 impl fmt::Debug for Screen {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self.0 {
-            Place::Stream(_) => "Screen(stream)",
-            Place::Bars(_) => "Screen(bars)",
+            Output::Stream(_) => "Screen(stream)",
+            Output::Bars(_) => "Screen(bars)",
         })
     }
 }

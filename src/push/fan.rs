@@ -51,7 +51,7 @@ pub struct ReleasePlace<'a> {
 }
 
 /// What a mirror is when its destinations' turn comes.
-pub struct Turn<'a> {
+pub struct Pushable<'a> {
     pub repo: &'a Repo,
     /// The mirror's directory.
     pub dir: &'a Path,
@@ -163,7 +163,7 @@ impl Fan {
     /// Pushes one mirror to every destination it goes to; one that fails holds no other back.
     pub async fn push(
         &self,
-        turn: &Turn<'_>,
+        turn: &Pushable<'_>,
         config: &Config,
         store: Option<&Store>,
         tools: &Tools,
@@ -186,7 +186,7 @@ impl Fan {
         &self,
         way: &Way,
         place: Result<(&Opened, Place), Failure>,
-        turn: &Turn<'_>,
+        turn: &Pushable<'_>,
         ready: &Result<(LocalRefs, Option<BString>), Failure>,
         config: &Config,
         (store, tools, sink): (Option<&Store>, &Tools, &dyn Sink),
@@ -335,7 +335,7 @@ impl Fan {
 }
 
 /// The mirror's refs and HEAD, when it may be pushed on.
-async fn ready(turn: &Turn<'_>, tools: &Tools) -> Result<(LocalRefs, Option<BString>), Failure> {
+async fn ready(turn: &Pushable<'_>, tools: &Tools) -> Result<(LocalRefs, Option<BString>), Failure> {
     if turn.outcome.verdict.status() != Status::Success {
         let nothing = || Failure::new(Reason::Unknown, "the mirror is not up to date");
         return Err(turn.outcome.failure.clone().unwrap_or_else(nothing));

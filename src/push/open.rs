@@ -21,7 +21,7 @@ use crate::forge::release::ReleaseDestination;
 use crate::forge::{self, Connection};
 use crate::git::{HostKeys, Remote, Ssh};
 use crate::mirror::tools::{Api, Tools};
-use crate::model::destination::{DestinationKind, ObjectFormat, Wish};
+use crate::model::destination::{DestinationKind, NewRepo, ObjectFormat};
 use crate::model::{Repo, RepoPath, Visibility};
 use crate::progress::Sink;
 
@@ -176,14 +176,14 @@ impl Opened {
     }
 
     /// How a repository is made there.
-    pub fn wish(&self, repo: &Repo, path: &RepoPath) -> Wish {
+    pub fn wish(&self, repo: &Repo, path: &RepoPath) -> NewRepo {
         let visibility = match self.config.visibility {
             DestinationVisibility::Private => Visibility::Private,
             DestinationVisibility::Internal => Visibility::Internal,
             DestinationVisibility::Public => Visibility::Public,
             DestinationVisibility::Same => repo.visibility,
         };
-        Wish {
+        NewRepo {
             path: path.clone(),
             visibility,
             description: repo.description.clone(),

@@ -122,7 +122,7 @@ mod tests {
     use crate::base::failure::Reason;
     use crate::forge::destination::Restored;
     use crate::model::RepoPath;
-    use crate::model::destination::Wish;
+    use crate::model::destination::NewRepo;
 
     /// Puts back whatever it is given, but for one rule, and remembers what it was asked.
     #[derive(Default)]
@@ -142,7 +142,7 @@ mod tests {
         async fn own_namespace(&self) -> Result<String, Failure> {
             unused()
         }
-        async fn create(&self, _: &Wish) -> Result<Target, Failure> {
+        async fn create(&self, _: &NewRepo) -> Result<Target, Failure> {
             unused()
         }
         async fn rename(&self, _: &Target, _: &RepoPath) -> Result<Target, Failure> {

@@ -10,7 +10,7 @@ use crate::forge::destination::Destination;
 use crate::git::Remote;
 use crate::mirror::tools::Tools;
 use crate::model::RepoPath;
-use crate::model::destination::{ObjectFormat, Target, Wish};
+use crate::model::destination::{NewRepo, ObjectFormat, Target};
 use crate::progress::Sink;
 
 /// A repository that can be pushed to.
@@ -84,7 +84,7 @@ async fn make(
     sink: &dyn Sink,
 ) -> Result<Target, Failure> {
     let object_format = object_format(job, tools).await?;
-    let wish = Wish { object_format, ..job.destination.wish(job.repo, path) };
+    let wish = NewRepo { object_format, ..job.destination.wish(job.repo, path) };
     let what = format!("{path} on {}", job.destination.config.id);
     let broke_off = AtomicBool::new(false);
     let attempt = || async {

@@ -76,7 +76,7 @@ pub struct SavedAsset {
 
 /// A file that is yet to be fetched, and where to.
 #[derive(Debug)]
-pub struct Wanted<'a> {
+pub struct Missing<'a> {
     pub asset: &'a Asset,
     pub file: String,
 }
@@ -131,7 +131,7 @@ impl Backup {
     ///
     /// # Errors
     /// A document that cannot be read.
-    pub fn compare<'a>(&self, release: &'a Release) -> Result<Option<Vec<Wanted<'a>>>, Failure> {
+    pub fn compare<'a>(&self, release: &'a Release) -> Result<Option<Vec<Missing<'a>>>, Failure> {
         let saved = self.saved(&release.tag)?;
         let place = self.place(&release.tag);
         let names = file_names(&release.assets);
@@ -141,8 +141,8 @@ impl Backup {
             let mut kept = saved.iter().flat_map(|saved| &saved.assets);
             kept.any(|kept| kept.file == file && is_same(kept, asset) && is_whole(&place, kept))
         };
-        let missing: Vec<Wanted<'_>> =
-            wanted.filter(|(asset, file)| !is_here(asset, file)).map(|(asset, file)| Wanted { asset, file }).collect();
+        let missing: Vec<Missing<'_>> =
+            wanted.filter(|(asset, file)| !is_here(asset, file)).map(|(asset, file)| Missing { asset, file }).collect();
         let equal = saved.as_ref().is_some_and(|saved| document(release, Some(saved), &[], saved.saved_at) == *saved);
         Ok((!equal || !missing.is_empty()).then_some(missing))
     }

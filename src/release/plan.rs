@@ -218,12 +218,12 @@ fn settle_files(
     let files = there.map_or(&[][..], |release| &release.assets);
     for asset in &wish.assets {
         match find_file(asset, files, known, trusted, rules) {
-            Found::Same(found) => work.kept.push(made_asset(asset, found)),
-            Found::Stale(stale) => {
+            WantedFile::Same(found) => work.kept.push(made_asset(asset, found)),
+            WantedFile::Stale(stale) => {
                 work.remove.extend(stale.into_iter().cloned());
                 work.upload.push(asset.clone());
             }
-            Found::Taken => problems.push(ReleaseProblem {
+            WantedFile::Taken => problems.push(ReleaseProblem {
                 tag: wish.fields.tag.clone(),
                 asset: Some(asset.name.clone()),
                 failure: Failure::new(
@@ -335,7 +335,7 @@ pub fn made_asset(asset: &Asset, there: &Asset) -> MadeAsset {
 }
 
 /// What of a wanted file is there.
-enum Found<'a> {
+enum WantedFile<'a> {
     Same(&'a Asset),
     /// Nothing, or what has to go first.
     Stale(Vec<&'a Asset>),
@@ -349,7 +349,7 @@ fn find_file<'a>(
     known: Option<&MadeRelease>,
     trusted: bool,
     rules: &Rules<'_>,
-) -> Found<'a> {
+) -> WantedFile<'a> {
     let named: Vec<&Asset> = files.iter().filter(|file| same_name(want, file, rules)).collect();
     let record = |file: &Asset| known.and_then(|made| made.assets.iter().find(|asset| asset.id == file.id));
     let begun = known.and_then(|made| made.assets.iter().find(|asset| asset.id == BEGUN && asset.name == want.name));
@@ -361,12 +361,12 @@ fn find_file<'a>(
         file.complete && size && digest.or(remembered).unwrap_or(trusted && known.is_none())
     };
     if let Some(found) = named.iter().find(same) {
-        return Found::Same(found);
+        return WantedFile::Same(found);
     }
     let foreign = |file: &&Asset| known.is_some() && record(file).is_none() && begun.is_none() && file.complete;
     match named.iter().any(foreign) {
-        true => Found::Taken,
-        false => Found::Stale(named),
+        true => WantedFile::Taken,
+        false => WantedFile::Stale(named),
     }
 }
 

@@ -52,7 +52,7 @@ pub struct Projector<'a> {
 }
 
 /// One repository when its releases' turn comes.
-struct Turn<'a> {
+struct Projected<'a> {
     repo: &'a Repo,
     outcome: &'a Outcome,
     source: Arc<dyn ReleaseSource>,
@@ -187,7 +187,7 @@ impl<'a> Projector<'a> {
                 return ids.map(|id| ReleasesOutcome::failed(id, failure.clone())).collect();
             }
         };
-        let turn = Turn { repo, outcome, source, listing: OnceCell::new() };
+        let turn = Projected { repo, outcome, source, listing: OnceCell::new() };
         let mut all = Vec::new();
         if let Some(scope) = &self.config.releases {
             all.push(self.timed(self.to_disk(&turn, scope)).await);
@@ -227,7 +227,7 @@ impl<'a> Projector<'a> {
         ReleasesOutcome { duration: started.elapsed(), ..outcome }
     }
 
-    async fn listing<'t>(&self, turn: &'t Turn<'_>) -> Result<&'t [Release], Failure> {
+    async fn listing<'t>(&self, turn: &'t Projected<'_>) -> Result<&'t [Release], Failure> {
         let list = || async {
             let (source, path) = (&turn.source, &turn.repo.path);
             match source.releases(path).await {
@@ -245,7 +245,7 @@ impl<'a> Projector<'a> {
     }
 
     /// Under `--watch`, what is quiet and was in step a short while ago.
-    fn rests(&self, turn: &Turn<'_>, look: Option<&ReleaseLook>, settings: &str) -> bool {
+    fn rests(&self, turn: &Projected<'_>, look: Option<&ReleaseLook>, settings: &str) -> bool {
         // Who looked under other settings saw something else.
         let look = look.filter(|look| look.rules.starts_with(settings));
         let quiet = turn.outcome.verdict == Verdict::Current && !self.config.full;
@@ -281,7 +281,7 @@ impl<'a> Projector<'a> {
     }
 
     /// Says how it came out, and remembers it.
-    async fn conclude(&self, turn: &Turn<'_>, mut outcome: ReleasesOutcome, rules: String) -> ReleasesOutcome {
+    async fn conclude(&self, turn: &Projected<'_>, mut outcome: ReleasesOutcome, rules: String) -> ReleasesOutcome {
         let counts = &outcome.counts;
         outcome.verdict = match &outcome.failure {
             Some(failure) if failure.reason() == Reason::Cancelled => ReleaseVerdict::Skipped,

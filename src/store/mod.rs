@@ -126,7 +126,7 @@ impl Store {
         let writing = options(path).synchronous(SqliteSynchronous::Extra);
         let mut connection = connect(path, &writing).await?;
         let ready = async {
-            if schema::check(&mut connection, path).await? != schema::Found::Version(schema::VERSION) {
+            if schema::check(&mut connection, path).await? != schema::DatabaseState::Version(schema::VERSION) {
                 schema::migrate(&mut connection, path, schema::STEPS).await?;
             }
             schema::check_tables(&mut connection, path).await?;
@@ -158,11 +158,11 @@ impl Store {
     ) -> Result<Option<Self>, StoreError> {
         let mut connection = connect(path, &reading).await?;
         match schema::check(&mut connection, path).await? {
-            schema::Found::New => return Ok(None),
-            schema::Found::Version(found) if found < schema::VERSION => {
+            schema::DatabaseState::New => return Ok(None),
+            schema::DatabaseState::Version(found) if found < schema::VERSION => {
                 return Err(StoreError::Older { path: path.to_owned(), found, known: schema::VERSION });
             }
-            schema::Found::Version(_) => {}
+            schema::DatabaseState::Version(_) => {}
         }
         schema::check_tables(&mut connection, path).await?;
         sqlx::query("PRAGMA query_only = ON")

@@ -110,7 +110,7 @@ const APPLICATION: i64 = 0x486f_6c6f;
 
 /// What a database was found to be.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Found {
+pub(super) enum DatabaseState {
     /// Without a single table.
     New,
     /// Ours, of this version.
@@ -121,7 +121,7 @@ pub(super) enum Found {
 ///
 /// # Errors
 /// [`StoreError::Newer`], [`StoreError::Foreign`], [`StoreError::Damaged`], or whatever keeps SQLite from reading.
-pub(super) async fn check(connection: &mut SqliteConnection, path: &Path) -> Result<Found, StoreError> {
+pub(super) async fn check(connection: &mut SqliteConnection, path: &Path) -> Result<DatabaseState, StoreError> {
     let read = |source| StoreError::database("read", path, source);
     let found: i64 = sqlx::query_scalar("PRAGMA user_version").fetch_one(&mut *connection).await.map_err(read)?;
     let application: i64 =
@@ -129,7 +129,7 @@ pub(super) async fn check(connection: &mut SqliteConnection, path: &Path) -> Res
     let tables: i64 =
         sqlx::query_scalar("SELECT count(*) FROM sqlite_schema").fetch_one(&mut *connection).await.map_err(read)?;
     if found == 0 && tables == 0 {
-        return Ok(Found::New);
+        return Ok(DatabaseState::New);
     }
     if application != APPLICATION {
         return Err(StoreError::Foreign { path: path.to_owned() });
@@ -145,7 +145,7 @@ pub(super) async fn check(connection: &mut SqliteConnection, path: &Path) -> Res
     if found < 1 {
         return Err(StoreError::Damaged { path: path.to_owned(), why: format!("its version is {found}") });
     }
-    Ok(Found::Version(found))
+    Ok(DatabaseState::Version(found))
 }
 
 /// Checks that every table has its columns, as far as the newest schema knows them.

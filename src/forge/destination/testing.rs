@@ -7,7 +7,7 @@ use crate::base::url::RemoteUrl;
 use crate::forge::destination::Destination;
 pub use crate::forge::testing::recorded;
 use crate::forge::testing::{Reply, Server, connection};
-use crate::model::destination::{DestinationKind, ObjectFormat, Target, Wish};
+use crate::model::destination::{DestinationKind, NewRepo, ObjectFormat, Target};
 use crate::model::{RepoPath, Visibility};
 
 pub fn destination(kind: DestinationKind, server: &Server) -> Box<dyn Destination> {
@@ -18,8 +18,8 @@ pub fn path(text: &str) -> RepoPath {
     RepoPath::parse(text).unwrap()
 }
 
-pub fn wish(text: &str) -> Wish {
-    Wish {
+pub fn wish(text: &str) -> NewRepo {
+    NewRepo {
         path: path(text),
         visibility: Visibility::Private,
         description: Some("A\ttool\u{7}".to_owned()),

@@ -2,16 +2,15 @@
 
 use async_trait::async_trait;
 use reqwest::{Method, StatusCode};
-use serde::Deserialize;
 use serde_json::json;
 
 use crate::base::failure::Failure;
 use crate::forge::Connection;
 use crate::forge::destination::site::{Site, description, is_private};
 use crate::forge::destination::{Destination, Need, Restored, Undo};
-use crate::forge::gather::Raw;
+use crate::forge::gitea::repo::RepoJson;
 use crate::forge::http::{Answer, Auth};
-use crate::model::destination::{ObjectFormat, Target, Wish};
+use crate::model::destination::{NewRepo, ObjectFormat, Target};
 use crate::model::{RepoPath, Visibility};
 
 /// `MaxSize(2048)` of `CreateRepoOption`.
@@ -24,24 +23,6 @@ pub(in crate::forge) struct GiteaDestination {
     pub(super) site: Site,
 }
 
-/// A repository, as far as we read it (`Repository` of the server's own API description).
-#[derive(Deserialize)]
-struct RepoJson {
-    id: u64,
-    full_name: String,
-    clone_url: Option<String>,
-    ssh_url: Option<String>,
-    default_branch: Option<String>,
-    #[serde(default)]
-    private: bool,
-    #[serde(default)]
-    internal: bool,
-    #[serde(default)]
-    mirror: bool,
-    #[serde(default)]
-    archived: bool,
-}
-
 impl GiteaDestination {
     /// A destination at `connection.api_url`; nothing is sent yet.
     pub(in crate::forge) fn open(connection: &Connection) -> Result<Self, Failure> {
@@ -50,22 +31,8 @@ impl GiteaDestination {
 
     fn target(&self, asked: &RepoPath, answer: &Answer) -> Result<Target, Failure> {
         let json: RepoJson = answer.json()?;
-        let visibility = match (json.private, json.internal) {
-            (true, _) => Visibility::Private,
-            (false, true) => Visibility::Internal,
-            (false, false) => Visibility::Public,
-        };
-        let raw = Raw {
-            id: json.id,
-            full_name: json.full_name,
-            http_url: json.clone_url,
-            ssh_url: json.ssh_url,
-            default_branch: json.default_branch,
-            visibility: Some(visibility),
-            archived: json.archived,
-            ..Raw::default()
-        };
-        self.site.target(asked, raw, json.mirror)
+        let is_fed = json.mirror;
+        self.site.target(asked, json.raw(), is_fed)
     }
 
     /// Turns off what cannot be turned off while creating; the mirror is whole without it.
@@ -97,7 +64,7 @@ impl Destination for GiteaDestination {
         Ok(self.site.me().await?.login.clone())
     }
 
-    async fn create(&self, wish: &Wish) -> Result<Target, Failure> {
+    async fn create(&self, wish: &NewRepo) -> Result<Target, Failure> {
         let namespace = self.site.flat_namespace(&wish.path)?;
         let mut body = json!({
             "name": wish.path.name(),

@@ -4,4 +4,5 @@ pub(super) mod destination;
 mod glob;
 mod protection;
 pub(super) mod releases;
+mod repo;
 pub(super) mod source;

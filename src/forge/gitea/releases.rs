@@ -10,6 +10,7 @@ use url::Url;
 use crate::base::failure::{Failure, Reason};
 use crate::forge::Connection;
 use crate::forge::gather::time;
+use crate::forge::gitea::repo::RepoJson;
 use crate::forge::http::{Answer, Auth, Parcel, Refusal};
 use crate::forge::release::site::{self, Forge, Site, address, notes};
 use crate::forge::release::{Created, Download, ReleaseDestination, ReleaseSource, Upload};
@@ -41,14 +42,6 @@ struct ReleaseJson {
     author: Option<UserJson>,
     html_url: Option<String>,
     assets: Vec<AttachmentJson>,
-}
-
-/// A repository, as far as releases depend on it.
-#[derive(Deserialize)]
-struct RepoJson {
-    #[serde(default)]
-    empty: bool,
-    has_releases: Option<bool>,
 }
 
 #[derive(Deserialize)]

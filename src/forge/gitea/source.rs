@@ -8,11 +8,12 @@ use serde::{Deserialize, Serialize};
 use url::Url;
 
 use crate::base::failure::{Failure, Reason};
-use crate::forge::gather::{Entry, Gathering, Home, Raw, at_the_entrance, check_id, check_scope, time};
+use crate::forge::gather::{Entry, Gathering, Home, at_the_entrance, check_id, check_scope};
+use crate::forge::gitea::repo::RepoJson;
 use crate::forge::http::paging::{Item, PageFailed, Told, pages};
 use crate::forge::http::{Api, Auth};
 use crate::forge::{Connection, Listing, Source};
-use crate::model::{Repo, RepoState, Visibility};
+use crate::model::Repo;
 
 /// The default cap of both Gitea and Forgejo.
 const PAGE: [(&str, &str); 2] = [("limit", "50"), ("page", "1")];
@@ -22,37 +23,6 @@ pub(in crate::forge) struct GiteaSource {
     api: Api,
     home: Home,
     owners: Vec<String>,
-}
-
-/// A repository, as far as we read it (`Repository` of the server's own API description).
-#[derive(Deserialize)]
-struct RepoJson {
-    id: u64,
-    full_name: String,
-    clone_url: Option<String>,
-    ssh_url: Option<String>,
-    default_branch: Option<String>,
-    updated_at: Option<String>,
-    mirror_updated: Option<String>,
-    /// In KiB.
-    size: Option<u64>,
-    #[serde(default)]
-    private: bool,
-    #[serde(default)]
-    internal: bool,
-    #[serde(default)]
-    fork: bool,
-    #[serde(default)]
-    mirror: bool,
-    #[serde(default)]
-    empty: bool,
-    #[serde(default)]
-    archived: bool,
-    topics: Option<Vec<String>>,
-    description: Option<String>,
-    /// Older servers do not tell; nor do they, before 1.24, of the code.
-    has_releases: Option<bool>,
-    has_code: Option<bool>,
 }
 
 /// An organisation of the token's user, by its name.
@@ -81,35 +51,7 @@ impl GiteaSource {
     }
 
     fn entry(&self, json: RepoJson) -> Entry {
-        let updated = time(json.updated_at.as_deref());
-        // A pull mirror's `updated_at` is the date of its newest commit, which a moved branch need not change.
-        let synced = time(json.mirror_updated.as_deref()).filter(|_| json.mirror);
-        let visibility = match (json.private, json.internal) {
-            (true, _) => Visibility::Private,
-            (false, true) => Visibility::Internal,
-            (false, false) => Visibility::Public,
-        };
-        let state = match json.has_code {
-            Some(false) => RepoState::Disabled,
-            _ if json.empty => RepoState::Empty,
-            _ => RepoState::Filled,
-        };
-        self.home.entry(Raw {
-            id: json.id,
-            full_name: json.full_name,
-            http_url: json.clone_url,
-            ssh_url: json.ssh_url,
-            default_branch: json.default_branch,
-            pushed_at: updated.max(synced),
-            size_kib: json.size,
-            visibility: Some(visibility),
-            fork: json.fork,
-            archived: json.archived,
-            state: Some(state),
-            topics: json.topics.unwrap_or_default(),
-            description: json.description,
-            releases_off: json.has_releases == Some(false),
-        })
+        self.home.entry(json.raw())
     }
 
     async fn repos(&self, url: Url, take: &mut (dyn FnMut(Vec<Entry>) + Send)) -> Result<Told, PageFailed> {
@@ -198,6 +140,7 @@ mod tests {
     use super::*;
     use crate::forge::testing::{Asked, Reply, Server, connection, list, not_found, paths, refused, sample, source};
     use crate::model::ForgeKind::Gitea as KIND;
+    use crate::model::{RepoState, Visibility};
 
     /// Where the recorded server stood.
     const RECORDED_AT: &str = "http://127.0.0.1:41300";

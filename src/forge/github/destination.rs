@@ -2,17 +2,15 @@
 
 use async_trait::async_trait;
 use reqwest::{Method, StatusCode};
-use serde::Deserialize;
-use serde::de::IgnoredAny;
 use serde_json::json;
 
 use crate::base::failure::{Failure, Reason};
 use crate::forge::Connection;
 use crate::forge::destination::site::{Site, description, is_private};
 use crate::forge::destination::{Destination, Need, Restored, Undo};
-use crate::forge::gather::{Raw, visibility};
+use crate::forge::github::repo::RepoJson;
 use crate::forge::http::{Answer, Auth, Refusal};
-use crate::model::destination::{Target, Wish};
+use crate::model::destination::{NewRepo, Target};
 use crate::model::{RepoPath, Visibility};
 
 /// GitHub refuses longer descriptions ("description is too long (maximum is 350 characters)").
@@ -25,22 +23,6 @@ pub(in crate::forge) struct GithubDestination {
     pub(super) site: Site,
 }
 
-/// A repository, as far as we read it ("Repositories" of the REST API, version 2022-11-28).
-#[derive(Deserialize)]
-struct RepoJson {
-    id: u64,
-    full_name: String,
-    clone_url: Option<String>,
-    ssh_url: Option<String>,
-    default_branch: Option<String>,
-    visibility: Option<String>,
-    #[serde(default)]
-    private: bool,
-    archived: Option<bool>,
-    /// Where a repository of the old import kind is fed from.
-    mirror_url: Option<IgnoredAny>,
-}
-
 impl GithubDestination {
     /// A destination at `connection.api_url`; nothing is sent yet.
     pub(in crate::forge) fn open(connection: &Connection) -> Result<Self, Failure> {
@@ -49,18 +31,8 @@ impl GithubDestination {
 
     fn target(&self, asked: &RepoPath, answer: &Answer) -> Result<Target, Failure> {
         let json: RepoJson = answer.json()?;
-        let by_flag = if json.private { Visibility::Private } else { Visibility::Public };
-        let raw = Raw {
-            id: json.id,
-            full_name: json.full_name,
-            http_url: json.clone_url,
-            ssh_url: json.ssh_url,
-            default_branch: json.default_branch,
-            visibility: visibility(json.visibility.as_deref()).or(Some(by_flag)),
-            archived: json.archived.unwrap_or(false),
-            ..Raw::default()
-        };
-        self.site.target(asked, raw, json.mirror_url.is_some())
+        let is_fed = json.mirror_url.is_some();
+        self.site.target(asked, json.raw(), is_fed)
     }
 
     /// GitHub makes a hyphen of each other letter, and thereby another repository than was asked for.
@@ -74,7 +46,7 @@ impl GithubDestination {
             .with_hint("map it to another name with this destination's `name`, or exclude it."))
     }
 
-    async fn post(&self, namespace: &str, wish: &Wish, internal: bool) -> Result<Answer, Refusal> {
+    async fn post(&self, namespace: &str, wish: &NewRepo, internal: bool) -> Result<Answer, Refusal> {
         let mut body = json!({
             "name": wish.path.name(),
             "private": is_private(wish.visibility),
@@ -118,7 +90,7 @@ impl Destination for GithubDestination {
         Ok(self.site.me().await?.login.clone())
     }
 
-    async fn create(&self, wish: &Wish) -> Result<Target, Failure> {
+    async fn create(&self, wish: &NewRepo) -> Result<Target, Failure> {
         let namespace = self.site.flat_namespace(&wish.path)?;
         self.check_name(&wish.path)?;
         let internal = wish.visibility == Visibility::Internal;

@@ -19,7 +19,7 @@ const SWITCH: &str = "mutation($input: UpdateBranchProtectionRuleInput!) { updat
 
 /// A branch protection rule in GraphQL.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub(in crate::forge) struct Rule {
+pub(in crate::forge) struct ProtectionRule {
     pub(in crate::forge) id: String,
     pub(in crate::forge) pattern: String,
 }
@@ -48,7 +48,11 @@ impl Switches {
 impl GithubDestination {
     /// The rule behind the protection of `branch`, and its switches by the REST API's names; `None` where GraphQL does not
     /// tell, and the branch's own rule is assumed.
-    pub(in crate::forge) async fn rule(&self, path: &RepoPath, branch: &str) -> Result<Option<(Rule, Value)>, Failure> {
+    pub(in crate::forge) async fn rule(
+        &self,
+        path: &RepoPath,
+        branch: &str,
+    ) -> Result<Option<(ProtectionRule, Value)>, Failure> {
         let branch = format!("refs/heads/{branch}");
         let variables = json!({"owner": path.namespace(), "name": path.name(), "branch": branch});
         match self.graphql(RULE, variables).await {
@@ -61,7 +65,7 @@ impl GithubDestination {
                     "allow_deletions": on("allowsDeletions"),
                     "lock_branch": on("lockBranch"),
                 });
-                // Null where no rule is: no `Rule` either.
+                // Null where no rule is: no `ProtectionRule` either.
                 Ok(serde_json::from_value(told.clone()).ok().map(|rule| (rule, switches)))
             }
             Err(failure) if failure.reason().is_transient() || failure.reason() == Reason::Cancelled => Err(failure),
@@ -73,7 +77,7 @@ impl GithubDestination {
     }
 
     /// Sets the four switches of a rule.
-    pub(in crate::forge) async fn switch(&self, rule: &Rule, switches: &Switches) -> Result<(), Failure> {
+    pub(in crate::forge) async fn switch(&self, rule: &ProtectionRule, switches: &Switches) -> Result<(), Failure> {
         let input = json!({
             "branchProtectionRuleId": rule.id,
             "isAdminEnforced": switches.enforce_admins,

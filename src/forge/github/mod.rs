@@ -4,5 +4,6 @@ pub(super) mod destination;
 mod graphql;
 mod protection;
 pub(super) mod releases;
+mod repo;
 mod rulesets;
 pub(super) mod source;

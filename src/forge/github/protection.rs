@@ -10,7 +10,7 @@ use serde_json::{Map, Value, json};
 use crate::base::failure::{Failure, Reason};
 use crate::forge::destination::{Need, Undo};
 use crate::forge::github::destination::GithubDestination;
-use crate::forge::github::graphql::{Rule, Switches};
+use crate::forge::github::graphql::{ProtectionRule, Switches};
 use crate::forge::http::{Ask, Refusal};
 use crate::model::RepoPath;
 use crate::model::destination::Target;
@@ -20,7 +20,7 @@ use crate::model::destination::Target;
 struct Before {
     branch: String,
     /// The id and the pattern of the rule, where GraphQL told.
-    rule: Option<Rule>,
+    rule: Option<ProtectionRule>,
     /// The body of the PUT that makes the protection what it was.
     protection: Value,
     /// Whether signed commits are required; it has an endpoint of its own.
@@ -30,7 +30,7 @@ struct Before {
 }
 
 /// What the protection endpoint said about a branch.
-enum Found {
+enum BranchState {
     Protected(Value),
     Open,
     NoBranch,
@@ -45,15 +45,15 @@ impl GithubDestination {
         need: Need,
     ) -> Result<Vec<Undo>, Failure> {
         let found = self.found(&target.path, branch).await?;
-        self.check_rulesets(&target.path, branch, need, matches!(found, Found::NoBranch)).await?;
+        self.check_rulesets(&target.path, branch, need, matches!(found, BranchState::NoBranch)).await?;
         let rule = match found {
-            Found::NoBranch => None,
-            Found::Protected(_) | Found::Open => self.rule(&target.path, branch).await?,
+            BranchState::NoBranch => None,
+            BranchState::Protected(_) | BranchState::Open => self.rule(&target.path, branch).await?,
         };
         let (protection, signatures) = match (found, &rule) {
             (_, Some((rule, switches))) if rule.pattern != branch => (switches.clone(), false),
-            (Found::Protected(shown), _) => (as_put(&shown), enabled(&shown, "required_signatures")),
-            (Found::Open | Found::NoBranch, _) => return Ok(Vec::new()),
+            (BranchState::Protected(shown), _) => (as_put(&shown), enabled(&shown, "required_signatures")),
+            (BranchState::Open | BranchState::NoBranch, _) => return Ok(Vec::new()),
         };
         let app = self.site.user().await?.is_none();
         let rule = rule.map(|(rule, _)| rule);
@@ -114,7 +114,7 @@ impl GithubDestination {
             }
             Err(refusal) => return Err(refusal.failure),
         }
-        let Found::Protected(now) = self.found(&undo.path, &before.branch).await? else {
+        let BranchState::Protected(now) = self.found(&undo.path, &before.branch).await? else {
             return Err(self.site.closed(&before.branch, "its rule was put back, and is not there"));
         };
         if enabled(&now, "required_signatures") != before.signatures {
@@ -140,16 +140,16 @@ impl GithubDestination {
         self.site.api.url(&segments, &[])
     }
 
-    async fn found(&self, path: &RepoPath, branch: &str) -> Result<Found, Failure> {
+    async fn found(&self, path: &RepoPath, branch: &str) -> Result<BranchState, Failure> {
         match self.site.api.attempt(&Ask::get(self.endpoint(path, branch, &[]))).await {
-            Ok(answer) => Ok(Found::Protected(answer.json()?)),
-            Err(refusal) if refusal.is_missing() && refusal.says("branch not found") => Ok(Found::NoBranch),
-            Err(refusal) if refusal.is_missing() && refusal.says("not protected") => Ok(Found::Open),
+            Ok(answer) => Ok(BranchState::Protected(answer.json()?)),
+            Err(refusal) if refusal.is_missing() && refusal.says("branch not found") => Ok(BranchState::NoBranch),
+            Err(refusal) if refusal.is_missing() && refusal.says("not protected") => Ok(BranchState::Open),
             // "Upgrade to GitHub Pro or make this repository public to enable this feature."
             Err(refusal) if refusal.status == Some(StatusCode::FORBIDDEN) && refusal.says("upgrade to github") => {
-                Ok(Found::Open)
+                Ok(BranchState::Open)
             }
-            // The protection of a branch is shown to administrators only; others get "Not Found".
+            // The protection of a branch is shown to administrators only; others get "Not BranchState".
             Err(refusal) if matches!(refusal.failure.reason(), Reason::Forbidden | Reason::RemoteNotFound) => {
                 let hint = "the token needs the scope `repo` or the permission `Administration: write`, and its user the \
                             role of an administrator in this repository.";

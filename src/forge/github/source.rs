@@ -10,11 +10,12 @@ use serde::{Deserialize, Serialize};
 use url::Url;
 
 use crate::base::failure::{Failure, Reason};
-use crate::forge::gather::{Entry, Gathering, Home, Raw, at_the_entrance, check_id, check_scope, time, visibility};
+use crate::forge::gather::{Entry, Gathering, Home, at_the_entrance, check_id, check_scope};
+use crate::forge::github::repo::RepoJson;
 use crate::forge::http::paging::{Item, PageFailed, Told, pages};
 use crate::forge::http::{Api, Auth};
 use crate::forge::{Connection, Listing, Source};
-use crate::model::{Repo, RepoState, Visibility};
+use crate::model::Repo;
 
 /// The largest page that GitHub gives.
 const PER_PAGE: (&str, &str) = ("per_page", "100");
@@ -26,27 +27,6 @@ pub(in crate::forge) struct GithubSource {
     api: Api,
     home: Home,
     owners: Vec<String>,
-}
-
-/// A repository, as far as we read it ("Repositories" of the REST API, version 2022-11-28).
-#[derive(Deserialize)]
-struct RepoJson {
-    id: u64,
-    full_name: String,
-    clone_url: Option<String>,
-    ssh_url: Option<String>,
-    default_branch: Option<String>,
-    pushed_at: Option<String>,
-    size: Option<u64>,
-    visibility: Option<String>,
-    #[serde(default)]
-    private: bool,
-    #[serde(default)]
-    fork: bool,
-    archived: Option<bool>,
-    disabled: Option<bool>,
-    topics: Option<Vec<String>>,
-    description: Option<String>,
 }
 
 /// An organisation of the token's user.
@@ -83,31 +63,7 @@ impl GithubSource {
     }
 
     fn entry(&self, json: RepoJson) -> Entry {
-        let by_flag = if json.private { Visibility::Private } else { Visibility::Public };
-        // GitHub has no word for "empty", and a small repository has size 0 too: only more than that tells.
-        let state = match json.disabled {
-            Some(true) => RepoState::Disabled,
-            _ if json.size > Some(0) => RepoState::Filled,
-            _ => RepoState::Ready,
-        };
-        self.home.entry(Raw {
-            id: json.id,
-            full_name: json.full_name,
-            http_url: json.clone_url,
-            ssh_url: json.ssh_url,
-            default_branch: json.default_branch,
-            pushed_at: time(json.pushed_at.as_deref()),
-            size_kib: json.size,
-            // Enterprise Servers before 3.0 know only the flag.
-            visibility: visibility(json.visibility.as_deref()).or(Some(by_flag)),
-            fork: json.fork,
-            archived: json.archived.unwrap_or(false),
-            state: Some(state),
-            topics: json.topics.unwrap_or_default(),
-            description: json.description,
-            // GitHub has no switch for them.
-            releases_off: false,
-        })
+        self.home.entry(json.raw())
     }
 
     async fn repos(&self, url: Url, take: &mut (dyn FnMut(Vec<Entry>) + Send)) -> Result<Told, PageFailed> {
@@ -253,6 +209,7 @@ mod tests {
     use super::*;
     use crate::forge::testing::{Reply, Server, connection, list, not_found, paths, refused, sample, source};
     use crate::model::ForgeKind::Github as KIND;
+    use crate::model::{RepoState, Visibility};
 
     fn repo(id: u64, full_name: &str) -> Value {
         let clone_url = format!("https://github.com/{full_name}.git");

@@ -14,7 +14,7 @@ use crate::forge::gitlab::groups::Groups;
 use crate::forge::gitlab::{SCOPE, display_name, leaving, word};
 use crate::forge::http::{Answer, Auth};
 use crate::model::RepoPath;
-use crate::model::destination::{ObjectFormat, Target, Wish};
+use crate::model::destination::{NewRepo, ObjectFormat, Target};
 
 /// `validates :description, length: { maximum: 2000 }` of a project.
 const LONGEST_DESCRIPTION: usize = 2000;
@@ -76,7 +76,7 @@ impl GitlabDestination {
         self.site.target(asked, raw, json.mirror.unwrap_or(false))
     }
 
-    fn body(wish: &Wish, group: Option<u64>) -> Value {
+    fn body(wish: &NewRepo, group: Option<u64>) -> Value {
         let mut body = json!({
             "name": display_name(wish.path.name()),
             "path": wish.path.name(),
@@ -124,7 +124,7 @@ impl Destination for GitlabDestination {
         Ok(self.site.me().await?.login.clone())
     }
 
-    async fn create(&self, wish: &Wish) -> Result<Target, Failure> {
+    async fn create(&self, wish: &NewRepo) -> Result<Target, Failure> {
         let namespace = wish.path.namespace();
         let group = match self.site.is_own(&namespace).await? {
             true => None,

@@ -20,7 +20,7 @@ use crate::model::destination::Target;
 
 /// A rule: all that it says, without the ids that GitLab gives anew each time.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-struct Rule {
+struct ProtectedBranch {
     name: String,
     #[serde(default)]
     push_access_levels: Vec<Level>,
@@ -38,7 +38,7 @@ struct Rule {
     inherited: Option<bool>,
 }
 
-impl Rule {
+impl ProtectedBranch {
     fn plain(mut self) -> Self {
         for levels in [&mut self.push_access_levels, &mut self.merge_access_levels, &mut self.unprotect_access_levels] {
             let set: BTreeSet<Level> = levels.drain(..).map(Level::plain).collect();
@@ -63,7 +63,7 @@ impl Rule {
     }
 
     /// It, opened as little as will do.
-    fn opened(&self, need: Need, user: u64) -> Rule {
+    fn opened(&self, need: Need, user: u64) -> ProtectedBranch {
         let mut after = self.clone();
         if !self.push_access_levels.iter().any(|level| level.admits(user)) {
             // "No one" beside a role would be refused by newer servers.
@@ -79,7 +79,7 @@ impl Rule {
     }
 
     /// It, with the people, groups and keys left out that may be gone.
-    fn with_roles_only(&self) -> Rule {
+    fn with_roles_only(&self) -> ProtectedBranch {
         let mut narrow = self.clone();
         for levels in [&mut narrow.push_access_levels, &mut narrow.merge_access_levels] {
             levels.retain(Level::is_role);
@@ -107,7 +107,7 @@ impl Rule {
     }
 
     /// The switches that are not those of `other`, if nothing else differs.
-    fn switches_unlike(&self, other: &Rule) -> Option<Value> {
+    fn switches_unlike(&self, other: &ProtectedBranch) -> Option<Value> {
         let mut alike = other.clone();
         alike.allow_force_push = self.allow_force_push;
         alike.code_owner_approval_required = self.code_owner_approval_required;
@@ -125,7 +125,7 @@ impl Rule {
         Some(Value::Object(body))
     }
 
-    fn first_difference(&self, other: &Rule) -> Option<&'static str> {
+    fn first_difference(&self, other: &ProtectedBranch) -> Option<&'static str> {
         let on = |switch: Option<bool>| switch.unwrap_or(false);
         [
             ("push_access_levels", self.push_access_levels == other.push_access_levels),
@@ -165,7 +165,7 @@ impl GitlabDestination {
             Failure::new(Reason::Forbidden, text).with_hint("its user needs the role of a maintainer in the project.")
         })?;
         let rules = shown.into_iter().map(read_rule).collect::<Result<Vec<_>, _>>()?;
-        let matching: Vec<Rule> = rules.into_iter().filter(|rule| rule.matches(branch)).collect();
+        let matching: Vec<ProtectedBranch> = rules.into_iter().filter(|rule| rule.matches(branch)).collect();
         let by_group = matching.iter().find(|rule| rule.is_inherited()).map(|rule| rule.name.clone());
         let in_the_way = match need {
             Need::Delete => match by_group {
@@ -184,7 +184,7 @@ impl GitlabDestination {
                 }
             }
         };
-        let undo = |rule: Rule| {
+        let undo = |rule: ProtectedBranch| {
             let before = serde_json::to_value(&rule).map_err(|error| unreadable(&error))?;
             Ok(Undo { target: target.id.clone(), path: target.path.clone(), rule: rule.name, before })
         };
@@ -231,7 +231,7 @@ impl GitlabDestination {
     }
 
     /// Makes the rule that is `now` into `wanted`: in place where that is possible.
-    async fn write(&self, undo: &Undo, now: &Rule, wanted: &Rule) -> Result<(), Refusal> {
+    async fn write(&self, undo: &Undo, now: &ProtectedBranch, wanted: &ProtectedBranch) -> Result<(), Refusal> {
         if let Some(switches) = wanted.switches_unlike(now) {
             match self.site.change(Method::PATCH, self.endpoint(undo, Some(&undo.rule)), Some(&switches)).await {
                 Ok(_) => return Ok(()),
@@ -253,7 +253,7 @@ impl GitlabDestination {
         }
     }
 
-    async fn protect(&self, undo: &Undo, rule: &Rule) -> Result<(), Refusal> {
+    async fn protect(&self, undo: &Undo, rule: &ProtectedBranch) -> Result<(), Refusal> {
         let body = rule.body();
         let ask = Ask::change(Method::POST, self.endpoint(undo, None), Some(&body)).repeatable();
         match self.site.api.attempt(&ask).await {
@@ -264,7 +264,7 @@ impl GitlabDestination {
         }
     }
 
-    async fn now(&self, undo: &Undo) -> Result<Option<Rule>, Failure> {
+    async fn now(&self, undo: &Undo) -> Result<Option<ProtectedBranch>, Failure> {
         match self.site.look(self.endpoint(undo, Some(&undo.rule))).await? {
             Some(answer) => read_rule(answer.json()?).map(Some),
             None => Ok(None),
@@ -284,15 +284,17 @@ impl GitlabDestination {
     }
 }
 
-fn read_rule(shown: Value) -> Result<Rule, Failure> {
-    serde_json::from_value::<Rule>(shown).map(Rule::plain).map_err(|error| {
+fn read_rule(shown: Value) -> Result<ProtectedBranch, Failure> {
+    serde_json::from_value::<ProtectedBranch>(shown).map(ProtectedBranch::plain).map_err(|error| {
         Failure::new(Reason::ServerError, "GitLab shows a branch rule in another shape than its API promises")
             .with_evidence(error.to_string())
     })
 }
 
-fn read(undo: &Undo) -> Result<Rule, Failure> {
-    serde_json::from_value::<Rule>(undo.before.clone()).map(Rule::plain).map_err(|error| unreadable(&error))
+fn read(undo: &Undo) -> Result<ProtectedBranch, Failure> {
+    serde_json::from_value::<ProtectedBranch>(undo.before.clone())
+        .map(ProtectedBranch::plain)
+        .map_err(|error| unreadable(&error))
 }
 
 fn unreadable(error: &serde_json::Error) -> Failure {

@@ -23,7 +23,7 @@ use crate::forge::http::{limits, status};
 use crate::forge::release::Download;
 
 /// A file to fetch.
-pub(in crate::forge) struct Wanted<'a> {
+pub(in crate::forge) struct FileRequest<'a> {
     pub(in crate::forge) url: &'a Url,
     pub(in crate::forge) accept: &'static str,
     /// As the forge lists it, in bytes.
@@ -33,7 +33,7 @@ pub(in crate::forge) struct Wanted<'a> {
     pub(in crate::forge) etag: Option<&'a str>,
 }
 
-impl Wanted<'_> {
+impl FileRequest<'_> {
     fn name(&self) -> String {
         format!("GET {}", super::shown(self.url))
     }
@@ -49,7 +49,7 @@ impl Files {
     ///
     /// # Errors
     /// What the server says; a redirect to something else than HTTP or from https to http; another size than listed.
-    pub(in crate::forge) async fn fetch(&self, api: &Api, wanted: &Wanted<'_>) -> Result<Download, Failure> {
+    pub(in crate::forge) async fn fetch(&self, api: &Api, wanted: &FileRequest<'_>) -> Result<Download, Failure> {
         let mut schedule = api.schedule();
         // A range that the server does not take is no reason to fail: the whole file will do.
         let mut ranged = true;
@@ -64,7 +64,7 @@ impl Files {
     }
 
     /// `None` when the server does not take the range.
-    async fn begin(&self, api: &Api, wanted: &Wanted<'_>, ranged: bool) -> Result<Option<Download>, Failure> {
+    async fn begin(&self, api: &Api, wanted: &FileRequest<'_>, ranged: bool) -> Result<Option<Download>, Failure> {
         let what = wanted.name();
         let range = wanted.range().filter(|_| ranged);
         let (mut from, mut url, mut trusted) = (api.base.clone(), wanted.url.clone(), true);
@@ -163,7 +163,7 @@ fn refused_elsewhere(what: &str, url: &Url, status: StatusCode, headers: &Header
 /// The stream of a good answer.
 fn download(
     api: &Api,
-    wanted: &Wanted<'_>,
+    wanted: &FileRequest<'_>,
     what: String,
     range: Option<u64>,
     response: Response,

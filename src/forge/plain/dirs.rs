@@ -11,7 +11,7 @@ use async_trait::async_trait;
 use tokio_util::sync::CancellationToken;
 
 use self::git_dir::{GitDir, Kind};
-use self::search::{Found, Search};
+use self::search::{FoundDir, Search};
 use crate::base::failure::{Failure, Reason};
 use crate::base::url::RemoteUrl;
 use crate::forge::gather::{refuse_name, shown};
@@ -68,7 +68,7 @@ impl DirTree {
         Ok(listing)
     }
 
-    fn repo(&self, found: &Found, taken: &HashSet<RepoPath>) -> Result<Repo, Failure> {
+    fn repo(&self, found: &FoundDir, taken: &HashSet<RepoPath>) -> Result<Repo, Failure> {
         let url = RemoteUrl::parse(&found.dir.to_string_lossy())
             .map_err(|error| refuse_name(&found.dir.to_string_lossy(), &error.to_string()))?;
         let id = url.to_string();
@@ -118,7 +118,7 @@ impl Source for DirTree {
 
 /// The name of a repository that has none yet: relative to the directory searched, whose own name comes before it when
 /// there are `several`, or when the short one is taken.
-fn name(found: &Found, several: bool, taken: &HashSet<RepoPath>) -> Result<RepoPath, Failure> {
+fn name(found: &FoundDir, several: bool, taken: &HashSet<RepoPath>) -> Result<RepoPath, Failure> {
     let refuse = |why: &str| refuse_name(&found.dir.to_string_lossy(), why);
     let root = found.root.file_name().map(Path::new);
     let named = found.named.as_ref().unwrap_or(&found.dir);

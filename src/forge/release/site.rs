@@ -14,7 +14,7 @@ use crate::base::failure::{Failure, Reason};
 use crate::forge::Connection;
 use crate::forge::gather::shown;
 use crate::forge::http::paging::{Item, pages};
-use crate::forge::http::{Answer, Api, Ask, Auth, Files, Refusal, Wanted};
+use crate::forge::http::{Answer, Api, Ask, Auth, FileRequest, Files, Refusal};
 use crate::forge::release::pace::Pace;
 use crate::forge::release::{Created, Download, ReleaseDestination, Upload};
 use crate::model::RepoPath;
@@ -128,7 +128,7 @@ impl Site {
         etag: Option<&str>,
     ) -> Result<Download, Failure> {
         let accept = "application/octet-stream";
-        let wanted = Wanted { url: &asset.url, accept, size: asset.size, offset, etag };
+        let wanted = FileRequest { url: &asset.url, accept, size: asset.size, offset, etag };
         self.files.fetch(&self.api, &wanted).await
     }
 

@@ -1,6 +1,6 @@
 //! The releases of one repository at one destination: plan, then act, or say what would be done.
 
-use super::{Projector, Turn, skipped, source_name, stop};
+use super::{Projected, Projector, skipped, source_name, stop};
 use crate::base::failure::{Failure, Reason};
 use crate::config::releases::ReleaseScope;
 use crate::forge::release::ReleaseDestination;
@@ -19,7 +19,7 @@ use crate::store::ReleaseLook;
 
 impl Projector<'_> {
     /// Brings one destination in step with the source's listing.
-    pub(super) async fn to_destination(&self, turn: &Turn<'_>, place: &ReleasePlace<'_>) -> ReleasesOutcome {
+    pub(super) async fn to_destination(&self, turn: &Projected<'_>, place: &ReleasePlace<'_>) -> ReleasesOutcome {
         match refs_are_there(turn, place.id) {
             Err(failure) => skipped(place.id, failure.as_ref()),
             Ok(()) => match self.compare_and_act(turn, place).await {
@@ -29,7 +29,11 @@ impl Projector<'_> {
         }
     }
 
-    async fn compare_and_act(&self, turn: &Turn<'_>, place: &ReleasePlace<'_>) -> Result<ReleasesOutcome, Failure> {
+    async fn compare_and_act(
+        &self,
+        turn: &Projected<'_>,
+        place: &ReleasePlace<'_>,
+    ) -> Result<ReleasesOutcome, Failure> {
         let (id, key) = (place.id, turn.repo.key());
         let opened = place.opened.clone()?;
         let (Some(scope), Some(forge)) = (&opened.config.releases, &opened.releases) else {
@@ -94,7 +98,7 @@ impl Projector<'_> {
     }
 
     /// Whether nothing can have changed there since it was last compared and in step.
-    fn is_known_in_step(&self, turn: &Turn<'_>, id: &str, look: Option<&ReleaseLook>, wanted: &str) -> bool {
+    fn is_known_in_step(&self, turn: &Projected<'_>, id: &str, look: Option<&ReleaseLook>, wanted: &str) -> bool {
         let due = |look: &ReleaseLook| self.config.full || self.tools.since(look.compared_at) >= self.config.full_every;
         // Where refs were pushed, tags came or the repository was made anew, and its releases went with the old one.
         let still = !was_pushed(turn, id) && !self.has_early(turn.repo, id);
@@ -104,7 +108,7 @@ impl Projector<'_> {
     /// The releases that the destination has now.
     async fn there(
         &self,
-        turn: &Turn<'_>,
+        turn: &Projected<'_>,
         id: &str,
         forge: &dyn ReleaseDestination,
         path: &RepoPath,
@@ -120,7 +124,7 @@ impl Projector<'_> {
 }
 
 /// Whether the refs of this repository arrived; `Err` with the reason when they did not.
-fn refs_are_there(turn: &Turn<'_>, id: &str) -> Result<(), Option<Failure>> {
+fn refs_are_there(turn: &Projected<'_>, id: &str) -> Result<(), Option<Failure>> {
     if turn.outcome.verdict.status() != Status::Success {
         return Err(turn.outcome.failure.clone());
     }
@@ -132,7 +136,7 @@ fn refs_are_there(turn: &Turn<'_>, id: &str) -> Result<(), Option<Failure>> {
 }
 
 /// Whether refs went there in this run, or would.
-fn was_pushed(turn: &Turn<'_>, id: &str) -> bool {
+fn was_pushed(turn: &Projected<'_>, id: &str) -> bool {
     let pushed = |one: &DestinationOutcome| matches!(one.verdict, PushVerdict::Pushed | PushVerdict::WouldPush);
     turn.outcome.destinations.iter().any(|one| one.destination == id && pushed(one))
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{Projector, Turn, skipped, stop};
+use super::{Projected, Projector, skipped, stop};
 use crate::base::failure::{Failure, Reason};
 use crate::config::releases::ReleaseScope;
 use crate::model::Status;
@@ -13,7 +13,7 @@ use crate::release::wish::select;
 
 impl Projector<'_> {
     /// Brings the backup in step with the source's listing.
-    pub(super) async fn to_disk(&self, turn: &Turn<'_>, scope: &ReleaseScope) -> ReleasesOutcome {
+    pub(super) async fn to_disk(&self, turn: &Projected<'_>, scope: &ReleaseScope) -> ReleasesOutcome {
         if turn.outcome.verdict.status() != Status::Success {
             return skipped(DISK, turn.outcome.failure.as_ref());
         }
@@ -58,7 +58,7 @@ impl Projector<'_> {
     /// Brings one release to the disk. A file that fails is a problem; the release is written down when all are here.
     async fn save(
         &self,
-        turn: &Turn<'_>,
+        turn: &Projected<'_>,
         backup: &Backup,
         release: &Release,
         outcome: &mut ReleasesOutcome,

@@ -174,7 +174,7 @@ async fn an_older_store_is_migrated_whole_or_not_at_all() {
     let connection = &mut *store.connection.lock().await;
     let failing = [schema::STEPS, &["CREATE TABLE notes (x TEXT)", "CREATE TABLE notes (x TEXT)"]].concat();
     assert!(schema::migrate(connection, &path, &failing).await.is_err());
-    assert_eq!(schema::check(connection, &path).await.unwrap(), schema::Found::Version(schema::VERSION));
+    assert_eq!(schema::check(connection, &path).await.unwrap(), schema::DatabaseState::Version(schema::VERSION));
     let right = [schema::STEPS, &["CREATE TABLE notes (x TEXT)"]].concat();
     schema::migrate(connection, &path, &right).await.unwrap();
     sqlx::query("SELECT x FROM notes").fetch_all(&mut *connection).await.unwrap();

@@ -61,7 +61,7 @@ async fn a_recorded_repository_is_made_for_the_user_or_an_organisation() {
     assert_eq!(gitea.own_namespace().await.unwrap(), "tester");
     let made = gitea.create(&wish("tester/rec7055")).await.unwrap();
     assert_eq!((made.id.as_str(), made.visibility), ("7", Some(Visibility::Private)));
-    gitea.create(&Wish { visibility: Visibility::Public, ..wish("acme/rec7055-0") }).await.unwrap();
+    gitea.create(&NewRepo { visibility: Visibility::Public, ..wish("acme/rec7055-0") }).await.unwrap();
     let changes =
         ["POST /user/repos", "PATCH /repos/tester/rec7055", "POST /orgs/acme/repos", "PATCH /repos/acme/rec7055-0"];
     assert_eq!(server.changes(), changes);

@@ -154,7 +154,7 @@ async fn what_cannot_be_internal_becomes_private_never_public() {
         _ => not_found(),
     })
     .await;
-    let internal = Wish { visibility: Visibility::Internal, ..wish("acme/tool") };
+    let internal = NewRepo { visibility: Visibility::Internal, ..wish("acme/tool") };
     let made = destination(KIND, &server).create(&internal).await.unwrap();
     assert_eq!(made.visibility, Some(Visibility::Private));
     let posts = server.asked().into_iter().filter(|asked| asked.method == "POST");

@@ -161,7 +161,7 @@ async fn a_project_is_made_in_ones_own_namespace_with_everything_off() {
 async fn missing_subgroups_are_made_one_by_one_and_known_from_then_on() {
     let server = with_groups(&["top", "top/a"]).await;
     let gitlab = destination(KIND, &server);
-    let deep = Wish { visibility: Visibility::Public, ..wish("top/a/b/c/tool") };
+    let deep = NewRepo { visibility: Visibility::Public, ..wish("top/a/b/c/tool") };
     assert_eq!(gitlab.create(&deep).await.unwrap().path.to_string(), "top/a/b/c/tool");
     assert_eq!(server.changes(), ["POST /groups", "POST /groups", "POST /projects"]);
     let made: Vec<Value> =

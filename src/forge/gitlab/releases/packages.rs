@@ -40,7 +40,7 @@ pub(super) struct Packages {
 type Version = (String, String);
 
 /// Where a link points in generic packages.
-struct Place {
+struct PackageFile {
     /// The project's id or path.
     project: String,
     version: Version,
@@ -49,11 +49,11 @@ struct Place {
 
 /// A file that a link points at.
 pub(super) struct File {
-    place: Place,
-    found: Found,
+    place: PackageFile,
+    found: Stored,
 }
 
-enum Found {
+enum Stored {
     There(FileJson),
     /// Its package can be read, and it is not there.
     Missing,
@@ -82,8 +82,8 @@ impl File {
     /// The asset that a link to this file is.
     pub(super) fn asset(self, link: LinkJson, url: Url) -> Asset {
         let json = match &self.found {
-            Found::There(json) => Some(json),
-            Found::Missing | Found::Unknown => None,
+            Stored::There(json) => Some(json),
+            Stored::Missing | Stored::Unknown => None,
         };
         let of_package = json.map(|json| format!("{}:{}", json.package_id, json.id)).unwrap_or_default();
         Asset {
@@ -94,7 +94,7 @@ impl File {
             content_type: None,
             updated_at: json.and_then(|json| time(json.created_at.as_deref())),
             url,
-            complete: !matches!(self.found, Found::Missing),
+            complete: !matches!(self.found, Stored::Missing),
             stored_as: self.place.file,
         }
     }
@@ -118,7 +118,7 @@ impl GitlabReleases {
 
     /// For each address the file of this project's generic packages that it points at, if it does.
     pub(super) async fn find_files(&self, repo: &RepoPath, links: &[Url]) -> Result<Vec<Option<File>>, Failure> {
-        let mut places: Vec<Option<Place>> = links.iter().map(|url| self.place(url)).collect();
+        let mut places: Vec<Option<PackageFile>> = links.iter().map(|url| self.place(url)).collect();
         let is_id = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
         let id = match places.iter().flatten().any(|place| is_id(&place.project)) {
             true => Some(self.project(repo).await?.to_string()),
@@ -126,25 +126,26 @@ impl GitlabReleases {
         };
         let path = repo.to_string();
         for place in &mut places {
-            let ours = |place: &Place| place.project.eq_ignore_ascii_case(&path) || Some(&place.project) == id.as_ref();
+            let ours =
+                |place: &PackageFile| place.project.eq_ignore_ascii_case(&path) || Some(&place.project) == id.as_ref();
             *place = place.take().filter(ours);
         }
         let wanted: BTreeSet<&Version> = places.iter().flatten().map(|place| &place.version).collect();
         let files = self.files_of(repo, wanted).await?;
-        let found = |place: &Place| {
-            let Some(files) = &files else { return Found::Unknown };
+        let found = |place: &PackageFile| {
+            let Some(files) = &files else { return Stored::Unknown };
             match files.get(&place.version) {
-                Some(files) => newest(files, &place.file).map_or(Found::Missing, |file| Found::There(file.clone())),
+                Some(files) => newest(files, &place.file).map_or(Stored::Missing, |file| Stored::There(file.clone())),
                 // Ours are never hidden.
-                None if place.version.0 == PACKAGE => Found::Missing,
-                None => Found::Unknown,
+                None if place.version.0 == PACKAGE => Stored::Missing,
+                None => Stored::Unknown,
             }
         };
         Ok(places.into_iter().map(|place| place.map(|place| File { found: found(&place), place })).collect())
     }
 
     /// The place that a URL of this API names: `…/projects/ID/packages/generic/NAME/VERSION/FILE`.
-    fn place(&self, url: &Url) -> Option<Place> {
+    fn place(&self, url: &Url) -> Option<PackageFile> {
         self.site.api.check_origin(url, "a link").ok()?;
         let base = self.site.api.url(&["projects"], &[]);
         let rest = url.path().strip_prefix(base.path())?.strip_prefix('/')?;
@@ -153,7 +154,7 @@ impl GitlabReleases {
         let [project, packages, generic, name, version, file @ ..] = parts.as_slice() else { return None };
         let fits = packages == "packages" && generic == "generic" && !file.is_empty();
         let version = (name.clone(), version.clone());
-        fits.then(|| Place { project: project.clone(), version, file: file.join("/") })
+        fits.then(|| PackageFile { project: project.clone(), version, file: file.join("/") })
     }
 
     /// The files of packages by their name and version; `None` when packages cannot be seen at all.
@@ -215,10 +216,10 @@ impl GitlabReleases {
         let segments = ["projects", &project, "packages", "generic", PACKAGE, &version, &name];
         let url = self.site.api.url(&segments, &[]);
         let link = Link { id: String::new(), name: file.name.to_owned(), url, kind: Some("package".to_owned()) };
-        let place = Place { project, version: (PACKAGE.to_owned(), version.clone()), file: name.clone() };
+        let place = PackageFile { project, version: (PACKAGE.to_owned(), version.clone()), file: name.clone() };
         let as_asset = |json: FileJson, link: LinkJson| {
             let url = link_address(&link)?;
-            Ok::<_, Failure>(File { place, found: Found::There(json) }.asset(link, url))
+            Ok::<_, Failure>(File { place, found: Stored::There(json) }.asset(link, url))
         };
 
         let turn = self.packages.turn(&format!("{repo}\n{version}"));

@@ -31,7 +31,7 @@ async fn fetch_at(
 ) -> Result<Download, Failure> {
     let connection = connection(&server.url);
     let (api, files) = (Api::new(&connection, Auth::Bearer).unwrap(), Files::open(&connection).unwrap());
-    files.fetch(&api, &Wanted { url, accept: "application/octet-stream", size, offset, etag }).await
+    files.fetch(&api, &FileRequest { url, accept: "application/octet-stream", size, offset, etag }).await
 }
 
 async fn fetch(server: &Server) -> Result<Download, Failure> {
@@ -138,7 +138,7 @@ async fn a_body_that_ends_early_or_late_is_a_failure() {
         let url = raw(answer).await;
         let connection = connection(&url);
         let (api, files) = (Api::new(&connection, Auth::Bearer).unwrap(), Files::open(&connection).unwrap());
-        let wanted = Wanted { url: &url, accept: "*/*", size: listed, offset: 0, etag: None };
+        let wanted = FileRequest { url: &url, accept: "*/*", size: listed, offset: 0, etag: None };
         let failure = text(files.fetch(&api, &wanted).await).await.unwrap_err();
         assert!(failure.reason().is_transient(), "{answer}: {failure}");
     }

@@ -24,7 +24,7 @@ const NAMES: usize = 3;
 
 /// A repository that was found.
 #[derive(Debug)]
-pub(super) struct Found {
+pub(super) struct FoundDir {
     /// What its name is relative to.
     pub(super) root: PathBuf,
     /// What git is given.
@@ -42,7 +42,7 @@ pub(super) struct Search<'a> {
     /// The storage of this run, all symbolic links resolved: never a source of itself.
     own: PathBuf,
     roots: Vec<PathBuf>,
-    pub(super) found: Vec<Found>,
+    pub(super) found: Vec<FoundDir>,
     pub(super) refused: Vec<Refused>,
     /// Symbolic links to directories that are not repositories.
     links: Vec<PathBuf>,
@@ -165,7 +165,7 @@ impl<'a> Search<'a> {
                 if git.kind != Kind::Bare {
                     open.push((dir.clone(), level));
                 }
-                self.found.push(Found { root: root.to_owned(), dir, named: None, git, linked: false });
+                self.found.push(FoundDir { root: root.to_owned(), dir, named: None, git, linked: false });
             }
             Err(failure) => {
                 self.refused.push(refused(&dir, failure));
@@ -182,7 +182,7 @@ impl<'a> Search<'a> {
         }
         match GitDir::of(&link) {
             Ok(Some(git)) => {
-                self.found.push(Found { root: root.to_owned(), dir: link, named: None, git, linked: true });
+                self.found.push(FoundDir { root: root.to_owned(), dir: link, named: None, git, linked: true });
             }
             Ok(None) => self.links.push(link),
             Err(failure) => self.refused.push(refused(&link, failure)),
@@ -201,7 +201,7 @@ impl<'a> Search<'a> {
                 let base = host.map_or(storage.to_owned(), |host| storage.join(host));
                 let base = if base == dir { storage.to_owned() } else { base };
                 if let Some(git) = git {
-                    self.found.push(Found { root: base, dir, named: None, git, linked: false });
+                    self.found.push(FoundDir { root: base, dir, named: None, git, linked: false });
                 }
                 continue;
             }
@@ -230,13 +230,13 @@ impl<'a> Search<'a> {
                 }
                 let name = folder.file_name().map(|name| base.join("worktrees").join(name));
                 let git = GitDir { kind: Kind::Linked, store: found.git.store.clone() };
-                more.push(Found { root: found.root.clone(), dir: folder, named: name, git, linked: false });
+                more.push(FoundDir { root: found.root.clone(), dir: folder, named: name, git, linked: false });
             }
             for (folder, name) in found.git.modules() {
                 if stores.insert(folder.clone()) {
                     let git = GitDir { kind: Kind::Elsewhere, store: folder.clone() };
                     let named = Some(base.join(name));
-                    more.push(Found { root: found.root.clone(), dir: folder, named, git, linked: false });
+                    more.push(FoundDir { root: found.root.clone(), dir: folder, named, git, linked: false });
                 }
             }
         }
@@ -252,7 +252,7 @@ impl<'a> Search<'a> {
 }
 
 /// Leaves one of several ways to the same object store: the one that holds it, where that was found.
-fn one_for_each_store(mut found: Vec<Found>) -> Vec<Found> {
+fn one_for_each_store(mut found: Vec<FoundDir>) -> Vec<FoundDir> {
     found.sort_by(|a, b| (a.linked, a.git.kind, &a.dir).cmp(&(b.linked, b.git.kind, &b.dir)));
     let mut stores = HashSet::new();
     found.retain(|found| stores.insert(found.git.store.clone()));
