@@ -20,7 +20,7 @@ use crate::base::failure::{Failure, Reason};
 use crate::base::speed::Speed;
 use crate::base::url::Origin;
 
-/// The hosts of a run; what is learnt of them lasts as long as the process.
+/// The hosts that are asked; what is learnt of them lasts until the configuration is read again.
 #[derive(Debug)]
 pub struct Hosts {
     most: usize,
