@@ -19,12 +19,15 @@ use self::terminal::print;
 use crate::base::error::{Error, exit};
 use crate::config::{self, ProcessEnvironment, Purpose};
 use crate::cycle::priority;
-use crate::git::askpass;
+use crate::git::{self, askpass};
 
 /// Does what the command line asks for and returns the process's exit code.
 pub fn main() -> ExitCode {
     if let Some(answered) = askpass::answer_if_asked() {
         return answered;
+    }
+    if let Some(failed) = git::leave_terminal_if_asked() {
+        return failed;
     }
     priority::forbid_core_dumps();
     match args::answer_if_asked() {

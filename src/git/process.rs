@@ -1,5 +1,6 @@
 //! One child process: spawned in a group of its own, both pipes drained, watched for silence, stopped whole.
 
+mod detached;
 mod piped;
 
 use std::io;
@@ -16,6 +17,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::base::failure::{Failure, Reason};
 
+pub use detached::leave_terminal_if_asked;
+pub(crate) use detached::without_terminal;
 pub(crate) use piped::{Ended, run_piped};
 
 /// How long a group has between TERM and KILL.
@@ -71,8 +74,8 @@ pub(crate) async fn run(
     mut on_line: impl FnMut(&str),
 ) -> Result<Finished, Failure> {
     let name = command.as_std().get_program().to_string_lossy().into_owned();
+    let group = Group::prepare(&mut command);
     command
-        .process_group(0)
         .stdin(match &input {
             Input::Whole(bytes) if bytes.is_empty() => Stdio::null(),
             _ => Stdio::piped(),
@@ -81,7 +84,7 @@ pub(crate) async fn run(
         .stderr(Stdio::piped());
     let broken = |error: io::Error| Failure::local(format!("cannot run {name}"), &error);
     let mut child = command.spawn().map_err(broken)?;
-    let group = Group::of(&child);
+    let group = group.of(&child);
     if let (Some(pipe), Input::Pieces(_)) = (&child.stdin, &input) {
         widen(pipe);
     }
@@ -273,15 +276,34 @@ impl Text {
 }
 
 /// A child's process group; signalled whole, because git-remote-https and ssh are our grandchildren.
-struct Group(Option<Pid>);
+struct Group {
+    leader: Option<Pid>,
+    /// It is a session of its own, in which hooks of the user's may leave something running on purpose.
+    is_session: bool,
+}
 
 impl Group {
-    fn of(child: &Child) -> Self {
-        Group(child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw))
+    /// Sees to it that the child will lead a group.
+    fn prepare(command: &mut Command) -> Self {
+        let is_session = detached::is_detached(command);
+        if is_session {
+            // Until it has made its session, no group can be signalled.
+            command.kill_on_drop(true);
+        } else {
+            command.process_group(0);
+        }
+        Group { leader: None, is_session }
+    }
+
+    fn of(self, child: &Child) -> Self {
+        Group {
+            leader: child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw),
+            is_session: self.is_session,
+        }
     }
 
     fn signal(&self, signal: Signal) {
-        if let Some(pid) = self.0 {
+        if let Some(pid) = self.leader {
             // It fails only when nobody is left in the group, which is what we want.
             let _ = kill_process_group(pid, signal);
         }
@@ -296,15 +318,17 @@ impl Group {
         // Reaped here, so that nothing of it works on when we go on; its own children are init's to reap.
         let _ = child.wait().await;
         let end = Instant::now() + LINGER;
-        while self.0.is_some_and(|pid| test_kill_process_group(pid).is_ok()) && Instant::now() < end {
+        while self.leader.is_some_and(|pid| test_kill_process_group(pid).is_ok()) && Instant::now() < end {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     }
 
     fn disarm(mut self) {
         // Whoever of the group is left has outlived its leader: nobody waits for it.
-        self.signal(Signal::TERM);
-        self.0 = None;
+        if !self.is_session {
+            self.signal(Signal::TERM);
+        }
+        self.leader = None;
     }
 }
 
