@@ -330,6 +330,18 @@ impl RefCounts {
     }
 }
 
+/// What changed, and nothing when nothing did: `+3 ~2 !1 -1` are created, moved forward, forced and deleted refs.
+impl fmt::Display for RefCounts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let all = [('+', self.created), ('~', self.forwarded), ('!', self.forced), ('-', self.deleted)];
+        for (index, (sign, number)) in all.into_iter().filter(|(_, number)| *number > 0).enumerate() {
+            let gap = if index == 0 { "" } else { " " };
+            write!(f, "{gap}{sign}{number}")?;
+        }
+        Ok(())
+    }
+}
+
 /// What a mirror takes on disk.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct OnDisk {
@@ -416,8 +428,38 @@ impl Outcome {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
+
+    /// The outcome of `full` (`namespace/name`), after 400 ms.
+    pub(crate) fn outcome(full: &str, verdict: Verdict) -> Outcome {
+        let path = RepoPath::parse(full).unwrap();
+        Outcome {
+            mirror: path.mirror_path("h"),
+            path,
+            source: "github".into(),
+            key: MirrorKey { folder: "h".into(), id: full.into() },
+            verdict,
+            degraded: false,
+            duration: Duration::from_millis(400),
+            refs: RefCounts::default(),
+            received: 0,
+            disk: None,
+            kept: None,
+            failure: None,
+            notes: Vec::new(),
+            destinations: Vec::new(),
+            releases: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn only_what_happened_to_refs_is_counted() {
+        let refs = RefCounts { created: 3, forwarded: 2, forced: 1, deleted: 1, total: 9 };
+        assert_eq!(refs.to_string(), "+3 ~2 !1 -1");
+        assert_eq!(RefCounts { deleted: 4, ..RefCounts::default() }.to_string(), "-4");
+        assert_eq!(RefCounts::default().to_string(), "");
+    }
 
     #[test]
     fn a_verdict_is_one_word_for_the_store_and_may_be_two_for_the_table() {

@@ -4,9 +4,8 @@ use std::fmt;
 use std::process::ExitCode;
 
 use crate::base::failure::Failure;
-use crate::base::secret::redact;
+use crate::base::redact::redact;
 use crate::config::{ConfigError, Problem};
-use crate::store::StoreError;
 
 /// The exit codes; they are an interface, listed in the README.
 pub mod exit {
@@ -142,12 +141,6 @@ impl From<Failure> for Error {
         error.causes.extend(failure.evidence().map(str::to_owned));
         error.hints.extend(way_out);
         error
-    }
-}
-
-impl From<StoreError> for Error {
-    fn from(error: StoreError) -> Self {
-        Error::from(Failure::from(error))
     }
 }
 

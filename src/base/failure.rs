@@ -6,7 +6,7 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::base::secret::redact;
+use crate::base::redact::redact;
 
 /// The kind of failure; each leads the user to a different action.
 ///

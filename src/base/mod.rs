@@ -4,6 +4,7 @@ pub mod client;
 pub mod error;
 pub mod failure;
 pub mod hosts;
+pub mod redact;
 pub mod retry;
 pub mod scratch;
 pub mod secret;

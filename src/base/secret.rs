@@ -1,24 +1,19 @@
-//! Secrets, the credentials made of them, where they come from, and the one redactor.
+//! Secrets, the credentials made of them, and where they come from.
 //!
-//! A [`Secret`] registers itself when it is made, so no text that leaves through [`redact`] can show it.
+//! A [`Secret`] registers itself when it is made, so no text that leaves through [`redact`](crate::base::redact::redact) can show it.
 
 mod command;
-mod literals;
 
 use std::fmt;
 use std::path::PathBuf;
-use std::sync::{Arc, LazyLock};
+use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use regex::{Captures, Regex};
 
-use self::literals::Known;
 use crate::base::failure::{Failure, Reason};
+use crate::base::redact::Known;
 use crate::base::url::{Origin, RemoteUrl};
-
-/// What stands in place of a secret.
-pub const MASK: &str = "***";
 
 /// The bytes of a token or password. It cannot print itself, and from its making on [`redact`] knows it.
 #[derive(Clone)]
@@ -142,49 +137,10 @@ impl SecretSource {
     }
 }
 
-/// What tokens look like when we never were told of them (a server's echo, a user's own URL).
-static PATTERNS: LazyLock<Vec<Regex>> = LazyLock::new(|| {
-    [
-        // user info in a URL: https://user:secret@host; over HTTP the user alone may be a token
-        r"(?P<keep>(?:https?|git|ftps?|socks[45]h?|postgres(?:ql)?)://)[^\s/'\x22]+@",
-        r"(?P<keep>ssh://[^\s/:@'\x22]+:)[^\s/'\x22]+@",
-        r"(?i)(?P<keep>\b(?:authorization|private-token|job-token|proxy-authorization)\s*[:=]\s*)(?:(?:basic|bearer|token)\s+)?[^\s'\x22,;]+",
-        r"\b(?:gh[pousr]_[A-Za-z0-9]{20,}|github_pat_[A-Za-z0-9_]{20,}|gl(?:pat|ptt|dt|oas|rt|cbt|ft)-[A-Za-z0-9_.-]{16,})",
-        r"(?i)(?P<keep>[?&](?:access_token|private_token|token|password)=)[^&\s'\x22]+",
-    ]
-    .iter()
-    .map(|pattern| Regex::new(pattern).expect("the pattern is a constant"))
-    .collect()
-});
-
-/// Masks every secret in `text`: the known ones in all their encodings first, then what looks like one.
-///
-/// Every string that leaves the process (log, report, JSON, error) passes here.
-pub fn redact(text: &str) -> String {
-    // By their look before and after: a known secret within an unknown one would leave the rest of it unrecognised.
-    let mut clean = by_look(text);
-    clean = literals::mask(clean);
-    by_look(&clean)
-}
-
-fn by_look(text: &str) -> String {
-    let mut clean = text.to_owned();
-    for pattern in PATTERNS.iter() {
-        if pattern.is_match(&clean) {
-            clean = pattern
-                .replace_all(&clean, |found: &Captures<'_>| {
-                    let at = if found[0].ends_with('@') { "@" } else { "" };
-                    format!("{}{MASK}{at}", found.name("keep").map_or("", |keep| keep.as_str()))
-                })
-                .into_owned();
-        }
-    }
-    clean
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::redact::{MASK, redact};
 
     #[test]
     fn a_secret_is_masked_raw_percent_encoded_and_in_base64() {
@@ -202,24 +158,6 @@ mod tests {
             assert!(!clean.contains("s3cr") && !clean.contains(&STANDARD.encode("t/with=odd")[..8]), "{clean}");
         }
         assert_eq!(format!("{secret:?}"), "Secret(…)");
-    }
-
-    #[test]
-    fn unknown_tokens_are_masked_by_their_look() {
-        assert_eq!(redact("fatal: 'https://u:hunter2@h/x.git'"), "fatal: 'https://***@h/x.git'");
-        assert_eq!(redact("https://u:hunter@2@h/x"), "https://***@h/x");
-        assert_eq!(redact("ssh://git:hunter2@h/x"), "ssh://git:***@h/x");
-        assert_eq!(redact("Authorization: Bearer abc.def"), "Authorization: ***");
-        assert_eq!(redact("got ghp_abcdefghijklmnopqrstuvwxyz0123456789"), "got ***");
-        assert_eq!(redact("GET /x?private_token=abc&page=2"), "GET /x?private_token=***&page=2");
-    }
-
-    #[test]
-    fn ordinary_text_is_left_alone() {
-        for text in ["fatal: repository 'https://h/x.git/' not found", "git@github.com:o/r.git", "ssh://git@h/x", "a@b"]
-        {
-            assert_eq!(redact(text), text);
-        }
     }
 
     #[tokio::test]

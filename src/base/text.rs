@@ -4,7 +4,6 @@
 //! secrets are masked, and what a terminal would obey or hide (escape sequences, line breaks, bidirectional and
 //! invisible characters) is written out as `\u{1b}`.
 
-use std::fmt::Write as _;
 use std::time::Duration;
 
 use bytesize::ByteSize;
@@ -12,8 +11,7 @@ use jiff::Timestamp;
 use sha2::{Digest as _, Sha256};
 use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr as _};
 
-use crate::base::secret::redact;
-use crate::model::RefCounts;
+use crate::base::redact::redact;
 
 /// How much is told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -154,19 +152,6 @@ pub fn ago(then: Timestamp, now: Timestamp) -> String {
     }
 }
 
-/// Returns what happened to a mirror's refs: `+3 ~2 !1 -1` are created, moved forward, forced and deleted ones.
-pub fn refs_changed(refs: &RefCounts) -> String {
-    let mut text = String::new();
-    for (sign, number) in [('+', refs.created), ('~', refs.forwarded), ('!', refs.forced), ('-', refs.deleted)] {
-        if number > 0 {
-            let gap = if text.is_empty() { "" } else { " " };
-            // Writing to a String cannot fail.
-            let _ = write!(text, "{gap}{sign}{number}");
-        }
-    }
-    text
-}
-
 /// Returns `text` in at most `columns` columns of a terminal; what does not fit is left out of the middle.
 pub fn shorten(text: &str, columns: usize) -> String {
     if text.width() <= columns {
@@ -236,14 +221,6 @@ mod tests {
             ["1 mirror", "0 mirrors", "2 repositories"]
         );
         assert_eq!([sentence("ends"), sentence("ends."), sentence("ends…")], ["ends.", "ends.", "ends…"]);
-    }
-
-    #[test]
-    fn only_what_happened_to_refs_is_counted() {
-        let refs = RefCounts { created: 3, forwarded: 2, forced: 1, deleted: 1, total: 9 };
-        assert_eq!(refs_changed(&refs), "+3 ~2 !1 -1");
-        assert_eq!(refs_changed(&RefCounts { deleted: 4, ..RefCounts::default() }), "-4");
-        assert_eq!(refs_changed(&RefCounts::default()), "");
     }
 
     #[test]

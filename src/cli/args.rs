@@ -14,7 +14,7 @@ use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, V
 pub use self::complete::{answer_if_asked, script};
 pub use self::manual::{page, pages};
 use crate::base::error::exit;
-use crate::base::secret::redact;
+use crate::base::redact::redact;
 use crate::config::{ColorChoice, Hours};
 pub use crate::config::{MirrorArgs, PushArgs};
 

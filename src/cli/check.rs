@@ -7,7 +7,7 @@ use crate::base::failure::Failure;
 use crate::cli::args::CheckArgs;
 use crate::config::{self, Config, Environment, Loaded, Problem, ProcessEnvironment, SetBy};
 use crate::cycle::discover;
-use crate::cycle::watch::{Hangup, Signals};
+use crate::cycle::signals::Hangup;
 use crate::forge::PageCache;
 use crate::mirror::tools::Tools;
 use crate::progress::{self, Manner, Sink};
@@ -21,8 +21,7 @@ pub(super) fn check(args: &CheckArgs) -> Result<u8, Error> {
 }
 
 async fn look(online: bool, loaded: &Loaded, env: Arc<dyn Environment>) -> Result<u8, Error> {
-    let signals =
-        Signals::install(Hangup::Terminate).map_err(|error| Error::run("cannot listen to signals").caused_by(error))?;
+    let signals = super::mirror::listen(Hangup::Terminate)?;
     let tools = super::mirror::tools(&loaded.config, env.clone(), &signals);
     let mut problems = config::needs(loaded, env.as_ref()).await;
     let git = match &tools {
@@ -68,7 +67,7 @@ async fn ask(loaded: &Loaded, tools: &Tools) -> Result<u8, Error> {
         answered(&source.id, answer, "source", place(loaded, &format!("sources[{index}].kind")), &mut problems);
     }
     for destination in &config.destinations {
-        let answer = match Opened::open(destination, config, tools, &sink).await {
+        let answer = match Opened::open(destination, tools, &sink).await {
             Ok(opened) => match &opened.forge {
                 Some(forge) => forge.own_namespace().await.map(|name| format!("the token is that of {name}")),
                 None => Ok("not asked, it has no API".to_owned()),
@@ -119,7 +118,7 @@ fn place(loaded: &Loaded, key: &str) -> String {
 /// Prints an answer; a failure is kept for the list at the end.
 fn answered(id: &str, answer: Result<String, Failure>, noun: &str, place: String, problems: &mut Vec<Problem>) {
     match answer {
-        Ok(text) => super::terminal::print(&crate::base::secret::redact(&format!("  {id}: {text}\n"))),
+        Ok(text) => super::terminal::print(&crate::base::redact::redact(&format!("  {id}: {text}\n"))),
         Err(failure) => {
             super::terminal::print(&format!("  {id}: failed ({})\n", failure.reason()));
             let why = failure.evidence().map(|evidence| format!(": {evidence}")).unwrap_or_default();

@@ -10,21 +10,21 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
-use super::mirror::{stand_back, tools, until_done};
-use super::terminal::style;
+use super::mirror::{carry_out, listen, open_screen, tools};
 use crate::base::error::{Error, exit};
 use crate::base::scratch::Scratch;
 use crate::base::secret::{Secret, SecretSource};
 use crate::base::url::{RemoteUrl, UrlLogin};
 use crate::config::destination::Otherwise;
 use crate::config::{
-    self, CloneUrls, Config, Environment, Filters, Keep, MirrorArgs, ProcessEnvironment, PushArgs, PushLoaded,
-    SourceConfig, Transport,
+    self, CloneUrls, Config, Environment as _, Filters, Keep, ProcessEnvironment, PushArgs, PushLoaded, SourceConfig,
+    Transport,
 };
-use crate::cycle::watch::{Hangup, Signals};
+use crate::cycle::service::Setup;
+use crate::cycle::signals::Hangup;
 use crate::git::{CheckoutOrigin, Git};
 use crate::model::ForgeKind;
-use crate::progress::{self, Screen, Sink};
+use crate::progress::Screen;
 
 /// The user that goes with a token that stands alone in the URL of an origin: GitLab takes its job tokens with this name only,
 /// the others take any.
@@ -34,18 +34,6 @@ const JOB_USER: &str = "gitlab-ci-token";
 pub(super) fn push(args: &PushArgs) -> Result<u8, Error> {
     let env = ProcessEnvironment::read()?;
     let loaded = config::load_push(args, &env)?;
-    let style = style(&loaded.output, true);
-    let (sink, screen) = progress::open(style.manner);
-    if let Err(error) = progress::log::start(style, &screen, |name| env.var(name)) {
-        screen.line(&format!("the log cannot be set up: {error}"));
-    }
-    stand_back(&loaded.limits, sink.as_ref());
-    super::runtime()?.block_on(work(loaded, Arc::new(env), Arc::from(sink), screen))
-}
-
-async fn work(loaded: PushLoaded, env: Arc<dyn Environment>, sink: Arc<dyn Sink>, screen: Screen) -> Result<u8, Error> {
-    let signals =
-        Signals::install(Hangup::Terminate).map_err(|error| Error::run("cannot listen to signals").caused_by(error))?;
     // Gone with us, whatever happens.
     let temporary = match loaded.storage {
         Some(_) => None,
@@ -53,20 +41,24 @@ async fn work(loaded: PushLoaded, env: Arc<dyn Environment>, sink: Arc<dyn Sink>
     };
     let storage = loaded.storage.clone().or_else(|| temporary.as_ref().map(|folder| folder.path().to_owned()));
     let mut config = config(&loaded, storage.unwrap_or_default());
-    let mut tools = tools(&config, env, &signals)?;
-    tools.token_variables.extend(secret_variables(&loaded));
-    tools.git = tools.git.without(&tools.token_variables);
-    let (url, login) = match &loaded.source_url {
-        Some(url) => (url.clone(), None),
-        None => origin(&tools.git, &loaded.directory).await?,
-    };
-    if let Some(code) = elsewhere(&loaded, &url, &mut config, &screen) {
-        return Ok(code);
-    }
-    config.sources.push(source(&loaded, url, login));
-    let done = until_done(MirrorArgs::default(), (config, Vec::new()), tools, (sink, screen), signals).await;
-    drop(temporary);
-    done
+    let (sink, screen) = open_screen(&config, |name| env.var(name));
+    super::runtime()?.block_on(async {
+        let signals = listen(Hangup::Terminate)?;
+        let mut tools = tools(&config, Arc::new(env), &signals)?;
+        tools.token_variables.extend(secret_variables(&loaded));
+        tools.git = tools.git.without(&tools.token_variables);
+        let (url, login) = match &loaded.source_url {
+            Some(url) => (url.clone(), None),
+            None => origin(&tools.git, &loaded.directory).await?,
+        };
+        if let Some(code) = elsewhere(&loaded, &url, &mut config, &screen) {
+            return Ok(code);
+        }
+        config.sources.push(source(&loaded, url, login));
+        let setup = Setup { config, tools, lasting: Vec::new() };
+        let never = || Err(Error::run("a single push reads its configuration once"));
+        carry_out(setup, never, (sink, screen), &signals).await
+    })
 }
 
 /// The variables that may hold the source's token; those of the destinations are known by the configuration.

@@ -11,10 +11,11 @@ use unicode_width::UnicodeWidthStr as _;
 use self::destinations::{destination_entries, destination_name, destination_rows};
 use self::releases::{release_entries, release_rows};
 use crate::base::failure::Reason;
-use crate::base::text::{Detail, Tone, bytes, clean, count, duration, refs_changed, sentence, shorten};
+use crate::base::text::{Detail, Tone, bytes, clean, count, duration, sentence, shorten};
 use crate::cli::failures::{self, Entry};
 use crate::cli::terminal::View;
-use crate::cycle::report::{Report, SourceFailure};
+use crate::cycle::gaps::SourceFailure;
+use crate::cycle::report::Report;
 use crate::model::{Outcome, Verdict};
 use crate::progress::{self, result, tone};
 
@@ -71,7 +72,7 @@ fn table_block(rows: &[&Outcome], view: View) -> String {
         .flat_map(|outcome| {
             let received = if outcome.received > 0 { bytes(outcome.received) } else { String::new() };
             let name = clean(&outcome.path.to_string());
-            let cells = [name, result(outcome), refs_changed(&outcome.refs), received, took(outcome.duration)];
+            let cells = [name, result(outcome), outcome.refs.to_string(), received, took(outcome.duration)];
             [(cells, tone(outcome))]
                 .into_iter()
                 .chain(destination_rows(outcome, view.detail))

@@ -10,7 +10,7 @@ use super::interpolate::interpolate;
 use super::problem::{ConfigError, Problem, nearest};
 use super::raw::{RawConfig, items, properties, schema};
 use super::tree::{self, Node, Path, Step, path_text};
-use crate::base::secret::redact;
+use crate::base::redact::redact;
 
 /// A file that was read and has the right shape.
 #[derive(Debug, Clone)]

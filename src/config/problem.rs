@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::base::secret::redact;
+use crate::base::redact::redact;
 
 /// One thing that is wrong, ready to be shown: its texts are redacted when it is made.
 #[derive(Debug, Clone, PartialEq, Eq)]

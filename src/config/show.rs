@@ -10,7 +10,8 @@ use super::limits;
 use super::releases::Releases;
 use super::values::span_text;
 use super::{CloneUrls, ColorChoice, Loaded, SetBy, SourceConfig, Transport};
-use crate::base::secret::{SecretSource, redact};
+use crate::base::redact::redact;
+use crate::base::secret::SecretSource;
 
 /// The JSON schema of `holocron.yaml`, for editors.
 pub fn schema() -> String {

@@ -8,12 +8,12 @@ use futures_util::{StreamExt, stream};
 
 use crate::base::failure::{Failure, Reason};
 use crate::base::secret::{Credential, Secret};
-use crate::base::url::{LOCAL, Origin, RemoteUrl};
+use crate::base::url::{LOCAL, RemoteUrl};
 use crate::config::{CloneUrls, Config, SourceConfig, Transport};
-use crate::cycle::report::{RefusedPart, SourceFailure, Unmatched};
+use crate::cycle::gaps::{Gaps, RefusedPart, SourceFailure};
 use crate::forge::{self, Connection, DirTree, Listing, PageCache, Source, UrlList};
-use crate::git::{Remote, Ssh};
-use crate::mirror::tools::Tools;
+use crate::mirror::access::Access;
+use crate::mirror::tools::{Api, Tools};
 use crate::mirror::{self, adopt};
 use crate::model::{ForgeKind, MirrorKey, Repo};
 use crate::progress::{Event, Sink};
@@ -41,13 +41,6 @@ pub struct Inventory {
     pub gone: Vec<MirrorKey>,
     /// Mirrors whose repositories are no longer listed and are not known to be gone: nobody brings them up to date.
     pub unlisted: Vec<(MirrorKey, Failure)>,
-    /// Sources that could not be listed: nothing behind them is touched.
-    pub failures: Vec<SourceFailure>,
-    pub refused: Vec<RefusedPart>,
-    /// What was asked for and matched nothing.
-    pub unmatched: Vec<Unmatched>,
-    /// What a person should know about the listings.
-    pub warnings: Vec<String>,
     /// The file system of the storage takes `A` and `a` for one name.
     pub folds_case: bool,
     /// Relative paths that exist, of all those a mirror may have or had.
@@ -62,59 +55,14 @@ pub struct Inventory {
     pub access: HashMap<String, Access>,
 }
 
-/// What git needs to reach the repositories of one source.
-#[derive(Debug, Clone, Default)]
-pub struct Access {
-    pub credential: Option<Credential>,
-    pub ca_file: Option<PathBuf>,
-    pub proxy: Option<url::Url>,
-    /// The forge's own address, as the configuration has it.
-    pub web: Option<Origin>,
-}
-
-impl Access {
-    /// The same failure to reach `url`, with both addresses when the forge lists another one than it was asked at.
-    pub fn explain(&self, url: &RemoteUrl, failure: Failure) -> Failure {
-        let unreachable = matches!(
-            failure.reason(),
-            Reason::NetworkFailed
-                | Reason::TimedOut
-                | Reason::TlsFailed
-                | Reason::ServerError
-                | Reason::RemoteNotFound
-                | Reason::AuthFailed
-        );
-        let (Some(web), Some(listed)) = (&self.web, url.origin().filter(|_| url.is_http())) else { return failure };
-        if !unreachable || web == listed {
-            return failure;
-        }
-        let message = format!("{}; the forge was asked at {web} and lists {listed} for git", failure.message());
-        failure.with_message(message).with_hint(format!(
-            "if {listed} is not its address, set `clone_urls: api-host` for this source, or correct the forge's own \
-             setting (Gitea: ROOT_URL)."
-        ))
-    }
-
-    /// The remote of a repository of this source.
-    pub fn remote(&self, url: &RemoteUrl) -> Remote {
-        Remote {
-            url: url.clone(),
-            credential: self.credential.clone().map(|credential| credential.as_named_by(url)),
-            ca_file: self.ca_file.clone(),
-            proxy: self.proxy.clone(),
-            ssh: Ssh::default(),
-        }
-    }
-}
-
-/// Takes the inventory. Never fails as a whole: what could not be listed is told in it.
+/// Takes the inventory. Never fails as a whole: what could not be listed is among the gaps.
 pub async fn discover(
     config: &Config,
     tools: &Tools,
     records: &[MirrorRecord],
     cache: &Arc<PageCache>,
     sink: &Arc<dyn Sink>,
-) -> Inventory {
+) -> (Inventory, Gaps) {
     let mut listings = stream::iter(&config.sources)
         .map(|source| async move { (source, list(source, config, tools, records, cache, sink).await) })
         .buffered(LOOKUPS)
@@ -122,21 +70,21 @@ pub async fn discover(
         .await;
     // What a list has too is its forge's, whichever was written first.
     listings.sort_by_key(|(source, _)| !source.kind.is_forge());
-    let mut inventory = Inventory::default();
+    let (mut inventory, mut gaps) = (Inventory::default(), Gaps::default());
     let mut seen = Seen::default();
     let mut tallies = Vec::new();
     for (source, result) in listings {
         match result {
-            Ok(found) => tallies.push(inventory.add(source, found, &mut seen, records)),
-            Err(failure) => inventory.failures.push(SourceFailure { source: source.id.clone(), failure }),
+            Ok(found) => tallies.push(inventory.add(&mut gaps, source, found, &mut seen, records)),
+            Err(failure) => gaps.failures.push(SourceFailure { source: source.id.clone(), failure }),
         }
     }
     let known: Vec<String> = records.iter().map(|record| record.path.to_string()).collect();
     let (unmatched, warnings) = matches::idle(config, &tallies, &known);
-    inventory.unmatched = unmatched;
-    inventory.warnings.extend(warnings);
+    gaps.unmatched = unmatched;
+    gaps.warnings.extend(warnings);
     inventory.look_at_storage(tools, records).await;
-    inventory
+    (inventory, gaps)
 }
 
 /// What one source answered.
@@ -149,6 +97,7 @@ struct Found {
 impl Inventory {
     fn add<'s>(
         &mut self,
+        gaps: &mut Gaps,
         source: &'s SourceConfig,
         found: Found,
         seen: &mut Seen,
@@ -166,12 +115,12 @@ impl Inventory {
         };
         // Who excludes a repository with an unusable name has settled the matter.
         let refused = found.listing.refused.into_iter().filter(|refused| !selection.excludes(&refused.what));
-        let before = self.refused.len();
-        self.refused.extend(refused.map(part));
+        let before = gaps.refused.len();
+        gaps.refused.extend(refused.map(part));
         let has_more =
-            self.refused.len() > before || !found.absent.gone.is_empty() || !found.absent.unlisted.is_empty();
+            gaps.refused.len() > before || !found.absent.gone.is_empty() || !found.absent.unlisted.is_empty();
         let warning = |text: String| format!("source {}: {text}", source.id);
-        self.warnings.extend(found.listing.warnings.into_iter().map(warning));
+        gaps.warnings.extend(found.listing.warnings.into_iter().map(warning));
         self.gone.extend(found.absent.gone);
         self.unlisted.extend(found.absent.unlisted);
         self.access.insert(source.id.clone(), found.access);
@@ -263,24 +212,15 @@ fn open(
             kind => Err(Failure::new(Reason::Unknown, format!("a source of kind {kind} needs an API URL"))),
         };
     };
-    let (sink, name) = (sink.clone(), source.id.clone());
+    let api = Api { id: &source.id, url: &api_url, token, ca_file: &source.ca_file, proxy: &source.proxy };
     let connection = Connection {
-        source_id: source.id.clone(),
-        gate: tools.hosts.api(&api_url),
-        api_url,
-        token,
         owners: source.owners.clone(),
-        ca_file: source.ca_file.clone(),
-        proxy: source.proxy.clone(),
-        timeout: config.timeout,
-        policy: tools.policy,
         transport_ssh: source.transport == Transport::Ssh,
         api_host: source.clone_urls == CloneUrls::ApiHost,
         cache: cache.clone(),
-        cancel: tools.stop.clone(),
-        on_retry: Arc::new(move |failure, wait| sink.tell(&Event::Retrying { what: &name, failure, wait })),
+        ..tools.connection(api, sink)
     };
-    forge::open(source.kind, connection)
+    forge::open::source(source.kind, connection)
 }
 
 /// The credential for the git side of a source: bound to the origin that the configuration names, never to one that

@@ -11,8 +11,9 @@ use crate::base::failure::{Failure, Reason};
 use crate::base::url::{LOCAL, RemoteUrl};
 use crate::config::{Config, globs};
 use crate::cycle::discover::Inventory;
+use crate::cycle::scope::Scope;
 use crate::mirror::storage::Storage;
-use crate::model::{MirrorKey, Outcome, RefCounts, Repo, RepoState, Verdict};
+use crate::model::{MirrorKey, Outcome, RefCounts, Repo, RepoPath, RepoState, Verdict};
 use crate::store::MirrorRecord;
 
 /// What a run will do.
@@ -32,6 +33,14 @@ impl Plan {
     /// How many mirrors it is about.
     pub fn mirrors(&self) -> usize {
         self.tasks.len() + self.settled.len()
+    }
+
+    /// Leaves out the mirrors that `scope` does not name. What moves stays: where a mirror lies is everyone's business.
+    pub fn narrow(&mut self, scope: &Scope) {
+        let moving: HashSet<MirrorKey> = self.moves.iter().map(|step| step.repo.key()).collect();
+        let stays = |key: &MirrorKey, path: &RepoPath| scope.wants(key, path) || moving.contains(key);
+        self.tasks.retain(|task| stays(&task.repo.key(), &task.repo.path));
+        self.settled.retain(|settled| stays(&settled.outcome.key, &settled.outcome.path));
     }
 }
 

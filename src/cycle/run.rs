@@ -2,7 +2,7 @@
 //! changed nothing together.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Mutex;
 use std::time::{Duration, SystemTime};
 
@@ -14,15 +14,17 @@ use crate::base::failure::{Failure, Reason};
 use crate::base::hosts::Pass;
 use crate::base::url::RemoteUrl;
 use crate::config::Config;
-use crate::cycle::discover::{Access, Inventory};
-use crate::cycle::plan::{Eviction, Move, Plan, Settled, Task, Why};
+use crate::cycle::discover::Inventory;
+use crate::cycle::plan::{Move, Plan, Settled, Task, Why};
+use crate::cycle::rearrange::{Mover, Rearranged};
 use crate::cycle::schedule::Schedule;
 use crate::cycle::session::Session;
 use crate::git::refs::Advertisement;
+use crate::mirror::access::Access;
 use crate::mirror::checkout::{self, Checkout};
 use crate::mirror::decide::Rules;
 use crate::mirror::tools::Tools;
-use crate::mirror::{self, Job, adopt};
+use crate::mirror::{self, Job};
 use crate::model::destination::DestinationOutcome;
 use crate::model::{MirrorKey, Outcome, Repo, Status, Verdict};
 use crate::progress::{Event, Sink};
@@ -52,27 +54,28 @@ pub struct Runner<'a> {
 }
 
 impl<'a> Runner<'a> {
-    /// A runner for one plan over `inventory`.
+    /// A runner for one plan over `inventory`; `projector` deletes releases whose tags are about to go.
     pub fn new(
-        config: &'a Config,
-        tools: &'a Tools,
-        sink: &'a dyn Sink,
+        (config, tools, sink): (&'a Config, &'a Tools, &'a dyn Sink),
         inventory: &'a Inventory,
         records: &'a [MirrorRecord],
         session: &'a Session,
         fan: &'a Fan,
+        projector: Option<&'a Projector<'a>>,
     ) -> Self {
         let places = inventory.repos.iter().map(Repo::mirror_path);
         let folders = checkout::folders(places.chain(records.iter().map(|record| record.mirror.clone())));
         let records = records.iter().map(|record| (&record.key, record)).collect();
         let refused = Mutex::default();
         let (store, alone_since) = (session.store(), session.alone_since());
-        Runner { config, tools, sink, inventory, records, fan, projector: None, store, alone_since, refused, folders }
+        Runner { config, tools, sink, inventory, records, fan, projector, store, alone_since, refused, folders }
     }
 
     /// Carries out the whole plan and returns every mirror's outcome.
     pub async fn run(&self, plan: Plan) -> Vec<Outcome> {
-        let rearranged = self.rearrange(&plan.evictions, &plan.moves).await;
+        let Runner { tools, store, alone_since, .. } = *self;
+        let mover = Mover { tools, store, records: &self.records, alone_since };
+        let rearranged = mover.rearrange(&plan.evictions, &plan.moves).await;
         let notes: HashMap<MirrorKey, &str> =
             plan.moves.iter().map(|step| (step.repo.key(), step.note.as_str())).collect();
         let mut outcomes = self.settle(plan.settled, &rearranged, &notes).await;
@@ -175,97 +178,6 @@ impl<'a> Runner<'a> {
             outcomes.push(outcome);
         }
         outcomes
-    }
-
-    /// Moves mirrors to their new places.
-    async fn rearrange(&self, evictions: &[Eviction], moves: &[Move]) -> Rearranged {
-        let storage = &self.tools.storage;
-        let Rearranged { mut moved, mut stuck, mut occupied } = Rearranged::default();
-        for Eviction { key, from } in evictions {
-            let to = storage.gone_place(from, &key.id);
-            match self.set_aside(key, from, &to).await {
-                Ok(()) => {
-                    moved.insert(key.clone(), to);
-                }
-                Err(failure) => {
-                    occupied.insert(from.clone(), failure);
-                }
-            }
-        }
-        // Where a place is taken by a mirror that is itself about to move, both wait aside first.
-        let wanted: HashSet<&Path> = moves.iter().map(|step| step.to.as_path()).collect();
-        for step in moves {
-            let key = step.repo.key();
-            let staged = storage.staging_place(&key);
-            if step.from != staged && wanted.contains(step.from.as_path()) {
-                match self.set_aside(&key, &step.from, &staged).await {
-                    Ok(()) => {
-                        moved.insert(key, staged);
-                    }
-                    Err(failure) => {
-                        occupied.insert(step.from.clone(), failure.clone());
-                        stuck.insert(key, failure);
-                    }
-                }
-            }
-        }
-        for step in moves {
-            let key = step.repo.key();
-            if stuck.contains_key(&key) {
-                continue;
-            }
-            let from = moved.get(&key).unwrap_or(&step.from).clone();
-            let relocated = match occupied.get(&step.to) {
-                Some(failure) => Err(failure.clone()),
-                None if let Err(foreign) = self.check_ours(step, &from) => Err(foreign),
-                None => {
-                    let (git, places) = (&self.tools.git, (from.as_path(), step.to.as_path()));
-                    adopt::relocate(git, storage, places, &step.repo.url, self.alone_since).await
-                }
-            };
-            let recorded = match relocated {
-                Ok(()) => self.moved(&key, &step.to).await,
-                Err(failure) => Err(failure),
-            };
-            match recorded {
-                Ok(()) => {
-                    moved.insert(key, step.to.clone());
-                }
-                Err(failure) => {
-                    stuck.insert(key, failure);
-                }
-            }
-        }
-        Rearranged { moved, stuck, occupied }
-    }
-
-    /// Refuses to move, and to change, what is not the mirror of this repository.
-    fn check_ours(&self, step: &Move, from: &Path) -> Result<(), Failure> {
-        let recorded = self.records.get(&step.repo.key()).and_then(|record| RemoteUrl::parse(&record.url).ok());
-        let urls: Vec<&RemoteUrl> = [&step.repo.url].into_iter().chain(&recorded).collect();
-        mirror::ours::check(&self.tools.storage, from, &urls)
-    }
-
-    /// Moves a mirror out of the way; where that cannot be remembered, it is moved back.
-    async fn set_aside(&self, key: &MirrorKey, from: &Path, to: &Path) -> Result<(), Failure> {
-        let storage = &self.tools.storage;
-        storage.place(&storage.path(from), to)?;
-        let remembered = match adopt::move_releases(storage, from, to) {
-            Ok(()) => self.moved(key, to).await,
-            Err(failure) => Err(failure),
-        };
-        if remembered.is_err() {
-            storage.place(&storage.path(to), from)?;
-            adopt::move_releases(storage, to, from)?;
-        }
-        remembered
-    }
-
-    /// Remembers where a mirror lies now, so that a run killed between move and result does not lose it.
-    async fn moved(&self, key: &MirrorKey, to: &Path) -> Result<(), Failure> {
-        let (Some(store), Some(record)) = (self.store, self.records.get(key)) else { return Ok(()) };
-        let record = MirrorRecord { mirror: to.to_owned(), ..(*record).clone() };
-        Ok(store.record(&record).await?)
     }
 
     /// Where a mirror lies that could not be brought to its place.
@@ -453,24 +365,6 @@ impl<'a> Runner<'a> {
 
     fn refuse(&self, source: &str) {
         self.refused.lock().unwrap_or_else(std::sync::PoisonError::into_inner).insert(source.to_owned());
-    }
-}
-
-/// What became of the moves.
-#[derive(Default)]
-struct Rearranged {
-    /// Where mirrors lie now that were moved, if only aside.
-    moved: HashMap<MirrorKey, PathBuf>,
-    /// Why mirrors could not be moved.
-    stuck: HashMap<MirrorKey, Failure>,
-    /// Places still taken by another repository's mirror, which must not be mistaken for that of the new one.
-    occupied: HashMap<PathBuf, Failure>,
-}
-
-impl Rearranged {
-    /// Why a mirror cannot be worked on in its place.
-    fn in_the_way(&self, key: &MirrorKey, place: &Path) -> Option<&Failure> {
-        self.stuck.get(key).or_else(|| self.occupied.get(place))
     }
 }
 

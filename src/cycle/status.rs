@@ -8,7 +8,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::base::failure::Failure;
-use crate::base::secret::redact;
+use crate::base::redact::redact;
 use crate::cycle::report::document::{self, FailureDocument};
 use crate::mirror::storage::Storage;
 use crate::model::destination::PushVerdict;

@@ -1,130 +1,13 @@
 //! Cycles again and again until told to stop. It knows only time and signals; what a cycle does is someone else's.
 
-use std::io;
-use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::Notify;
-use tokio_util::sync::CancellationToken;
+use tokio::time::Instant;
 
-/// Why we stop; the exit code depends on it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Stop {
-    /// Ctrl-C (SIGINT): exit code 130.
-    Interrupted,
-    /// SIGTERM, or a closed terminal under a single run: a service that was told to end has done its work.
-    Terminated,
-}
+use crate::cycle::signals::{Signals, Stop};
 
-/// What SIGHUP means.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Hangup {
-    /// Read the config again: the custom of services.
-    Reload,
-    /// The terminal was closed: end, as by SIGTERM. Under `nohup` it means nothing.
-    Terminate,
-}
-
-/// The wishes that reach a running Holocron from outside. Clones share them.
-#[derive(Debug, Clone, Default)]
-pub struct Signals(Arc<Wishes>);
-
-#[derive(Debug, Default)]
-struct Wishes {
-    why: OnceLock<Stop>,
-    stop: CancellationToken,
-    now: CancellationToken,
-    reload: Notify,
-}
-
-impl Signals {
-    /// Listens to SIGINT, SIGTERM and SIGHUP from now on; needs a tokio runtime.
-    ///
-    /// # Errors
-    /// When the system refuses a handler.
-    pub fn install(hangup: Hangup) -> io::Result<Self> {
-        let signals = Signals::default();
-        let mut terminate = signal(SignalKind::terminate())?;
-        // What our parent had us ignore stays ignored: SIGINT for a shell's background job, SIGHUP under nohup.
-        let mut interrupt = unless_ignored(SignalKind::interrupt())?;
-        let mut hung_up = match hangup {
-            Hangup::Reload => Some(signal(SignalKind::hangup())?),
-            Hangup::Terminate => unless_ignored(SignalKind::hangup())?,
-        };
-        let told = signals.clone();
-        tokio::spawn(async move {
-            loop {
-                tokio::select! {
-                    () = next(&mut interrupt) => told.stop(Stop::Interrupted),
-                    Some(()) = terminate.recv() => told.stop(Stop::Terminated),
-                    () = next(&mut hung_up) => match hangup {
-                        Hangup::Reload => told.reload(),
-                        Hangup::Terminate => told.stop(Stop::Terminated),
-                    },
-                }
-            }
-        });
-        Ok(signals)
-    }
-
-    /// Asks to stop: the first time in good order, from the second time on at once. The first reason counts.
-    pub fn stop(&self, why: Stop) {
-        match self.0.why.set(why) {
-            Ok(()) => self.0.stop.cancel(),
-            Err(_) => self.0.now.cancel(),
-        }
-    }
-
-    /// Asks to read the config again; several wishes before it happens are one.
-    pub fn reload(&self) {
-        self.0.reload.notify_one();
-    }
-
-    /// Why we are stopping; `None` while we are not.
-    pub fn stopped(&self) -> Option<Stop> {
-        self.0.why.get().copied()
-    }
-
-    /// Cancelled by the first wish to stop: start nothing new, give git its grace.
-    pub fn stopping(&self) -> &CancellationToken {
-        &self.0.stop
-    }
-
-    /// Cancelled by the second: wait for nothing any more.
-    pub fn now(&self) -> &CancellationToken {
-        &self.0.now
-    }
-
-    async fn reload_wanted(&self) {
-        self.0.reload.notified().await;
-    }
-}
-
-/// Listens to a signal that is not ignored yet.
-fn unless_ignored(kind: SignalKind) -> io::Result<Option<Signal>> {
-    match ignored_signals() & (1 << (kind.as_raw_value() - 1)) {
-        0 => signal(kind).map(Some),
-        _ => Ok(None),
-    }
-}
-
-/// The set of ignored signals, as bits from signal 1 on; where `/proc` does not tell, none.
-fn ignored_signals() -> u64 {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:")).unwrap_or("0");
-    u64::from_str_radix(mask.trim(), 16).unwrap_or(0)
-}
-
-/// The signal's next arrival; never, when it is not listened to.
-async fn next(signal: &mut Option<Signal>) {
-    if let Some(signal) = signal
-        && signal.recv().await.is_some()
-    {
-        return;
-    }
-    std::future::pending().await
-}
+/// Longer than any watch; no clock overflows with it.
+const NEVER: Duration = Duration::from_secs(30 * 365 * 24 * 3600);
 
 /// How long to rest between cycles.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -149,6 +32,15 @@ impl Pace {
     }
 }
 
+/// Why a cycle begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Occasion {
+    /// Its time has come.
+    Due,
+    /// Someone asked for it.
+    Asked,
+}
+
 /// What is done again and again. It learns of a wish to stop from its own clone of [`Signals`].
 pub trait Cycle {
     /// How long to rest after the cycle that just ended; a reload may change it.
@@ -157,8 +49,9 @@ pub trait Cycle {
     /// Takes note that it rests for so long, unless it is woken up.
     fn rests(&self, rest: Duration);
 
-    /// One cycle; it returns soon after [`Signals::stopping`] is cancelled.
-    fn run(&mut self) -> impl Future<Output = ()>;
+    /// One cycle; it returns soon after [`Signals::stopping`] is cancelled. Whether it was about everything: a part that
+    /// someone asks for does not put off the next whole cycle.
+    fn run(&mut self, occasion: Occasion) -> impl Future<Output = bool>;
 
     /// Takes over a changed config; one that cannot be used is reported and the old one kept.
     fn reload(&mut self) -> impl Future<Output = ()>;
@@ -169,20 +62,26 @@ pub trait Cycle {
 /// A stop ends a rest at once and is otherwise noticed after the cycle, which sees it too. A reload happens between
 /// cycles, and the next one follows it without a rest.
 pub async fn watch<C: Cycle>(cycles: &mut C, signals: &Signals) -> Stop {
+    let mut occasion = Occasion::Due;
+    let mut due = Instant::now();
     loop {
         if let Some(why) = signals.stopped() {
             return why;
         }
-        cycles.run().await;
-        let rest = cycles.pace().rest(fastrand::f64());
-        if signals.stopped().is_none() {
-            cycles.rests(rest);
+        if cycles.run(occasion).await {
+            let now = Instant::now();
+            due = now.checked_add(cycles.pace().rest(fastrand::f64())).unwrap_or(now + NEVER);
         }
+        if signals.stopped().is_none() {
+            cycles.rests(due.saturating_duration_since(Instant::now()));
+        }
+        occasion = Occasion::Due;
         tokio::select! {
             biased;
             () = signals.stopping().cancelled() => {}
             () = signals.reload_wanted() => cycles.reload().await,
-            () = tokio::time::sleep(rest) => {}
+            () = signals.woken() => occasion = Occasion::Asked,
+            () = tokio::time::sleep_until(due) => {}
         }
     }
 }
@@ -190,7 +89,7 @@ pub async fn watch<C: Cycle>(cycles: &mut C, signals: &Signals) -> Stop {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use tokio::time::{Instant, sleep};
+    use tokio::time::sleep;
 
     const MINUTE: Duration = Duration::from_secs(60);
     const EXACT: Pace = Pace { interval: MINUTE, jitter: 0.0 };
@@ -221,7 +120,11 @@ mod tests {
 
         fn rests(&self, _: Duration) {}
 
-        async fn run(&mut self) {
+        async fn run(&mut self, occasion: Occasion) -> bool {
+            if occasion == Occasion::Asked {
+                self.note("a part");
+                return false;
+            }
             self.note("starts");
             tokio::select! {
                 () = sleep(self.takes) => self.note("ends"),
@@ -231,6 +134,7 @@ mod tests {
                     self.note("tidied up");
                 }
             }
+            true
         }
 
         async fn reload(&mut self) {
@@ -352,29 +256,14 @@ mod tests {
         assert_eq!(diary.lines, ["0 starts", "5 tidied up"]);
     }
 
-    #[test]
-    fn the_second_stop_means_now_and_the_first_reason_counts() {
+    #[tokio::test(start_paused = true)]
+    async fn a_part_that_is_asked_for_does_not_put_off_the_next_whole_cycle() {
         let signals = Signals::default();
-        assert_eq!(signals.stopped(), None);
-        signals.stop(Stop::Interrupted);
-        assert!(signals.stopping().is_cancelled() && !signals.now().is_cancelled());
-        signals.stop(Stop::Terminated);
-        assert!(signals.now().is_cancelled());
-        assert_eq!(signals.stopped(), Some(Stop::Interrupted));
-    }
-
-    /// SIGHUP alone: a test that failed to install its handler would end the whole test process, so it is the one
-    /// signal that means nothing else to the other tests.
-    #[tokio::test]
-    async fn a_real_sighup_arrives_as_a_reload_or_as_a_stop() {
-        let service = Signals::install(Hangup::Reload).unwrap();
-        let single = Signals::install(Hangup::Terminate).unwrap();
-        rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::HUP).unwrap();
-        service.reload_wanted().await;
-        assert_eq!(service.stopped(), None);
-        if ignored_signals() & 1 == 0 {
-            single.stopping().cancelled().await;
-            assert_eq!(single.stopped(), Some(Stop::Terminated));
-        }
+        later(&signals, 20, Signals::wake);
+        later(&signals, 40, Signals::wake);
+        later(&signals, 70, |s| s.stop(Stop::Interrupted));
+        let mut diary = Diary::new(Duration::ZERO, &signals);
+        watch(&mut diary, &signals).await;
+        assert_eq!(diary.lines, ["0 starts", "0 ends", "20 a part", "40 a part", "60 starts", "60 ends"]);
     }
 }

@@ -1,14 +1,13 @@
 //! Where repositories are written to: one trait, one implementation per kind of forge.
 //!
-//! [`open_destination`] gives the destination behind a forge's API. What they share stands in `site`.
+//! [`open::destination`](super::open::destination) gives the one behind a forge's API. What they share stands in `site`.
 
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
-use crate::base::failure::{Failure, Reason};
-use crate::forge::Connection;
+use crate::base::failure::Failure;
 use crate::model::RepoPath;
-use crate::model::destination::{DestinationKind, Target, Wish};
+use crate::model::destination::{Target, Wish};
 
 pub(in crate::forge) mod site;
 #[cfg(test)]
@@ -105,37 +104,4 @@ pub trait Destination: Send + Sync {
     /// # Errors
     /// What the forge says.
     async fn restore_rule(&self, undo: &Undo) -> Result<Restored, Failure>;
-}
-
-/// Opens the destination behind a forge's API; nothing is sent yet.
-///
-/// # Errors
-/// `auth_failed` when there is no token or it cannot be sent in a header, `local_failed` or `tls_failed` when the CA file
-/// is of no use, `unknown` for plain git, which has no API.
-pub fn open_destination(kind: DestinationKind, connection: Connection) -> Result<Box<dyn Destination>, Failure> {
-    Ok(match kind {
-        DestinationKind::Github => Box::new(super::github::destination::GithubDestination::open(&connection)?),
-        DestinationKind::Gitlab => Box::new(super::gitlab::destination::GitlabDestination::open(&connection)?),
-        DestinationKind::Gitea => Box::new(super::gitea::destination::GiteaDestination::open(&connection)?),
-        DestinationKind::Git => {
-            return Err(Failure::new(Reason::Unknown, format!("a destination of kind {kind} has no API to open")));
-        }
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::forge::testing::connection;
-
-    #[test]
-    fn a_destination_needs_an_api_and_a_token() {
-        let connection = connection(&url::Url::parse("https://git.example.org/api").unwrap());
-        assert!(open_destination(DestinationKind::Git, connection.clone()).is_err());
-        for kind in [DestinationKind::Github, DestinationKind::Gitlab, DestinationKind::Gitea] {
-            assert!(open_destination(kind, connection.clone()).is_ok());
-            let failure = open_destination(kind, Connection { token: None, ..connection.clone() }).err().unwrap();
-            assert_eq!(failure.reason(), Reason::AuthFailed);
-        }
-    }
 }

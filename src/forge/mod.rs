@@ -1,6 +1,6 @@
 //! Where repositories are read from: one trait, one implementation per kind.
 //!
-//! [`open`] gives the source behind a forge's API; [`UrlList`] and [`DirTree`] have no API behind them. What the forges
+//! [`open::source`] gives the source behind a forge's API; [`UrlList`] and [`DirTree`] have no API behind them. What the forges
 //! share stands in `http` (the one door), `paging`, `cache`, `limits`, `status` and `gather`.
 
 use std::path::PathBuf;
@@ -11,12 +11,12 @@ use async_trait::async_trait;
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
-use crate::base::failure::{Failure, Reason};
+use crate::base::failure::Failure;
 use crate::base::hosts::Gate;
 use crate::base::retry::Policy;
 use crate::base::secret::Secret;
 use crate::base::url::Origin;
-use crate::model::{ForgeKind, Repo};
+use crate::model::Repo;
 
 pub mod destination;
 mod gather;
@@ -24,6 +24,7 @@ mod gitea;
 mod github;
 mod gitlab;
 mod http;
+pub mod open;
 mod plain;
 pub mod release;
 #[cfg(test)]
@@ -99,22 +100,6 @@ pub struct Connection {
     /// Ends waits and requests.
     pub cancel: CancellationToken,
     pub on_retry: OnRetry,
-}
-
-/// Opens the source behind a forge's API; nothing is sent yet.
-///
-/// # Errors
-/// `local_failed` or `tls_failed` when the CA file is unreadable or holds no certificate, `auth_failed` when there is
-/// neither a token nor an owner to list, or when the token cannot be sent in a header.
-pub fn open(kind: ForgeKind, connection: Connection) -> Result<Box<dyn Source>, Failure> {
-    Ok(match kind {
-        ForgeKind::Github => Box::new(github::source::GithubSource::open(connection)?),
-        ForgeKind::Gitlab => Box::new(gitlab::source::GitlabSource::open(connection)?),
-        ForgeKind::Gitea => Box::new(gitea::source::GiteaSource::open(connection)?),
-        ForgeKind::Dir | ForgeKind::Urls => {
-            return Err(Failure::new(Reason::Unknown, format!("a source of kind {kind} has no API to open")));
-        }
-    })
 }
 
 /// Where git finds the repositories of the forge behind this API: what its credential belongs to, and its folder's name.

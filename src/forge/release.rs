@@ -5,11 +5,9 @@
 use async_trait::async_trait;
 use futures_util::stream::BoxStream;
 
-use crate::base::failure::{Failure, Reason};
-use crate::forge::Connection;
-use crate::model::destination::DestinationKind;
+use crate::base::failure::Failure;
+use crate::model::RepoPath;
 use crate::model::release::{Asset, Features, Link, Release, ReleaseFields, Sha256};
-use crate::model::{ForgeKind, RepoPath};
 
 pub(in crate::forge) mod pace;
 pub(in crate::forge) mod site;
@@ -130,65 +128,4 @@ pub enum Created {
     Made(Release),
     /// Somebody else made one for this tag meanwhile; it is as they made it.
     Found(Release),
-}
-
-/// Opens the releases behind a forge's API for reading; nothing is sent yet. Without a token they are those of public
-/// repositories.
-///
-/// # Errors
-/// `auth_failed` when the token cannot be sent in a header, `local_failed` or `tls_failed` when the CA file is of no use,
-/// `unknown` for kinds without an API.
-pub fn open_release_source(kind: ForgeKind, connection: Connection) -> Result<Box<dyn ReleaseSource>, Failure> {
-    Ok(match kind {
-        ForgeKind::Github => Box::new(super::github::releases::GithubReleases::open(&connection)?),
-        ForgeKind::Gitlab => Box::new(super::gitlab::releases::GitlabReleases::open(&connection)?),
-        ForgeKind::Gitea => Box::new(super::gitea::releases::GiteaReleases::open(&connection)?),
-        ForgeKind::Dir | ForgeKind::Urls => {
-            return Err(Failure::new(Reason::Unknown, format!("a source of kind {kind} has no releases")));
-        }
-    })
-}
-
-/// Opens the releases behind a forge's API for writing; nothing is sent yet.
-///
-/// # Errors
-/// As [`open_release_source`], and `auth_failed` when there is no token.
-pub fn open_release_destination(
-    kind: DestinationKind,
-    connection: Connection,
-) -> Result<Box<dyn ReleaseDestination>, Failure> {
-    if kind != DestinationKind::Git && connection.token.is_none() {
-        let web = super::web_origin(&connection.api_url);
-        return Err(Failure::new(Reason::AuthFailed, format!("there is no token for the destination {web}"))
-            .with_hint("give this destination a token."));
-    }
-    Ok(match kind {
-        DestinationKind::Github => Box::new(super::github::releases::GithubReleases::open(&connection)?),
-        DestinationKind::Gitlab => Box::new(super::gitlab::releases::GitlabReleases::open(&connection)?),
-        DestinationKind::Gitea => Box::new(super::gitea::releases::GiteaReleases::open(&connection)?),
-        DestinationKind::Git => {
-            return Err(Failure::new(Reason::Unknown, format!("a destination of kind {kind} has no releases")));
-        }
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::forge::testing::connection;
-
-    #[test]
-    fn reading_needs_an_api_and_writing_a_token_too() {
-        let connection = connection(&url::Url::parse("https://git.example.org/api").unwrap());
-        let without = Connection { token: None, ..connection.clone() };
-        for kind in [ForgeKind::Github, ForgeKind::Gitlab, ForgeKind::Gitea] {
-            assert!(open_release_source(kind, without.clone()).is_ok());
-        }
-        assert!(open_release_source(ForgeKind::Urls, connection.clone()).is_err());
-        for kind in [DestinationKind::Github, DestinationKind::Gitlab, DestinationKind::Gitea] {
-            assert!(open_release_destination(kind, connection.clone()).is_ok());
-            assert_eq!(open_release_destination(kind, without.clone()).err().unwrap().reason(), Reason::AuthFailed);
-        }
-        assert!(open_release_destination(DestinationKind::Git, connection).is_err());
-    }
 }

@@ -196,13 +196,13 @@ pub fn connection(url: &Url) -> Connection {
 
 /// Lists everything, as `kind`, from `connection`.
 pub async fn list(kind: ForgeKind, connection: Connection) -> Result<Listing, Failure> {
-    open(kind, connection)?.list(&|_| ()).await
+    open::source(kind, connection)?.list(&|_| ()).await
 }
 
 /// A source of `kind` at `server` for these owners.
 pub fn source(kind: ForgeKind, server: &Server, owners: &[&str]) -> Box<dyn Source> {
     let owners = owners.iter().map(|owner| (*owner).to_owned()).collect();
-    open(kind, Connection { owners, ..connection(&server.url) }).unwrap()
+    open::source(kind, Connection { owners, ..connection(&server.url) }).unwrap()
 }
 
 /// The paths of the repositories listed, in order.

@@ -181,6 +181,12 @@ impl Git {
         Git { limits, ..self.clone() }
     }
 
+    /// The same git, whose commands end when `stop` says so.
+    pub fn stopped_by(&self, stop: &CancellationToken) -> Git {
+        let limits = process::Limits { stop: stop.clone(), ..self.limits.clone() };
+        Git { limits, ..self.clone() }
+    }
+
     fn variable(&self, name: &str) -> Option<&OsStr> {
         self.environment.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_os_str())
     }
@@ -346,7 +352,7 @@ impl std::fmt::Debug for Shown<'_> {
                 skip = !skip;
                 continue;
             }
-            write!(f, "{} ", crate::base::secret::redact(&argument.to_string_lossy()))?;
+            write!(f, "{} ", crate::base::redact::redact(&argument.to_string_lossy()))?;
         }
         Ok(())
     }

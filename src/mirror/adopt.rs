@@ -12,8 +12,7 @@ use super::health;
 use crate::base::failure::Failure;
 use crate::base::url::RemoteUrl;
 use crate::git::Git;
-use crate::mirror::storage::{OWN_FOLDER, Storage};
-use crate::release::backup::Backup;
+use crate::mirror::storage::{OWN_FOLDER, Storage, releases_of};
 
 /// The bare repositories that lie directly in the storage root, where only the Python Holocron put any.
 pub fn legacy_mirrors(root: &Path) -> Vec<PathBuf> {
@@ -80,9 +79,8 @@ pub async fn relocate(
 /// # Errors
 /// A local failure, also where there are others already.
 pub fn move_releases(storage: &Storage, from: &Path, to: &Path) -> Result<(), Failure> {
-    let of = |mirror: &Path| Backup::of(mirror).folder().to_owned();
-    let old = storage.path(&of(from));
-    if old.is_dir() { storage.place(&old, &of(to)) } else { Ok(()) }
+    let old = storage.path(&releases_of(from));
+    if old.is_dir() { storage.place(&old, &releases_of(to)) } else { Ok(()) }
 }
 
 /// Takes credentials out of the configurations of a mirror that lies in its place already, and of its checkout.

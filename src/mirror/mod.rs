@@ -2,6 +2,7 @@
 //!
 //! [`decide`] is pure and shared with the dry run; everything else here acts.
 
+pub mod access;
 pub mod adopt;
 mod census;
 pub mod checkout;

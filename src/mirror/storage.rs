@@ -279,6 +279,13 @@ fn is_alive(pid: i32) -> bool {
     Pid::from_raw(pid).is_some_and(|pid| test_kill_process(pid) != Err(rustix::io::Errno::SRCH))
 }
 
+/// Where the releases of the mirror at `mirror` lie: beside it, so that they move with it.
+pub fn releases_of(mirror: &Path) -> PathBuf {
+    let mut name = mirror.as_os_str().to_owned();
+    name.push(".releases");
+    name.into()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

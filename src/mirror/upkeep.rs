@@ -88,8 +88,8 @@ async fn tidy(git: &Git, dir: &Path, disk: OnDisk) -> Result<(), Failure> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cycle::report::tests::outcome as of;
     use crate::model::Verdict;
+    use crate::model::tests::outcome as of;
 
     fn outcome(verdict: Verdict, seconds: u64, packs: u64, loose_refs: u64) -> Outcome {
         let disk = Some(OnDisk { bytes: 1, packs: Some(packs), loose_refs });

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{RepoPath, Status, Visibility};
 use crate::base::failure::{Failure, Reason};
-use crate::base::secret::redact;
+use crate::base::redact::redact;
 use crate::base::url::RemoteUrl;
 
 /// The kinds of destination.

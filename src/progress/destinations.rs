@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use crate::base::failure::{Failure, Reason};
-use crate::base::text::{self, Tone};
+use crate::base::text::Tone;
 use crate::model::advice::advise;
 use crate::model::destination::{DestinationOutcome, PushVerdict, RefusedRef};
 use crate::model::{Outcome, RefCounts};
@@ -35,13 +35,8 @@ pub(crate) fn tone(outcome: &DestinationOutcome) -> Tone {
 /// Returns what happened to the refs there: `+3 ~2 !1 -1`.
 pub(crate) fn refs_changed(outcome: &DestinationOutcome) -> String {
     let refs = &outcome.refs;
-    text::refs_changed(&RefCounts {
-        created: refs.created,
-        forwarded: refs.forwarded,
-        forced: refs.forced,
-        deleted: refs.deleted,
-        total: 0,
-    })
+    RefCounts { created: refs.created, forwarded: refs.forwarded, forced: refs.forced, deleted: refs.deleted, total: 0 }
+        .to_string()
 }
 
 /// Whether a mirror is degraded by something else than its destinations, such as a checkout.

@@ -10,7 +10,7 @@ use super::releases;
 use super::said::{Change, Said};
 use super::{Event, Screen, Sink};
 use crate::base::failure::Failure;
-use crate::base::text::{Detail, Paint, Tone, bytes, clean, count, duration, list, refs_changed, sentence};
+use crate::base::text::{Detail, Paint, Tone, bytes, clean, count, duration, list, sentence};
 use crate::model::destination::{DestinationOutcome, PushVerdict};
 use crate::model::projection::{ReleaseVerdict, ReleasesOutcome};
 use crate::model::{Outcome, Status, Verdict};
@@ -221,7 +221,7 @@ fn line(name: &str, word: &str, facts: &[String]) -> String {
 fn done(outcome: &Outcome) -> String {
     let refs = match outcome.verdict {
         Verdict::Cloned | Verdict::WouldClone => count(outcome.refs.total, "ref"),
-        _ => refs_changed(&outcome.refs),
+        _ => outcome.refs.to_string(),
     };
     let received = if outcome.received > 0 { bytes(outcome.received) } else { String::new() };
     facts([refs, received, took(outcome.duration)])

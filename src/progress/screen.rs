@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use indicatif::MultiProgress;
 
-use crate::base::secret::redact;
+use crate::base::redact::redact;
 
 /// Where lines for people go while a run works; clones share the place.
 #[derive(Clone)]

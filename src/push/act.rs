@@ -7,7 +7,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use bstr::{BStr, BString, ByteSlice};
 
-use super::decide::{Ancestry, PushPlan, decide, differences, in_scope, pushes};
+use super::decide::{Ancestry, decide, differences, in_scope, pushes};
+use super::plan::PushPlan;
 use super::protect::{Opener, Opening};
 use super::refusal::{self, Refusals};
 use super::shadow::{Route, blocked_by, route};

@@ -5,7 +5,7 @@
 
 use bstr::{BStr, BString, ByteSlice};
 
-use super::decide::PushPlan;
+use super::plan::PushPlan;
 use crate::base::failure::Reason;
 use crate::git::refs::{Advertisement, Change, Oid, RefMap};
 use crate::model::destination::RefusedRef;

@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 
-use super::fan::Way;
 use super::open::{Opened, Place};
+use super::way::Way;
 use crate::base::failure::{Failure, Reason};
 use crate::model::{MirrorKey, Repo};
 

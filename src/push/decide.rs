@@ -5,13 +5,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use bstr::{BStr, BString, ByteSlice};
 use globset::GlobSet;
 
+use super::plan::PushPlan;
 use super::{alias, room};
 use crate::config::Cliff;
 use crate::config::destination::{Divergence, RefScope};
 use crate::git::PushEdit;
 use crate::git::refs::{Advertisement, Change, OWN, Oid, RefMap, RefUpdate, diff, is_branch};
 use crate::mirror::decide::cliff;
-use crate::model::destination::RefusedRef;
 
 /// The rules of one destination for one mirror.
 #[derive(Debug, Clone)]
@@ -37,33 +37,6 @@ pub struct Ancestry {
     pub known: BTreeSet<Oid>,
     /// What tags peel to in the mirror.
     pub peeled: BTreeMap<BString, Oid>,
-}
-
-/// What happens at a destination.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct PushPlan {
-    /// Creations and moves.
-    pub push: Vec<RefUpdate>,
-    pub delete: Vec<RefUpdate>,
-    /// Refs that stay as they are there although the mirror says otherwise, because they hold foreign commits.
-    pub diverged: Vec<BString>,
-    /// Refs that stay because a rule protects them.
-    pub foreign: usize,
-    /// Refs of the mirror that cannot be brought there, and why.
-    pub unfit: Vec<RefusedRef>,
-    /// What a person should know of what is left alone.
-    pub notes: Vec<String>,
-    /// Why nothing is deleted, when the guard says so.
-    pub held: Option<String>,
-    /// What was pushed before the rest, so that it could become the default branch.
-    pub done: Vec<RefUpdate>,
-}
-
-impl PushPlan {
-    /// Whether nothing has to be sent.
-    pub fn is_empty(&self) -> bool {
-        self.push.is_empty() && self.delete.is_empty()
-    }
 }
 
 /// The refs of a mirror that a destination is to have.

@@ -13,6 +13,7 @@ use super::claims::{Claims, refuse_shared};
 use super::decide::in_scope;
 use super::moved::{self, Moved};
 use super::open::{Choice, Opened, Place};
+use super::way::Way;
 use super::{PushJob, bring_up, journal, skipped};
 use crate::base::failure::{Failure, Reason};
 use crate::base::text::digest;
@@ -38,17 +39,6 @@ pub struct Fan {
     records: HashMap<(MirrorKey, String), DestinationRecord>,
     /// The mirrors that were pushed to a place, by destination and place.
     holders: HashMap<(String, String), Vec<MirrorKey>>,
-}
-
-/// One destination, as far as it could be opened.
-pub(super) struct Way {
-    id: String,
-    choice: Choice,
-    /// It gets releases, too.
-    releases: bool,
-    pub(super) opened: Result<Opened, Failure>,
-    /// Where each repository goes, as far as it is known without asking, or why it goes nowhere.
-    pub(super) places: HashMap<MirrorKey, Result<Place, Failure>>,
 }
 
 /// Where the releases of a repository go.
@@ -77,7 +67,7 @@ impl Fan {
     /// Opens the destinations of the configuration; one that cannot be opened fails for each mirror, and for no other.
     pub async fn open(config: &Config, records: Vec<DestinationRecord>, tools: &Tools, sink: &Arc<dyn Sink>) -> Self {
         let ways = join_all(config.destinations.iter().map(|destination| async {
-            let opened = Opened::open(destination, config, tools, sink).await;
+            let opened = Opened::open(destination, tools, sink).await;
             Way {
                 id: destination.id.clone(),
                 choice: Choice::of(destination),

@@ -11,6 +11,7 @@ pub mod journal;
 mod moved;
 pub mod open;
 pub mod patience;
+pub mod plan;
 mod protect;
 mod refusal;
 mod room;
@@ -18,6 +19,7 @@ mod shadow;
 mod slice;
 mod target;
 mod template;
+mod way;
 
 use std::path::Path;
 use std::time::Instant;

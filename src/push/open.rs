@@ -15,15 +15,15 @@ use crate::base::failure::{Failure, Reason};
 use crate::base::secret::{Credential, Secret};
 use crate::base::url::RemoteUrl;
 use crate::config::destination::{DestinationConfig, DestinationVisibility, KnownHosts, SshConfig};
-use crate::config::{Cliff, Config, Transport, globs};
-use crate::forge::destination::{Destination, open_destination};
-use crate::forge::release::{ReleaseDestination, open_release_destination};
-use crate::forge::{self, Connection, PageCache};
+use crate::config::{Cliff, Transport, globs};
+use crate::forge::destination::Destination;
+use crate::forge::release::ReleaseDestination;
+use crate::forge::{self, Connection};
 use crate::git::{HostKeys, Remote, Ssh};
-use crate::mirror::tools::Tools;
+use crate::mirror::tools::{Api, Tools};
 use crate::model::destination::{DestinationKind, ObjectFormat, Wish};
 use crate::model::{Repo, RepoPath, Visibility};
-use crate::progress::{Event, Sink};
+use crate::progress::Sink;
 
 /// One destination, ready to be pushed to.
 pub struct Opened {
@@ -82,40 +82,24 @@ impl Opened {
     ///
     /// # Errors
     /// A token that cannot be read, a CA file that cannot be used.
-    pub async fn open(
-        config: &DestinationConfig,
-        all: &Config,
-        tools: &Tools,
-        sink: &Arc<dyn Sink>,
-    ) -> Result<Self, Failure> {
+    pub async fn open(config: &DestinationConfig, tools: &Tools, sink: &Arc<dyn Sink>) -> Result<Self, Failure> {
         let token = match &config.token {
             Some(token) => Some(tools.secret(token).await?),
             None => None,
         };
         let connection = |cancel: CancellationToken| -> Option<Connection> {
-            let (sink, name) = (sink.clone(), config.id.clone());
-            Some(Connection {
-                source_id: config.id.clone(),
-                gate: tools.hosts.api(config.api_url.as_ref()?),
-                api_url: config.api_url.clone()?,
-                token: token.clone(),
-                owners: Vec::new(),
-                ca_file: config.ca_file.clone(),
-                proxy: config.proxy.clone(),
-                timeout: all.timeout,
-                policy: tools.policy,
-                transport_ssh: config.transport == Transport::Ssh,
-                api_host: false,
-                cache: Arc::<PageCache>::default(),
-                cancel,
-                on_retry: Arc::new(move |failure, wait| sink.tell(&Event::Retrying { what: &name, failure, wait })),
-            })
+            let url = config.api_url.as_ref()?;
+            let (ca_file, proxy) = (&config.ca_file, &config.proxy);
+            let api = Api { id: &config.id, url, token: token.clone(), ca_file, proxy };
+            let transport_ssh = config.transport == Transport::Ssh;
+            Some(Connection { transport_ssh, cancel, ..tools.connection(api, sink) })
         };
         let connect = |cancel| -> Result<Option<Arc<dyn Destination>>, Failure> {
-            connection(cancel).map(|it| open_destination(config.kind, it).map(Arc::from)).transpose()
+            connection(cancel).map(|it| forge::open::destination(config.kind, it).map(Arc::from)).transpose()
         };
         let releases = connection(tools.stop.clone()).filter(|_| config.releases.is_some());
-        let releases = releases.map(|it| open_release_destination(config.kind, it).map(Arc::from)).transpose()?;
+        let releases =
+            releases.map(|it| forge::open::release_destination(config.kind, it).map(Arc::from)).transpose()?;
         Ok(Opened {
             forge: connect(tools.stop.clone())?,
             repair: connect(CancellationToken::new())?,

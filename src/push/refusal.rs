@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use bstr::{BString, ByteSlice};
 
 use crate::base::failure::{Failure, Reason};
-use crate::base::secret::redact;
+use crate::base::redact::redact;
 use crate::base::text::{clean, shorten};
 use crate::git::{Pushed, RefResult, classify};
 use crate::model::destination::RefusedRef;

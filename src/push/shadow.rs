@@ -8,7 +8,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use bstr::{BStr, BString, ByteSlice};
 
-use super::decide::{PushPlan, pushes};
+use super::decide::pushes;
+use super::plan::PushPlan;
 use crate::base::failure::Reason;
 use crate::git::PushEdit;
 use crate::git::refs::{RefMap, RefUpdate};

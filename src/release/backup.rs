@@ -15,6 +15,7 @@ use url::Url;
 
 use super::state::identity;
 use crate::base::failure::{Failure, Reason};
+use crate::mirror::storage::releases_of;
 use crate::model::release::{Asset, Link, Release, Sha256};
 
 /// The shape of `release.json`. A program that knows only an older one must not write.
@@ -83,9 +84,7 @@ pub struct Wanted<'a> {
 impl Backup {
     /// The releases of the mirror at `mirror`; there need not be any yet.
     pub fn of(mirror: &Path) -> Self {
-        let mut name = mirror.as_os_str().to_owned();
-        name.push(".releases");
-        Backup { folder: name.into() }
+        Backup { folder: releases_of(mirror) }
     }
 
     /// The folder.

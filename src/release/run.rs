@@ -15,18 +15,16 @@ use super::plan::{is_at_source, is_only_ours};
 use super::transfer::Transfer;
 use crate::base::failure::{Failure, Reason};
 use crate::config::{Config, globs};
-use crate::cycle::discover::Inventory;
-use crate::cycle::session::Session;
-use crate::forge::release::{ReleaseSource, open_release_source};
-use crate::forge::{Connection, PageCache};
-use crate::mirror::tools::Tools;
+use crate::forge::{self, release::ReleaseSource};
+use crate::mirror::access::Access;
+use crate::mirror::tools::{Api, Tools};
 use crate::model::projection::{DISK, MadeRelease, ReleaseVerdict, ReleasesOutcome};
 use crate::model::release::Release;
 use crate::model::{ForgeKind, MirrorKey, Outcome, Repo, Verdict};
 use crate::progress::{Event, Sink};
 use crate::push::fan::{Fan, ReleasePlace};
 use crate::push::open::Place;
-use crate::store::{MirrorRecord, ReleaseLook, Store};
+use crate::store::{ReleaseLook, Store};
 
 mod to_destination;
 mod to_disk;
@@ -68,25 +66,25 @@ pub fn is_wanted(config: &Config) -> bool {
 }
 
 impl<'a> Projector<'a> {
-    /// Prepares what the repositories share; nothing is asked yet.
+    /// Prepares what the repositories share; nothing is asked yet. `access` is how each source is reached, and `store` is
+    /// read from also in a dry run, which writes nothing.
     pub fn new(
-        config: &'a Config,
-        tools: &'a Tools,
-        sink: &'a Arc<dyn Sink>,
-        inventory: &Inventory,
+        (config, tools, sink): (&'a Config, &'a Tools, &'a Arc<dyn Sink>),
         fan: &'a Fan,
-        session: &'a Session,
+        repos: &[Repo],
+        access: &HashMap<String, Access>,
+        store: Option<&'a Store>,
         looks: Vec<ReleaseLook>,
     ) -> Self {
-        let open = |id: &String| (id.clone(), open_source(config, tools, sink, inventory, id));
-        let ids: BTreeSet<&String> = inventory.repos.iter().map(|repo| &repo.source).collect();
+        let open = |id: &String| (id.clone(), open_source(config, tools, sink, access, id));
+        let ids: BTreeSet<&String> = repos.iter().map(|repo| &repo.source).collect();
         Projector {
             config,
             tools,
             sink,
             fan,
-            memory: session.memory(),
-            store: session.store().filter(|_| !config.dry_run && config.push),
+            memory: store,
+            store: store.filter(|_| !config.dry_run && config.push),
             looks: looks.into_iter().map(|look| ((look.key.clone(), look.destination.clone()), look)).collect(),
             sources: ids.into_iter().map(open).collect(),
             transfer: Transfer::new(tools, sink.as_ref(), config.asset_tmp_max),
@@ -315,57 +313,21 @@ impl<'a> Projector<'a> {
     }
 }
 
-/// How the repositories stand whose releases are asked for, without looking at any refs: as the last run left them.
-pub fn standing(config: &Config, inventory: &Inventory, records: &[MirrorRecord], fan: &Fan) -> Vec<Outcome> {
-    let wanted =
-        |repo: &&Repo| config.only_releases.as_ref().is_none_or(|filter| filter.wants_repo(&repo.path.to_string()));
-    let records: HashMap<&MirrorKey, &MirrorRecord> = records.iter().map(|record| (&record.key, record)).collect();
-    let outcome = |repo: &Repo| {
-        let record = records.get(&repo.key()).filter(|record| inventory.present.contains(&record.mirror));
-        let Some(record) = record.filter(|record| record.last_success.is_some()) else {
-            let failure = Failure::new(Reason::Unknown, "it is not mirrored yet");
-            let failure = failure.with_hint("run `holocron` first: releases follow the refs.");
-            return Outcome { failure: Some(failure), ..Outcome::new(repo, Verdict::Failed) };
-        };
-        let mut outcome = Outcome::new(repo, Verdict::Current);
-        outcome.mirror.clone_from(&record.mirror);
-        outcome.destinations = fan.behind_of(&repo.key());
-        outcome
-    };
-    inventory.repos.iter().filter(wanted).map(outcome).collect()
-}
-
 /// Opens the API behind a source; `dir` and `urls` have none.
 fn open_source(
     config: &Config,
     tools: &Tools,
     sink: &Arc<dyn Sink>,
-    inventory: &Inventory,
+    access: &HashMap<String, Access>,
     id: &str,
 ) -> Result<Arc<dyn ReleaseSource>, Failure> {
     let none = || Failure::new(Reason::Unknown, format!("the source {id} has no API to read releases from"));
     let source = config.sources.iter().find(|source| source.id == id).ok_or_else(none)?;
     let forge = source.forge.clone().or_else(|| Some((source.kind, source.api_url.clone()?)));
     let (kind, api_url) = forge.ok_or_else(none)?;
-    let token = inventory.access.get(id).and_then(|access| access.credential.as_ref()).map(|it| it.secret.clone());
-    let (sink, name) = (sink.clone(), id.to_owned());
-    let connection = Connection {
-        source_id: id.to_owned(),
-        gate: tools.hosts.api(&api_url),
-        api_url,
-        token,
-        owners: Vec::new(),
-        ca_file: source.ca_file.clone(),
-        proxy: source.proxy.clone(),
-        timeout: config.timeout,
-        policy: tools.policy,
-        transport_ssh: false,
-        api_host: false,
-        cache: Arc::<PageCache>::default(),
-        cancel: tools.stop.clone(),
-        on_retry: Arc::new(move |failure, wait| sink.tell(&Event::Retrying { what: &name, failure, wait })),
-    };
-    open_release_source(kind, connection).map(Arc::from)
+    let token = access.get(id).and_then(|access| access.credential.as_ref()).map(|it| it.secret.clone());
+    let api = Api { id, url: &api_url, token, ca_file: &source.ca_file, proxy: &source.proxy };
+    forge::open::release_source(kind, tools.connection(api, sink)).map(Arc::from)
 }
 
 /// Nothing to copy, and nothing that was copied before is touched: whoever switches releases on again finds them all.

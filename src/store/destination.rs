@@ -10,7 +10,7 @@ use super::error::StoreError;
 use super::rows::{Columns, Rows, read_all};
 use super::sqlite::Connection;
 use crate::base::failure::Failure;
-use crate::base::secret::redact;
+use crate::base::redact::redact;
 use crate::model::MirrorKey;
 use crate::model::destination::PushVerdict;
 

@@ -4,6 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::sqlite::{Trouble, trouble};
+use crate::base::error::Error;
 use crate::base::failure::{Failure, Reason};
 
 /// Why the store could not be opened, read or written.
@@ -91,6 +92,13 @@ fn words(error: &sqlx::Error) -> String {
     }
 }
 
+/// A store that cannot be used ends the run, with the hint of its failure.
+impl From<StoreError> for Error {
+    fn from(error: StoreError) -> Self {
+        Error::from(Failure::from(error))
+    }
+}
+
 /// A store that cannot be used is a failure of this machine; a full disk is told apart.
 impl From<StoreError> for Failure {
     fn from(error: StoreError) -> Failure {
@@ -119,7 +127,6 @@ mod tests {
     use sqlx::{Connection as _, SqliteConnection};
 
     use super::*;
-    use crate::base::error::Error;
 
     #[tokio::test]
     async fn a_full_disk_is_said_in_our_words() {

@@ -11,7 +11,7 @@ use super::error::StoreError;
 use super::record::MirrorRecord;
 use super::rows::{Columns, Rows, read_all, signed};
 use super::sqlite::Connection;
-use crate::base::secret::redact;
+use crate::base::redact::redact;
 use crate::model::{MirrorKey, OnDisk, RepoPath, Verdict};
 
 pub(super) const ALL: &str = "

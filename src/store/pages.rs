@@ -8,7 +8,7 @@ use sqlx::Connection as _;
 use super::Store;
 use super::error::StoreError;
 use super::rows::{Columns, Rows, read_all};
-use crate::base::secret::redact;
+use crate::base::redact::redact;
 
 /// Pages that no listing has used for so long are dropped.
 const KEPT: SignedDuration = SignedDuration::from_hours(90 * 24);

@@ -7,7 +7,7 @@ use serde::de::DeserializeOwned;
 use sqlx::Row as _;
 
 use super::sqlite::Row;
-use crate::base::secret::redact;
+use crate::base::redact::redact;
 
 /// What a table holds.
 #[derive(Debug, Clone, PartialEq)]

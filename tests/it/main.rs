@@ -28,6 +28,7 @@ mod releases;
 mod reports;
 mod scheduling;
 mod selection;
+mod service;
 mod status_check;
 mod support;
 mod trust;

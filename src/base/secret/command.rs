@@ -121,6 +121,6 @@ mod tests {
         let command = "echo canary-on-stdout; echo first >&2; echo 'no canary-on-stdout here' >&2; echo >&2; exit 7";
         let refusal = ask(command, &[]).await.unwrap_err();
         assert_eq!(refusal.why, "it ended with exit code 7");
-        assert_eq!(crate::base::secret::redact(&refusal.last_line), "no *** here");
+        assert_eq!(crate::base::redact::redact(&refusal.last_line), "no *** here");
     }
 }

@@ -5,8 +5,9 @@ use proptest::prelude::*;
 use super::*;
 use crate::base::failure::{Failure, Reason};
 use crate::base::text::{Paint, is_unprintable};
+use crate::cycle::gaps::{RefusedPart, SourceFailure};
+use crate::cycle::report::Interrupt;
 use crate::cycle::report::tests::{failed, failed_there, outcome, refused, report, spilling, there};
-use crate::cycle::report::{Interrupt, RefusedPart, SourceFailure};
 use crate::model::RefCounts;
 use crate::model::destination::{DestinationOutcome, PushCounts, PushVerdict, RefusedRef};
 

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use crate::base::failure::{Failure, Reason};
 use crate::base::text::list;
 use crate::config::{Config, SourceConfig, globs};
-use crate::cycle::report::Unmatched;
+use crate::cycle::gaps::Unmatched;
 use crate::model::ForgeKind;
 
 /// Names shown of what a source lists; the rest is counted.

@@ -11,7 +11,7 @@ use self::destination::{Destination, DestinationTotals};
 use self::releases::{ReleaseTotals, Releases};
 use super::{Report, SCHEMA_VERSION};
 use crate::base::failure::{Failure, Reason};
-use crate::base::secret::redact;
+use crate::base::redact::redact;
 use crate::base::text::is_unprintable;
 use crate::git::{Fetches, Looks};
 use crate::model::{Outcome, RefCounts, Status, Verdict};

@@ -14,6 +14,8 @@ use jiff::Timestamp;
 
 use crate::base::error::Error;
 use crate::base::failure::{Failure, Reason};
+use crate::cycle::gaps::{Gaps, RefusedPart, SourceFailure, Unmatched};
+use crate::cycle::scope::Scope;
 use crate::git::{Fetches, Looks};
 use crate::model::destination::{DestinationOutcome, PushVerdict};
 use crate::model::projection::ReleasesOutcome;
@@ -55,47 +57,24 @@ pub struct Report {
     pub warnings: Vec<String>,
 }
 
-/// A source that could not be listed.
-#[derive(Debug, Clone, PartialEq)]
-pub struct SourceFailure {
-    /// The source's id.
-    pub source: String,
-    pub failure: Failure,
-}
-
-/// A part of a source's listing that was refused.
-#[derive(Debug, Clone, PartialEq)]
-pub struct RefusedPart {
-    /// The source's id.
-    pub source: String,
-    /// What it is about: an organisation, a repository.
-    pub what: String,
-    pub failure: Failure,
-}
-
-/// Something that was asked for and matched nothing: a source without repositories, a pattern without a match.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Unmatched {
-    /// What it is about: a source, a setting with its pattern.
-    pub what: String,
-    pub failure: Failure,
-}
-
-/// The signal that ended a run early.
+/// What ended a run early.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Interrupt {
     /// SIGINT: someone pressed Ctrl-C.
     Int,
     /// SIGTERM: the system wants us gone.
     Term,
+    /// Someone cancelled this cycle; the next one comes in its time.
+    Cancel,
 }
 
 impl Interrupt {
-    /// The signal's name.
+    /// The signal's name, or `cancel`.
     pub fn as_str(self) -> &'static str {
         match self {
             Interrupt::Int => "SIGINT",
             Interrupt::Term => "SIGTERM",
+            Interrupt::Cancel => "cancel",
         }
     }
 }
@@ -118,6 +97,22 @@ impl Report {
             interrupted: None,
             unfinished: 0,
             warnings: Vec::new(),
+        }
+    }
+
+    /// Takes over what the listings lack.
+    pub fn add(&mut self, gaps: Gaps) {
+        self.source_failures.extend(gaps.failures);
+        self.refused.extend(gaps.refused);
+        self.unmatched.extend(gaps.unmatched);
+        self.warnings.extend(gaps.warnings);
+    }
+
+    /// Notes when a part of the mirrors was asked for and none is of it.
+    pub fn note_nothing_of(&mut self, scope: &Scope) {
+        if *scope != Scope::All && self.outcomes.is_empty() {
+            let failure = Failure::new(Reason::NothingMatched, "no mirror is of that name");
+            self.unmatched.push(Unmatched { what: format!("the mirrors that were asked for ({scope})"), failure });
         }
     }
 

@@ -7,8 +7,9 @@ use serde_json::Value;
 
 use super::*;
 use crate::base::secret::Secret;
+use crate::model::Verdict;
 use crate::model::destination::{PushCounts, RefusedRef};
-use crate::model::{MirrorKey, RefCounts, RepoPath, Verdict};
+pub(crate) use crate::model::tests::outcome;
 
 /// A report of a run that began on 20 November 2026 and took 4.2 s.
 pub(crate) fn report(outcomes: Vec<Outcome>) -> Report {
@@ -17,28 +18,6 @@ pub(crate) fn report(outcomes: Vec<Outcome>) -> Report {
         version: "0.0.0",
         outcomes,
         ..Report::new("2026-11-20T12:00:00Z".parse().unwrap(), "/mirrors")
-    }
-}
-
-/// The outcome of `full` (`namespace/name`), after 400 ms.
-pub(crate) fn outcome(full: &str, verdict: Verdict) -> Outcome {
-    let path = RepoPath::parse(full).unwrap();
-    Outcome {
-        mirror: path.mirror_path("h"),
-        path,
-        source: "github".into(),
-        key: MirrorKey { folder: "h".into(), id: full.into() },
-        verdict,
-        degraded: false,
-        duration: Duration::from_millis(400),
-        refs: RefCounts::default(),
-        received: 0,
-        disk: None,
-        kept: None,
-        failure: None,
-        notes: Vec::new(),
-        destinations: Vec::new(),
-        releases: Vec::new(),
     }
 }
 

@@ -4,14 +4,14 @@ use serde_json::{Value, json};
 
 use crate::base::failure::{Failure, Reason};
 use crate::base::url::RemoteUrl;
-use crate::forge::destination::{Destination, open_destination};
+use crate::forge::destination::Destination;
 pub use crate::forge::testing::recorded;
 use crate::forge::testing::{Reply, Server, connection};
 use crate::model::destination::{DestinationKind, ObjectFormat, Target, Wish};
 use crate::model::{RepoPath, Visibility};
 
 pub fn destination(kind: DestinationKind, server: &Server) -> Box<dyn Destination> {
-    open_destination(kind, connection(&server.url)).unwrap()
+    crate::forge::open::destination(kind, connection(&server.url)).unwrap()
 }
 
 pub fn path(text: &str) -> RepoPath {

@@ -1,12 +1,12 @@
 //! What GitHub's REST API cannot do with branch protection: name the rule behind a branch, and change one by its id.
 
 use reqwest::Method;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use url::Url;
 
 use crate::base::failure::{Failure, Reason};
 use crate::forge::github::destination::GithubDestination;
-use crate::forge::github::protection::Rule;
 use crate::forge::http::Ask;
 use crate::forge::http::status::quote;
 use crate::model::RepoPath;
@@ -16,6 +16,13 @@ const RULE: &str = "query($owner: String!, $name: String!, $branch: String!) { r
                     id pattern isAdminEnforced allowsForcePushes allowsDeletions lockBranch } } } }";
 const SWITCH: &str = "mutation($input: UpdateBranchProtectionRuleInput!) { updateBranchProtectionRule(input: $input) { \
                       branchProtectionRule { id } } }";
+
+/// A branch protection rule in GraphQL.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(in crate::forge) struct Rule {
+    pub(in crate::forge) id: String,
+    pub(in crate::forge) pattern: String,
+}
 
 /// The four fields that are ever opened on a rule that is changed by its id; the others are not touched at all.
 pub(in crate::forge) struct Switches {

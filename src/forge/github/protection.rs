@@ -10,7 +10,7 @@ use serde_json::{Map, Value, json};
 use crate::base::failure::{Failure, Reason};
 use crate::forge::destination::{Need, Undo};
 use crate::forge::github::destination::GithubDestination;
-use crate::forge::github::graphql::Switches;
+use crate::forge::github::graphql::{Rule, Switches};
 use crate::forge::http::{Ask, Refusal};
 use crate::model::RepoPath;
 use crate::model::destination::Target;
@@ -27,13 +27,6 @@ struct Before {
     signatures: bool,
     /// Whether the token is an app's, which no rule exempts as it does administrators.
     app: bool,
-}
-
-/// A branch protection rule in GraphQL.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub(in crate::forge) struct Rule {
-    pub(in crate::forge) id: String,
-    pub(in crate::forge) pattern: String,
 }
 
 /// What the protection endpoint said about a branch.

@@ -1,26 +1,23 @@
 //! GitLab.com and GitLabs of one's own as a destination.
 
-use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
-
 use async_trait::async_trait;
 use reqwest::{Method, StatusCode};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::base::failure::{Failure, Reason};
+use crate::base::failure::Failure;
 use crate::forge::Connection;
 use crate::forge::destination::site::{Site, description};
 use crate::forge::destination::{Destination, Need, Restored, Undo};
-use crate::forge::gather::{Raw, shown, visibility};
+use crate::forge::gather::{Raw, visibility};
+use crate::forge::gitlab::groups::Groups;
+use crate::forge::gitlab::{SCOPE, display_name, leaving, word};
 use crate::forge::http::{Answer, Auth};
+use crate::model::RepoPath;
 use crate::model::destination::{ObjectFormat, Target, Wish};
-use crate::model::{RepoPath, Visibility};
 
 /// `validates :description, length: { maximum: 2000 }` of a project.
 const LONGEST_DESCRIPTION: usize = 2000;
-/// What a token needs to create and configure projects and groups.
-pub(super) const SCOPE: &str = "the scope `api`";
 /// What makes no sense on a mirror; a server that does not know one of them ignores it.
 const OFF: &[&str] = &[
     "issues_access_level",
@@ -35,8 +32,7 @@ const OFF: &[&str] = &[
 /// One GitLab as a destination.
 pub(in crate::forge) struct GitlabDestination {
     pub(super) site: Site,
-    /// The ids of groups that were found or made, by path.
-    groups: Mutex<HashMap<String, super::groups::Group>>,
+    groups: Groups,
 }
 
 /// A project, as far as we read it ("Projects API").
@@ -58,7 +54,7 @@ struct ProjectJson {
 impl GitlabDestination {
     /// A destination at `connection.api_url`; nothing is sent yet.
     pub(in crate::forge) fn open(connection: &Connection) -> Result<Self, Failure> {
-        Ok(GitlabDestination { site: Site::open(connection, Auth::PrivateToken, "GitLab")?, groups: Mutex::default() })
+        Ok(GitlabDestination { site: Site::open(connection, Auth::PrivateToken, "GitLab")?, groups: Groups::default() })
     }
 
     fn target(&self, asked: &RepoPath, answer: &Answer) -> Result<Target, Failure> {
@@ -78,14 +74,6 @@ impl GitlabDestination {
             ..Raw::default()
         };
         self.site.target(asked, raw, json.mirror.unwrap_or(false))
-    }
-
-    pub(super) fn known_group(&self, path: &str) -> Option<super::groups::Group> {
-        self.groups.lock().unwrap_or_else(PoisonError::into_inner).get(&path.to_lowercase()).cloned()
-    }
-
-    pub(super) fn learn_group(&self, path: &str, group: &super::groups::Group) {
-        self.groups.lock().unwrap_or_else(PoisonError::into_inner).insert(path.to_lowercase(), group.clone());
     }
 
     fn body(wish: &Wish, group: Option<u64>) -> Value {
@@ -124,31 +112,6 @@ fn is_leaving(path: &str) -> bool {
     path.split('/').any(|part| part.rsplit_once("-deletion_scheduled-").is_some_and(|(_, id)| number(id)))
 }
 
-/// The failure of a project or group that is about to be deleted: GitLab keeps it for some days, read-only.
-pub(super) fn leaving(what: &str, path: &str, since: Option<&String>) -> Failure {
-    let since = since.map(|day| format!(" since {}", shown(day))).unwrap_or_default();
-    let text = format!("the {what} {path} is marked for deletion on GitLab{since}, and takes no pushes");
-    let hint = "restore it on GitLab (Settings, General, Advanced), or delete it there for good: then it is made anew.";
-    Failure::new(Reason::Archived, text).with_hint(hint)
-}
-
-/// The name that GitLab shows: it begins with a letter, a digit or `_`, unlike a repository that is called `.github`.
-pub(super) fn display_name(name: &str) -> String {
-    match name.starts_with(|c: char| c.is_alphanumeric() || c == '_') {
-        true => name.to_owned(),
-        false => format!("_{name}"),
-    }
-}
-
-/// A visibility as GitLab writes it.
-pub(super) fn word(visibility: Visibility) -> &'static str {
-    match visibility {
-        Visibility::Public => "public",
-        Visibility::Internal => "internal",
-        Visibility::Private => "private",
-    }
-}
-
 #[async_trait]
 impl Destination for GitlabDestination {
     async fn find(&self, path: &RepoPath) -> Result<Option<Target>, Failure> {
@@ -165,7 +128,7 @@ impl Destination for GitlabDestination {
         let namespace = wish.path.namespace();
         let group = match self.site.is_own(&namespace).await? {
             true => None,
-            false => Some(self.group(&wish.path, wish.visibility).await?.id),
+            false => Some(self.groups.bring_about(&self.site, &wish.path, wish.visibility).await?.id),
         };
         let url = self.site.api.url(&["projects"], &[]);
         match self.site.change(Method::POST, url, Some(&GitlabDestination::body(wish, group))).await {

@@ -134,7 +134,7 @@ pub(in crate::forge) fn quote(text: &[u8]) -> String {
     // A multiple of what is shown is enough to collapse white space; a body may be megabytes.
     let head = String::from_utf8_lossy(&text[..text.len().min(8 * LONGEST_QUOTE)]).into_owned();
     // Mask before cutting: a secret cut in half is no longer known.
-    let head = crate::base::secret::redact(&head);
+    let head = crate::base::redact::redact(&head);
     let line = head.split(|c: char| c.is_whitespace() || c.is_control()).filter(|word| !word.is_empty());
     let line = line.collect::<Vec<_>>().join(" ");
     match line.char_indices().nth(LONGEST_QUOTE) {

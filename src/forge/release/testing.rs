@@ -6,14 +6,14 @@ use futures_util::TryStreamExt;
 use sha2::Digest;
 
 use crate::base::failure::Failure;
-use crate::forge::release::{Download, ReleaseDestination, Upload, open_release_destination};
+use crate::forge::release::{Download, ReleaseDestination, Upload};
 use crate::forge::testing::{Server, connection};
 use crate::model::RepoPath;
 use crate::model::destination::DestinationKind;
 use crate::model::release::{Asset, Release, ReleaseFields, Sha256};
 
 pub fn destination(kind: DestinationKind, server: &Server) -> Box<dyn ReleaseDestination> {
-    open_release_destination(kind, connection(&server.url)).unwrap()
+    crate::forge::open::release_destination(kind, connection(&server.url)).unwrap()
 }
 
 /// The repository that all tests are about.

@@ -183,7 +183,7 @@ fn settle<T>(remote: &Remote, done: Result<T, Stop>) -> Result<Option<T>, Failur
         Ok(done) => Ok(Some(done)),
         Err(Stop::Failed(failure)) => Err(failure),
         Err(Stop::Unhandled(Unhandled(why))) => {
-            tracing::debug!(url = %remote.url, why = crate::base::secret::redact(&why), "left to git");
+            tracing::debug!(url = %remote.url, why = crate::base::redact::redact(&why), "left to git");
             Ok(None)
         }
     }

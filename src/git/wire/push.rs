@@ -83,7 +83,7 @@ impl Git {
             Ok(pushed) => Ok(Some(pushed)),
             Err(Stop::Failed(failure)) => Err(failure),
             Err(Stop::Unhandled(Unhandled(why))) => {
-                tracing::debug!(url = %remote.url, why = crate::base::secret::redact(&why), "push left to git");
+                tracing::debug!(url = %remote.url, why = crate::base::redact::redact(&why), "push left to git");
                 Ok(None)
             }
         }

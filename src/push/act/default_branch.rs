@@ -10,7 +10,7 @@ use super::{Push, Refusals, edit};
 use crate::base::failure::{Failure, Reason};
 use crate::git::refs::{Advertisement, RefUpdate};
 use crate::model::destination::DestinationKind;
-use crate::push::decide::PushPlan;
+use crate::push::plan::PushPlan;
 
 const BRANCHES: &[u8] = b"refs/heads/";
 

@@ -5,7 +5,7 @@ use serde::Serialize;
 
 use super::{FailureDocument, seconds};
 use crate::base::failure::{Failure, Reason};
-use crate::base::secret::redact;
+use crate::base::redact::redact;
 use crate::model::Status;
 use crate::model::advice::advise;
 use crate::model::destination::{DestinationOutcome, PushCounts, PushVerdict};

@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::{FailureDocument, seconds};
-use crate::base::secret::redact;
+use crate::base::redact::redact;
 use crate::model::Status;
 use crate::model::projection::{ReleaseCounts, ReleaseVerdict, ReleasesOutcome};
 

@@ -100,7 +100,7 @@ async fn a_listing_is_whole_or_a_failure() {
 async fn a_public_repository_is_read_without_a_token() {
     let server = Server::with(&[(RELEASES, json!([]))]).await;
     let connection = Connection { token: None, ..connection(&server.url) };
-    let source = crate::forge::release::open_release_source(crate::model::ForgeKind::Github, connection).unwrap();
+    let source = crate::forge::open::release_source(crate::model::ForgeKind::Github, connection).unwrap();
     assert_eq!(source.releases(&repo()).await.unwrap(), []);
     assert_eq!(server.asked()[0].header("authorization"), None);
 }

@@ -8,6 +8,7 @@ use crate::forge::destination::testing::{
 };
 use crate::forge::gitlab::destination::*;
 use crate::forge::testing::{Asked, Reply, Server, not_found};
+use crate::model::Visibility;
 use crate::model::destination::DestinationKind::Gitlab as KIND;
 
 fn project(asked: &Asked, path: &str) -> Value {

@@ -21,15 +21,15 @@ static REGISTRY: LazyLock<RwLock<Registry>> = LazyLock::new(|| RwLock::new(Regis
 
 /// A secret's bytes, which the redactor knows as long as this is there.
 #[derive(PartialEq, Eq)]
-pub(super) struct Known(String);
+pub(in crate::base) struct Known(String);
 
 impl Known {
-    pub(super) fn new(value: String) -> Self {
+    pub(in crate::base) fn new(value: String) -> Self {
         REGISTRY.write().unwrap_or_else(PoisonError::into_inner).use_one(&value);
         Known(value)
     }
 
-    pub(super) fn value(&self) -> &str {
+    pub(in crate::base) fn value(&self) -> &str {
         &self.0
     }
 }
