@@ -321,7 +321,8 @@ async fn no_editor_starts_and_no_pager() {
     let user = User::with_config("[core]\n    editor = editor\n    pager = pager\n[pager]\n    log = pager\n");
     let names = ["GIT_EDITOR", "VISUAL", "EDITOR", "GIT_SEQUENCE_EDITOR"];
     let user = names.iter().fold(user, |user, name| user.variable(name, "editor")).variable("GIT_PAGER", "pager");
-    (user.trap("editor"), user.trap("pager"));
+    user.trap("editor");
+    user.trap("pager");
     let dir = user.tree("ours").await;
     let tree = user.door(&dir, LONG);
     tree.run("cannot add", ["add", "--all"], "").await.unwrap();
