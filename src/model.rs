@@ -19,9 +19,23 @@ use crate::base::url::RemoteUrl;
 
 /// The kinds of source (later also of destination).
 #[derive(
-    Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema, clap::ValueEnum,
+    Debug,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    Hash,
+    PartialOrd,
+    Ord,
+    Serialize,
+    Deserialize,
+    JsonSchema,
+    clap::ValueEnum,
+    strum::IntoStaticStr,
+    strum::Display,
 )]
 #[serde(rename_all = "lowercase")]
+#[strum(serialize_all = "lowercase")]
 pub enum ForgeKind {
     /// GitHub.com or GitHub Enterprise.
     Github,
@@ -40,24 +54,12 @@ pub enum ForgeKind {
 impl ForgeKind {
     /// The name as in config and on the command line.
     pub fn as_str(self) -> &'static str {
-        match self {
-            ForgeKind::Github => "github",
-            ForgeKind::Gitlab => "gitlab",
-            ForgeKind::Gitea => "gitea",
-            ForgeKind::Dir => "dir",
-            ForgeKind::Urls => "urls",
-        }
+        self.into()
     }
 
     /// Whether an API stands behind it.
     pub fn is_forge(self) -> bool {
         !matches!(self, ForgeKind::Dir | ForgeKind::Urls)
-    }
-}
-
-impl fmt::Display for ForgeKind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
     }
 }
 
@@ -263,16 +265,19 @@ pub enum Status {
 }
 
 /// What was done, or would be by a dry run, for the table and the JSON report.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema, strum::IntoStaticStr)]
 #[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "lowercase")]
 pub enum Verdict {
     /// Cloned for the first time.
     Cloned,
     /// Brought up to date: refs changed.
     Updated,
     /// A dry run found that there is no mirror yet.
+    #[strum(to_string = "would clone")]
     WouldClone,
     /// A dry run found refs that would change.
+    #[strum(to_string = "would update")]
     WouldUpdate,
     /// Nothing had changed.
     Current,
@@ -293,19 +298,7 @@ pub enum Verdict {
 impl Verdict {
     /// The word for the table.
     pub fn as_str(self) -> &'static str {
-        match self {
-            Verdict::Cloned => "cloned",
-            Verdict::Updated => "updated",
-            Verdict::WouldClone => "would clone",
-            Verdict::WouldUpdate => "would update",
-            Verdict::Current => "current",
-            Verdict::Empty => "empty",
-            Verdict::Gone => "gone",
-            Verdict::Held => "held",
-            Verdict::Unavailable => "unavailable",
-            Verdict::Failed => "failed",
-            Verdict::Skipped => "skipped",
-        }
+        self.into()
     }
 
     /// The contract's coarser word.
@@ -466,6 +459,16 @@ pub(crate) mod tests {
         assert_eq!(refs.to_string(), "+3 ~2 !1 -1");
         assert_eq!(RefCounts { deleted: 4, ..RefCounts::default() }.to_string(), "-4");
         assert_eq!(RefCounts::default().to_string(), "");
+    }
+
+    #[test]
+    fn a_verdict_is_one_word_for_the_store_and_may_be_two_for_the_table() {
+        let stored = [Verdict::Cloned, Verdict::Updated, Verdict::Current, Verdict::Empty, Verdict::Gone];
+        for verdict in stored.into_iter().chain([Verdict::Held, Verdict::Unavailable, Verdict::Failed]) {
+            let json = serde_json::to_string(&verdict).unwrap();
+            assert_eq!(json, format!("\"{}\"", verdict.as_str()));
+        }
+        assert_eq!([Verdict::WouldClone, Verdict::WouldUpdate].map(Verdict::as_str), ["would clone", "would update"]);
     }
 
     #[test]

@@ -144,6 +144,13 @@ impl From<Failure> for Error {
     }
 }
 
+/// What is only shown: its words, and those of its causes below. A run that meets one of these cannot go on.
+impl From<anyhow::Error> for Error {
+    fn from(error: anyhow::Error) -> Self {
+        error.chain().skip(1).fold(Error::run(error.to_string()), Error::caused_by)
+    }
+}
+
 /// One problem becomes the message itself; several stand below a line that counts them, each with its hint.
 impl From<ConfigError> for Error {
     fn from(error: ConfigError) -> Self {

@@ -11,8 +11,23 @@ use crate::base::redact::redact;
 /// The kind of failure; each leads the user to a different action.
 ///
 /// The names are an interface: they stand in reports, JSON and the store.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[derive(
+    Debug,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    Hash,
+    PartialOrd,
+    Ord,
+    Serialize,
+    Deserialize,
+    JsonSchema,
+    strum::IntoStaticStr,
+    strum::Display,
+)]
 #[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case")]
 pub enum Reason {
     /// The credential is missing, wrong or expired: every repository behind it fails alike.
     AuthFailed,
@@ -77,33 +92,7 @@ impl Reason {
 
     /// The name as it stands in reports and JSON.
     pub fn as_str(self) -> &'static str {
-        match self {
-            Reason::AuthFailed => "auth_failed",
-            Reason::Forbidden => "forbidden",
-            Reason::ProtectedRefRejected => "protected_ref_rejected",
-            Reason::NetworkFailed => "network_failed",
-            Reason::RemoteNotFound => "remote_not_found",
-            Reason::PushRejected => "push_rejected",
-            Reason::RateLimited => "rate_limited",
-            Reason::ServerError => "server_error",
-            Reason::TlsFailed => "tls_failed",
-            Reason::HostKeyFailed => "host_key_failed",
-            Reason::TooLarge => "too_large",
-            Reason::SecretBlocked => "secret_blocked",
-            Reason::Archived => "archived",
-            Reason::Diverged => "diverged",
-            Reason::Corrupt => "corrupt",
-            Reason::DiskFull => "disk_full",
-            Reason::LocalLock => "local_lock",
-            Reason::LocalFailed => "local_failed",
-            Reason::RefRace => "ref_race",
-            Reason::Blocked => "blocked",
-            Reason::TimedOut => "timed_out",
-            Reason::Cancelled => "cancelled",
-            Reason::Held => "held",
-            Reason::NothingMatched => "nothing_matched",
-            Reason::Unknown => "unknown",
-        }
+        self.into()
     }
 
     /// What the user can do about it, in one sentence, where there is one answer.
@@ -129,12 +118,6 @@ impl Reason {
             Reason::Held => "look at the source; when the deletions are meant, run again with --accept-deletions.",
             _ => return None,
         })
-    }
-}
-
-impl fmt::Display for Reason {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
     }
 }
 

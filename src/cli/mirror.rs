@@ -4,6 +4,8 @@ use std::collections::BTreeSet;
 use std::convert::Infallible;
 use std::sync::Arc;
 
+use anyhow::Context as _;
+
 use super::args::credits;
 use super::runtime;
 use super::table;
@@ -65,7 +67,7 @@ pub(super) fn stand_back(limits: &Limits, sink: &dyn Sink) {
 
 /// Listens to signals from now on.
 pub(super) fn listen(hangup: Hangup) -> Result<Signals, Error> {
-    Signals::install(hangup).map_err(|error| Error::run("cannot listen to signals").caused_by(error))
+    Ok(Signals::install(hangup).context("cannot listen to signals")?)
 }
 
 /// Opens the storage and does the main job, once or again and again, until it is done or asked to stop.
@@ -136,7 +138,7 @@ pub(super) fn check_report(config: &Config) -> Result<(), Error> {
 
 /// The effects that a configuration asks for, in the environment of this process.
 pub(super) fn tools(config: &Config, environment: Arc<dyn Environment>, signals: &Signals) -> Result<Tools, Error> {
-    let askpass = std::env::current_exe().map_err(|error| Error::run("cannot find this program").caused_by(error))?;
+    let askpass = std::env::current_exe().context("cannot find this program")?;
     let variables = std::env::vars_os().collect();
     Ok(Tools::open(config, environment, (variables, askpass), signals.stopping())?)
 }

@@ -13,18 +13,23 @@ mod terminal;
 use std::io::Write as _;
 use std::process::ExitCode;
 
+use anyhow::Context as _;
+
 pub use self::args::{Cli, Command, Printed, command, page, pages, parse, script};
 use self::args::{ConfigAction, ManArgs};
 use self::terminal::print;
 use crate::base::error::{Error, exit};
 use crate::config::{self, ProcessEnvironment, Purpose};
 use crate::cycle::priority;
-use crate::git::askpass;
+use crate::git::{self, askpass};
 
 /// Does what the command line asks for and returns the process's exit code.
 pub fn main() -> ExitCode {
     if let Some(answered) = askpass::answer_if_asked() {
         return answered;
+    }
+    if let Some(failed) = git::leave_terminal_if_asked() {
+        return failed;
     }
     priority::forbid_core_dumps();
     match args::answer_if_asked() {
@@ -63,7 +68,7 @@ fn dispatch(cli: Cli) -> Result<u8, Error> {
         Command::Status(args) => status::show(args),
         Command::Config { action } => show_config(&action),
         Command::Completions { shell } => {
-            print(&script(shell).map_err(|error| Error::run("cannot make the script").caused_by(error))?);
+            print(&script(shell).context("cannot make the script")?);
             Ok(exit::OK)
         }
         Command::Man(args) => manual(&args),
@@ -72,12 +77,10 @@ fn dispatch(cli: Cli) -> Result<u8, Error> {
 
 fn manual(args: &ManArgs) -> Result<u8, Error> {
     if let Some(directory) = &args.out {
-        let unwritten = |error| Error::run(format!("cannot write into {}", directory.display())).caused_by(error);
-        pages(directory).map_err(unwritten)?;
+        pages(directory).with_context(|| format!("cannot write into {}", directory.display()))?;
         return Ok(exit::OK);
     }
-    let page = page(&args.command).map_err(|error| Error::run("cannot make the manual page").caused_by(error))?;
-    match page {
+    match page(&args.command).context("cannot make the manual page")? {
         Some(page) => print(&page),
         None => {
             let error = Error::usage(format!("there is no command `{}`", args.command.join(" ")));
@@ -102,8 +105,6 @@ fn show_config(action: &ConfigAction) -> Result<u8, Error> {
 
 fn runtime() -> Result<tokio::runtime::Runtime, Error> {
     // The work is done by git; we mostly wait. One thread hands pieces of packs on without waking another for each.
-    tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| Error::run("cannot start").caused_by(error))
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    Ok(runtime.context("cannot start")?)
 }

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use anyhow::Context as _;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
@@ -71,7 +72,7 @@ fn secret_variables(loaded: &PushLoaded) -> Vec<String> {
 }
 
 fn temporary() -> Result<Scratch, Error> {
-    Scratch::make().map_err(|error| Error::run("cannot make a temporary directory").caused_by(error))
+    Ok(Scratch::make().context("cannot make a temporary directory")?)
 }
 
 /// The checkout's `origin`, with the user and password that CI left for it in the URL or in a header.

@@ -89,8 +89,9 @@ const SCHEMA_VERSION: u32 = 2;
 pub const RUNS: u32 = 5;
 
 /// A mirror's state in one word: the first that is true of it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema, strum::IntoStaticStr)]
 #[serde(rename_all = "lowercase")]
+#[strum(serialize_all = "lowercase")]
 pub enum State {
     /// It was mirrored, and its directory does not exist any more.
     Missing,
@@ -113,16 +114,7 @@ pub enum State {
 impl State {
     /// The word for table and JSON.
     pub fn as_str(self) -> &'static str {
-        match self {
-            State::Gone => "gone",
-            State::Held => "held",
-            State::Failed => "failed",
-            State::Unavailable => "unavailable",
-            State::Never => "never",
-            State::Fresh => "fresh",
-            State::Late => "late",
-            State::Missing => "missing",
-        }
+        self.into()
     }
 }
 

@@ -1,6 +1,6 @@
 //! Git's one door: the program, its environment, and one method per verb.
 //!
-//! Every flag that all commands share stands in `Git::command` with its reason. Outputs are read by pure parsers in
+//! Every flag that all commands share stands in [`policy`] with its reason. Outputs are read by pure parsers in
 //! [`refs`] and [`progress`]; failures get their reason from [`classify`].
 
 pub mod askpass;
@@ -10,6 +10,7 @@ mod look;
 mod moved;
 mod origin;
 mod pack;
+mod policy;
 mod process;
 pub mod progress;
 mod push;
@@ -18,6 +19,7 @@ mod resources;
 mod ssh;
 mod stage;
 mod trust;
+mod user_tree;
 mod verbs;
 mod version;
 mod wire;
@@ -39,37 +41,17 @@ use crate::base::url::RemoteUrl;
 pub use look::{Fetches, Looks};
 pub use origin::CheckoutOrigin;
 pub use pack::{Fetched, History, KEEP_MARK, Kept};
+pub use policy::Policy;
+pub use process::leave_terminal_if_asked;
 pub use push::{PushEdit, Pushed, RefResult};
 pub use resources::{Resources, Share};
 pub use ssh::{HostKeys, Ssh};
+pub use user_tree::{Printed, UserTree};
 pub(crate) use verbs::BULK;
 pub use verbs::{Depth, Progress, RefEdit, Wanted};
 pub use version::{OLDEST, Version};
 pub use wire::GitTransport;
 pub use worktree::{PathChange, WorkTree};
-
-/// Variables of git's that a user sets on purpose and that change nothing we rely on; all other `GIT_*` are dropped:
-/// we may have been started by a git hook, which sets `GIT_DIR` and more.
-const KEPT_VARIABLES: &[&str] = &[
-    "GIT_SSH",
-    ssh::VARIABLE,
-    "GIT_SSH_VARIANT",
-    "GIT_SSL_CAINFO",
-    "GIT_SSL_CAPATH",
-    "GIT_SSL_CERT",
-    "GIT_SSL_KEY",
-    "GIT_SSL_VERSION",
-    "GIT_SSL_CIPHER_LIST",
-    "GIT_PROXY_SSL_CAINFO",
-    "GIT_PROXY_SSL_CERT",
-    "GIT_PROXY_SSL_KEY",
-    "GIT_HTTP_USER_AGENT",
-    "GIT_HTTP_PROXY_AUTHMETHOD",
-    "GIT_EXEC_PATH",
-    "GIT_CONFIG_GLOBAL",
-    "GIT_CONFIG_SYSTEM",
-    "GIT_CONFIG_NOSYSTEM",
-];
 
 /// A remote repository and what is needed to reach it.
 #[derive(Debug, Clone)]
@@ -117,7 +99,9 @@ pub struct Settings {
 #[derive(Debug, Clone)]
 pub struct Git {
     program: PathBuf,
+    /// Ours, with the variables that each policy lets in.
     environment: Arc<Vec<(OsString, OsString)>>,
+    users_environment: Arc<Vec<(OsString, OsString)>>,
     askpass: PathBuf,
     limits: process::Limits,
     resources: Resources,
@@ -156,14 +140,14 @@ impl Git {
                 .with_evidence(error.to_string())
                 .with_hint(format!("install git {OLDEST} or newer and see that it is in PATH."))
         })?;
-        let mut environment = kept_environment(settings.environment);
+        let mut environment = settings.environment;
         environment.retain(|(name, _)| !settings.secrets.iter().any(|secret| name.as_os_str() == OsStr::new(secret)));
-        let environment = Arc::new(environment);
         let limits = process::Limits { idle: settings.idle, total: settings.total, output: None, stop: settings.stop };
         let counter = Arc::new(askpass::Counter::open()?);
         Ok(Git {
             program,
-            environment,
+            users_environment: Arc::new(Policy::UserTree.inherited(&environment)),
+            environment: Arc::new(Policy::Mirror.inherited(&environment)),
             askpass: settings.askpass,
             limits,
             resources: settings.resources,
@@ -186,8 +170,9 @@ impl Git {
     /// The same git, which is not shown these variables.
     pub fn without(self, names: &[String]) -> Self {
         let hidden = |name: &OsString| names.iter().any(|hidden| name.as_os_str() == OsStr::new(hidden));
-        let kept = self.environment.iter().filter(|(name, _)| !hidden(name)).cloned().collect();
-        Git { environment: Arc::new(kept), ..self }
+        let kept = |all: &[(OsString, OsString)]| all.iter().filter(|(name, _)| !hidden(name)).cloned().collect();
+        let (environment, users_environment) = (kept(&self.environment), kept(&self.users_environment));
+        Git { environment: Arc::new(environment), users_environment: Arc::new(users_environment), ..self }
     }
 
     /// The same git, whose commands get no longer than `limit`, whether they say something or not.
@@ -206,61 +191,11 @@ impl Git {
         self.environment.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_os_str())
     }
 
-    /// A git command with everything that all of them share; `dir` is the repository, if there is one.
+    /// A command in a mirror, with everything that all of them share; `dir` is the repository, if there is one.
     fn command(&self, dir: Option<&Path>) -> Command {
         let mut git = Command::new(&self.program);
-        git.env_clear()
-            .envs(self.environment.iter().map(|(name, value)| (name, value)))
-            // Nobody is there to answer: ask our askpass or fail.
-            .env("GIT_TERMINAL_PROMPT", "0")
-            .env("GCM_INTERACTIVE", "never")
-            .env("GIT_ASKPASS", "")
-            .env("SSH_ASKPASS_REQUIRE", "never")
-            // A mirror holds what its source's commits are, not what its refs/replace/* say instead.
-            .env("GIT_NO_REPLACE_OBJECTS", "1")
-            // Reading must not write: status would refresh the index of a repository that is not ours.
-            .env("GIT_OPTIONAL_LOCKS", "0")
-            // Pointers to large files stay pointers; their content is fetched by nobody's accident.
-            .env("GIT_LFS_SKIP_SMUDGE", "1");
-        // Our mirrors are read by plain means too (pack checks, HEAD), whatever the user prefers for new repositories.
-        git.env("GIT_DEFAULT_REF_FORMAT", "files");
-        // A clone has its source's hash; nothing has the one that the user prefers for new repositories.
-        git.env("GIT_DEFAULT_HASH", "sha1");
-        for setting in [
-            // A helper of the user's pre-empts askpass, is handed our token, and loses its own entry after a 401.
-            "credential.helper=",
-            // A hook of the user's must not run in mirrors, nor one that came with a repository.
-            "core.hooksPath=/dev/null",
-            // Nothing may work in a mirror behind our back.
-            "gc.auto=0",
-            "maintenance.auto=false",
-            "core.fsmonitor=false",
-            // We read messages and progress.
-            "color.ui=false",
-            "advice.defaultBranchName=false",
-            // A mirror keeps what the source has, zero-padded modes and other sins of old included.
-            "transfer.fsckObjects=false",
-            "fetch.fsckObjects=false",
-            // Refs go by our own diff only.
-            "fetch.prune=false",
-            "fetch.pruneTags=false",
-            "fetch.writeCommitGraph=false",
-            // One pack, whose end can be checked, instead of loose objects; and only index-pack says what it received.
-            "fetch.unpackLimit=1",
-            // A ref is on the disk before it takes the place of the one before, so that a power cut leaves one of the two
-            // (git 2.36; older ones do not know the key). Packs and their indexes are so in every git.
-            "core.fsync=loose-object,reference",
-            "core.fsyncMethod=fsync",
-            "submodule.recurse=false",
-            "fetch.recurseSubmodules=false",
-            "clone.defaultRemoteName=origin",
-            // `ext::` runs any command that a URL names.
-            "protocol.ext.allow=never",
-            // curl gives up by itself before our own watch over the pipes has to.
-            "http.lowSpeedLimit=1",
-        ] {
-            git.args(["-c", setting]);
-        }
+        git.env_clear().envs(self.environment.iter().map(|(name, value)| (name, value)));
+        Policy::Mirror.tell(&mut git);
         for (key, value) in self.resources.settings() {
             git.arg("-c").arg(format!("{key}={value}"));
         }
@@ -399,27 +334,6 @@ fn failure_of(what: &str, finished: &process::Finished) -> Failure {
     }
 }
 
-/// The environment that every git inherits.
-fn kept_environment(all: Vec<(OsString, OsString)>) -> Vec<(OsString, OsString)> {
-    let value = |name: &str| all.iter().find(|(known, _)| known == name).map(|(_, value)| value.clone());
-    let encoding = value("LC_ALL").filter(|value| !value.is_empty());
-    let mut kept: Vec<_> = all
-        .into_iter()
-        .filter(|(name, _)| {
-            let name = name.to_string_lossy();
-            let ours = name.starts_with("GIT_") && !KEPT_VARIABLES.contains(&name.as_ref());
-            !ours && !matches!(name.as_ref(), "LC_ALL" | "LANGUAGE" | "LC_MESSAGES" | askpass::MARKER)
-        })
-        .collect();
-    // We read messages: C is their language. LC_ALL=C would change the encoding too, so that goes on as it was.
-    kept.push(("LC_MESSAGES".into(), "C".into()));
-    if let Some(encoding) = encoding {
-        kept.retain(|(name, _)| name != "LC_CTYPE");
-        kept.push(("LC_CTYPE".into(), encoding));
-    }
-    kept
-}
-
 fn joined(prefix: &str, path: &Path) -> OsString {
     let mut text = OsString::from(prefix);
     text.push(path);
@@ -441,32 +355,5 @@ impl std::fmt::Debug for Shown<'_> {
             write!(f, "{} ", crate::base::redact::redact(&argument.to_string_lossy()))?;
         }
         Ok(())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn environment(pairs: &[(&str, &str)]) -> Vec<(OsString, OsString)> {
-        kept_environment(pairs.iter().map(|(name, value)| (name.into(), value.into())).collect())
-    }
-
-    fn value<'a>(environment: &'a [(OsString, OsString)], name: &str) -> Option<&'a str> {
-        environment.iter().find(|(known, _)| known == name).and_then(|(_, value)| value.to_str())
-    }
-
-    #[test]
-    fn a_hooks_environment_does_not_reach_git_and_a_users_certificates_do() {
-        let kept = environment(&[("GIT_DIR", "/x"), ("GIT_TRACE", "1"), ("GIT_SSL_CAINFO", "/ca"), ("HOME", "/h")]);
-        assert_eq!((value(&kept, "GIT_DIR"), value(&kept, "GIT_TRACE")), (None, None));
-        assert_eq!((value(&kept, "GIT_SSL_CAINFO"), value(&kept, "HOME")), (Some("/ca"), Some("/h")));
-    }
-
-    #[test]
-    fn messages_are_english_and_the_encoding_stays() {
-        let kept = environment(&[("LC_ALL", "de_DE.UTF-8"), ("LANGUAGE", "de"), ("LC_CTYPE", "C")]);
-        assert_eq!((value(&kept, "LC_ALL"), value(&kept, "LANGUAGE")), (None, None));
-        assert_eq!((value(&kept, "LC_MESSAGES"), value(&kept, "LC_CTYPE")), (Some("C"), Some("de_DE.UTF-8")));
     }
 }

@@ -1,5 +1,6 @@
 //! One child process: spawned in a group of its own, both pipes drained, watched for silence, stopped whole.
 
+mod detached;
 mod piped;
 
 use std::io;
@@ -9,13 +10,15 @@ use std::time::Duration;
 use bytes::{Buf, Bytes};
 use rustix::process::{Pid, Signal, kill_process_group, test_kill_process_group};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
-use tokio::process::{Child, ChildStdin, Command};
+use tokio::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::base::failure::{Failure, Reason};
 
+pub use detached::leave_terminal_if_asked;
+pub(crate) use detached::without_terminal;
 pub(crate) use piped::{Ended, run_piped};
 
 /// How long a group has between TERM and KILL.
@@ -39,6 +42,16 @@ pub(crate) struct Limits {
     pub output: Option<usize>,
     /// Stops the child: TERM, grace, KILL.
     pub stop: CancellationToken,
+}
+
+impl Limits {
+    /// Which of the limits a child that was started then has passed.
+    fn passed(&self, started: Instant) -> String {
+        match self.total {
+            Some(total) if started.elapsed() >= total => format!("not done after {} s", total.as_secs()),
+            _ => format!("nothing was heard for {} s", self.idle.as_secs()),
+        }
+    }
 }
 
 /// What a child left behind.
@@ -71,84 +84,70 @@ pub(crate) async fn run(
     mut on_line: impl FnMut(&str),
 ) -> Result<Finished, Failure> {
     let name = command.as_std().get_program().to_string_lossy().into_owned();
-    command
-        .process_group(0)
-        .stdin(match &input {
-            Input::Whole(bytes) if bytes.is_empty() => Stdio::null(),
-            _ => Stdio::piped(),
-        })
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped());
     let broken = |error: io::Error| Failure::local(format!("cannot run {name}"), &error);
-    let mut child = command.spawn().map_err(broken)?;
-    let group = Group::of(&child);
-    if let (Some(pipe), Input::Pieces(_)) = (&child.stdin, &input) {
-        widen(pipe);
-    }
+    let (mut child, group) = start(&mut command, &input).map_err(broken)?;
     let mut feed = Feed::of(child.stdin.take(), input);
-    let (Some(mut stdout), Some(mut stderr)) = (child.stdout.take(), child.stderr.take()) else {
+    let Some(mut printed) = Printed::by(&mut child) else {
         return Err(Failure::new(Reason::LocalFailed, format!("{name} started without pipes")));
     };
 
     let started = Instant::now();
     let deadline = limits.total.map(|total| started + total);
     let mut heard = started;
-    let mut text = Text::default();
-    let mut out = Vec::new();
-    let (mut out_open, mut err_open) = (true, true);
     let mut status: Option<ExitStatus> = None;
-    let (mut out_buffer, mut err_buffer) = (vec![0; 16 << 10], vec![0; 4 << 10]);
-
-    while status.is_none() || out_open || err_open {
+    while status.is_none() || printed.is_open() {
         let quiet_until = match status {
             Some(_) => heard + LINGER,
             None => heard + limits.idle,
         };
         let until = deadline.map_or(quiet_until, |deadline| deadline.min(quiet_until));
-        tokio::select! {
+        let why = tokio::select! {
             biased;
-            () = limits.stop.cancelled(), if status.is_none() => {
-                group.stop(&mut child).await;
-                return Err(Failure::new(Reason::Cancelled, "stopped on request"));
+            () = limits.stop.cancelled(), if status.is_none() => Failure::new(Reason::Cancelled, "stopped on request"),
+            () = feed.step(), if feed.is_open() => {
+                heard = Instant::now();
+                continue;
             }
-            () = feed.step(), if feed.is_open() => heard = Instant::now(),
-            read = read(&mut stdout, &mut out_buffer), if out_open => match read {
-                0 => out_open = false,
-                n => { heard = Instant::now(); out.extend_from_slice(&out_buffer[..n]); }
-            },
-            () = std::future::ready(()), if limits.output.is_some_and(|most| out.len() > most) => {
-                group.stop(&mut child).await;
-                let most = limits.output.unwrap_or_default() >> 20;
-                return Err(Failure::new(Reason::TooLarge, format!("it printed more than {most} MiB")));
+            () = printed.step(&mut on_line), if printed.is_open() => {
+                heard = Instant::now();
+                match limits.output.filter(|most| printed.out.len() > *most) {
+                    Some(most) => Failure::new(Reason::TooLarge, format!("it printed more than {} MiB", most >> 20)),
+                    None => continue,
+                }
             }
-            read = read(&mut stderr, &mut err_buffer), if err_open => match read {
-                0 => err_open = false,
-                n => { heard = Instant::now(); text.push(&err_buffer[..n], &mut on_line); }
-            },
             ended = child.wait(), if status.is_none() => {
                 status = Some(ended.map_err(broken)?);
                 heard = Instant::now();
+                continue;
             }
-            () = sleep_until(until) => {
-                if status.is_some() {
-                    break;
-                }
-                group.stop(&mut child).await;
-                let over = deadline.is_some_and(|deadline| Instant::now() >= deadline);
-                let why = match limits.total {
-                    Some(total) if over => format!("not done after {} s", total.as_secs()),
-                    _ => format!("nothing was heard for {} s", limits.idle.as_secs()),
-                };
-                return Err(Failure::new(Reason::TimedOut, why).with_evidence(text.last_line()));
+            () = sleep_until(until) => match status {
+                Some(_) => break,
+                None => Failure::new(Reason::TimedOut, limits.passed(started)).with_evidence(printed.text.last_line()),
             }
-        }
+        };
+        group.stop(&mut child).await;
+        return Err(why);
     }
     group.disarm();
-    let stderr = text.finish(&mut on_line);
-    match status {
-        Some(status) => Ok(Finished { status, stdout: out, stderr }),
-        None => Err(Failure::new(Reason::LocalFailed, format!("{name} ended without a status"))),
+    let Some(status) = status else {
+        return Err(Failure::new(Reason::LocalFailed, format!("{name} ended without a status")));
+    };
+    Ok(Finished { status, stdout: printed.out, stderr: printed.text.finish(&mut on_line) })
+}
+
+/// Starts the child, which leads a group of its own, with a pipe for each of its streams that is used.
+fn start(command: &mut Command, input: &Input) -> io::Result<(Child, Group)> {
+    let group = Group::prepare(command);
+    let stdin = match input {
+        Input::Whole(bytes) if bytes.is_empty() => Stdio::null(),
+        _ => Stdio::piped(),
+    };
+    let child = command.stdin(stdin).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
+    if let (Some(pipe), Input::Pieces(_)) = (&child.stdin, input) {
+        widen(pipe);
     }
+    let group = group.of(&child);
+    Ok((child, group))
 }
 
 /// Lets more wait in a pipe than the 64 KiB that are usual, so that neither side often waits for the other.
@@ -206,6 +205,55 @@ impl Feed {
                     more.close();
                 }
             }
+        }
+    }
+}
+
+/// What a child prints, on both pipes.
+struct Printed {
+    stdout: Option<ChildStdout>,
+    stderr: Option<ChildStderr>,
+    out: Vec<u8>,
+    text: Text,
+    buffers: (Vec<u8>, Vec<u8>),
+}
+
+impl Printed {
+    fn by(child: &mut Child) -> Option<Self> {
+        let (stdout, stderr) = (Some(child.stdout.take()?), Some(child.stderr.take()?));
+        let buffers = (vec![0; 16 << 10], vec![0; 4 << 10]);
+        Some(Printed { stdout, stderr, out: Vec::new(), text: Text::default(), buffers })
+    }
+
+    fn is_open(&self) -> bool {
+        self.stdout.is_some() || self.stderr.is_some()
+    }
+
+    /// Reads once from the pipe that has something; loses nothing when it is dropped before it is done.
+    async fn step(&mut self, on_line: &mut impl FnMut(&str)) {
+        let (out_buffer, err_buffer) = (&mut self.buffers.0, &mut self.buffers.1);
+        let out = async {
+            match &mut self.stdout {
+                Some(pipe) => read(pipe, out_buffer).await,
+                None => std::future::pending().await,
+            }
+        };
+        let err = async {
+            match &mut self.stderr {
+                Some(pipe) => read(pipe, err_buffer).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            biased;
+            read = out => match read {
+                0 => self.stdout = None,
+                n => self.out.extend_from_slice(&self.buffers.0[..n]),
+            },
+            read = err => match read {
+                0 => self.stderr = None,
+                n => self.text.push(&self.buffers.1[..n], on_line),
+            },
         }
     }
 }
@@ -273,15 +321,34 @@ impl Text {
 }
 
 /// A child's process group; signalled whole, because git-remote-https and ssh are our grandchildren.
-struct Group(Option<Pid>);
+struct Group {
+    leader: Option<Pid>,
+    /// It is a session of its own, in which hooks of the user's may leave something running on purpose.
+    is_session: bool,
+}
 
 impl Group {
-    fn of(child: &Child) -> Self {
-        Group(child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw))
+    /// Sees to it that the child will lead a group.
+    fn prepare(command: &mut Command) -> Self {
+        let is_session = detached::is_detached(command);
+        if is_session {
+            // Until it has made its session, no group can be signalled.
+            command.kill_on_drop(true);
+        } else {
+            command.process_group(0);
+        }
+        Group { leader: None, is_session }
+    }
+
+    fn of(self, child: &Child) -> Self {
+        Group {
+            leader: child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw),
+            is_session: self.is_session,
+        }
     }
 
     fn signal(&self, signal: Signal) {
-        if let Some(pid) = self.0 {
+        if let Some(pid) = self.leader {
             // It fails only when nobody is left in the group, which is what we want.
             let _ = kill_process_group(pid, signal);
         }
@@ -296,15 +363,17 @@ impl Group {
         // Reaped here, so that nothing of it works on when we go on; its own children are init's to reap.
         let _ = child.wait().await;
         let end = Instant::now() + LINGER;
-        while self.0.is_some_and(|pid| test_kill_process_group(pid).is_ok()) && Instant::now() < end {
+        while self.leader.is_some_and(|pid| test_kill_process_group(pid).is_ok()) && Instant::now() < end {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     }
 
     fn disarm(mut self) {
         // Whoever of the group is left has outlived its leader: nobody waits for it.
-        self.signal(Signal::TERM);
-        self.0 = None;
+        if !self.is_session {
+            self.signal(Signal::TERM);
+        }
+        self.leader = None;
     }
 }
 

@@ -90,7 +90,8 @@ impl Git {
         edits: &[PushEdit],
         progress: Progress<'_>,
     ) -> Result<Pushed, Failure> {
-        let stage = Stage::make(dir, edits)?;
+        let moved = edits.iter().filter_map(|edit| Some((edit.name.as_ref(), edit.new?)));
+        let stage = Stage::make(dir, moved)?;
         let mut command = self.command(Some(stage.path()));
         command.args([
             "push",

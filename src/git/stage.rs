@@ -9,7 +9,6 @@ use std::path::Path;
 
 use bstr::BStr;
 
-use super::push::PushEdit;
 use super::refs::Oid;
 use crate::base::failure::Failure;
 use crate::base::scratch::Scratch;
@@ -21,14 +20,14 @@ pub(super) struct Stage {
 }
 
 impl Stage {
-    /// Makes one with the refs that `edits` move, in the system's temporary directory; no process is needed for it.
+    /// Makes one with these refs, in the system's temporary directory; no process is needed for it.
     ///
     /// # Errors
     /// `local_failed` or `disk_full` when it cannot be written.
-    pub fn make(mirror: &Path, edits: &[PushEdit]) -> Result<Self, Failure> {
+    pub fn make<'a>(mirror: &Path, refs: impl Iterator<Item = (&'a BStr, Oid)>) -> Result<Self, Failure> {
         let broken = |error: io::Error| Failure::local("cannot make a temporary repository to push from", &error);
         let stage = Stage { folder: Scratch::make().map_err(broken)? };
-        stage.fill(mirror, edits).map_err(broken)?;
+        stage.fill(mirror, refs.collect()).map_err(broken)?;
         Ok(stage)
     }
 
@@ -37,10 +36,8 @@ impl Stage {
         self.folder.path()
     }
 
-    fn fill(&self, mirror: &Path, edits: &[PushEdit]) -> io::Result<()> {
-        // In the order of their bytes, as git writes the file and searches it (git 2.19 and later).
-        let refs: BTreeMap<&BStr, Oid> =
-            edits.iter().filter_map(|edit| Some((edit.name.as_ref(), edit.new?))).collect();
+    /// The refs stand in the order of their bytes, as git writes the file and searches it (git 2.19 and later).
+    fn fill(&self, mirror: &Path, refs: BTreeMap<&BStr, Oid>) -> io::Result<()> {
         let long = refs.values().next().is_some_and(|oid| oid.to_string().len() == 64);
         let at = |name: &str| self.path().join(name);
         fs::create_dir_all(at("objects/info"))?;

@@ -12,8 +12,23 @@ use crate::base::redact::redact;
 use crate::base::url::RemoteUrl;
 
 /// The kinds of destination.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[derive(
+    Debug,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    Hash,
+    PartialOrd,
+    Ord,
+    Serialize,
+    Deserialize,
+    JsonSchema,
+    strum::IntoStaticStr,
+    strum::Display,
+)]
 #[serde(rename_all = "lowercase")]
+#[strum(serialize_all = "lowercase")]
 pub enum DestinationKind {
     /// GitHub.com or GitHub Enterprise.
     Github,
@@ -28,18 +43,7 @@ pub enum DestinationKind {
 impl DestinationKind {
     /// The name as in config and on the command line.
     pub fn as_str(self) -> &'static str {
-        match self {
-            DestinationKind::Github => "github",
-            DestinationKind::Gitlab => "gitlab",
-            DestinationKind::Gitea => "gitea",
-            DestinationKind::Git => "git",
-        }
-    }
-}
-
-impl fmt::Display for DestinationKind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
+        self.into()
     }
 }
 
@@ -56,20 +60,12 @@ pub struct NewRepo {
 }
 
 /// The hash by which a repository names its objects.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, strum::Display)]
+#[strum(serialize_all = "lowercase")]
 pub enum ObjectFormat {
     #[default]
     Sha1,
     Sha256,
-}
-
-impl fmt::Display for ObjectFormat {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            ObjectFormat::Sha1 => "sha1",
-            ObjectFormat::Sha256 => "sha256",
-        })
-    }
 }
 
 /// A repository on a destination, as its forge shows it.
@@ -91,12 +87,14 @@ pub struct Target {
 }
 
 /// What was done at a destination, in one word.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema, strum::IntoStaticStr)]
 #[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "lowercase")]
 pub enum PushVerdict {
     /// Refs were pushed, and all that should be there is.
     Pushed,
     /// A dry run found something to push or to make.
+    #[strum(to_string = "would push")]
     WouldPush,
     /// Nothing had to be pushed.
     Current,
@@ -114,16 +112,7 @@ pub enum PushVerdict {
 impl PushVerdict {
     /// The word for the table.
     pub fn as_str(self) -> &'static str {
-        match self {
-            PushVerdict::Pushed => "pushed",
-            PushVerdict::WouldPush => "would push",
-            PushVerdict::Current => "current",
-            PushVerdict::Diverged => "diverged",
-            PushVerdict::Held => "held",
-            PushVerdict::Refused => "refused",
-            PushVerdict::Failed => "failed",
-            PushVerdict::Skipped => "skipped",
-        }
+        self.into()
     }
 
     /// The contract's coarser word.

@@ -12,12 +12,14 @@ use crate::base::failure::{Failure, Reason};
 pub const DISK: &str = "local";
 
 /// What was done at a place, in one word.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema, strum::IntoStaticStr)]
 #[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "lowercase")]
 pub enum ReleaseVerdict {
     /// Something was written, and all that should be there is.
     Projected,
     /// A dry run found something to write.
+    #[strum(to_string = "would project")]
     WouldProject,
     /// Nothing had to be written.
     Current,
@@ -31,14 +33,7 @@ pub enum ReleaseVerdict {
 impl ReleaseVerdict {
     /// The word for the table.
     pub fn as_str(self) -> &'static str {
-        match self {
-            ReleaseVerdict::Projected => "projected",
-            ReleaseVerdict::WouldProject => "would project",
-            ReleaseVerdict::Current => "current",
-            ReleaseVerdict::Behind => "behind",
-            ReleaseVerdict::Failed => "failed",
-            ReleaseVerdict::Skipped => "skipped",
-        }
+        self.into()
     }
 
     /// The contract's coarser word.

@@ -4,11 +4,11 @@ use jiff::Timestamp;
 use serde::Deserialize as _;
 use serde::de::IntoDeserializer as _;
 use serde::de::value::Error as ValueError;
-use sqlx::SqliteConnection;
 
 use super::Store;
 use super::error::StoreError;
 use super::rows::{Columns, Rows, read_all};
+use super::sqlite::Connection;
 use crate::base::failure::Failure;
 use crate::base::redact::redact;
 use crate::model::MirrorKey;
@@ -75,7 +75,7 @@ impl Store {
     }
 }
 
-pub(super) async fn put(connection: &mut SqliteConnection, record: &DestinationRecord) -> Result<(), sqlx::Error> {
+pub(super) async fn put(connection: &mut Connection, record: &DestinationRecord) -> Result<(), sqlx::Error> {
     let failure = record.failure.as_ref().map(serde_json::to_string).transpose();
     let failure = failure.map_err(|error| sqlx::Error::Encode(error.into()))?;
     let former = (!record.former.is_empty()).then(|| serde_json::to_string(&record.former)).transpose();

@@ -3,6 +3,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use super::sqlite::{Trouble, trouble};
 use crate::base::error::Error;
 use crate::base::failure::{Failure, Reason};
 
@@ -32,37 +33,27 @@ pub enum StoreError {
     Database { doing: &'static str, path: PathBuf, source: sqlx::Error },
 }
 
-// Result codes of SQLite, <https://www.sqlite.org/rescode.html>; the low byte of an extended code is its kind.
-const SQLITE_ERROR: i32 = 1;
-const SQLITE_IOERR: i32 = 10;
-const SQLITE_CORRUPT: i32 = 11;
-const SQLITE_FULL: i32 = 13;
-const SQLITE_CANTOPEN: i32 = 14;
-const SQLITE_NOTADB: i32 = 26;
-/// A killed writer left an unfinished transaction, and a reader may not roll it back.
-const SQLITE_READONLY_ROLLBACK: i32 = 776;
-
 impl StoreError {
     /// Tells a damaged file from everything else that SQLite reports.
     pub(super) fn database(doing: &'static str, path: &Path, source: sqlx::Error) -> Self {
         let path = path.to_owned();
-        match code(&source).map(|code| code & 0xff) {
-            Some(SQLITE_CORRUPT | SQLITE_NOTADB) => StoreError::Damaged { path, why: words(&source) },
+        match trouble(&source) {
+            Trouble::Damaged => StoreError::Damaged { path, why: words(&source) },
             _ => StoreError::Database { doing, path, source },
         }
     }
 
     /// As [`StoreError::database`], for a statement that every whole store answers: a missing table is damage too.
     pub(super) fn schema(path: &Path, source: sqlx::Error) -> Self {
-        match code(&source) {
-            Some(SQLITE_ERROR) => StoreError::Damaged { path: path.to_owned(), why: words(&source) },
+        match trouble(&source) {
+            Trouble::Statement => StoreError::Damaged { path: path.to_owned(), why: words(&source) },
             _ => StoreError::database("check", path, source),
         }
     }
 
     /// Whether a killed writer's unfinished transaction has to be rolled back before anything can be read.
     pub(super) fn is_unfinished(&self) -> bool {
-        matches!(self, StoreError::Database { source, .. } if code(source) == Some(SQLITE_READONLY_ROLLBACK))
+        matches!(self, StoreError::Database { source, .. } if trouble(source) == Trouble::Unfinished)
     }
 
     /// Whether there is no room for what was to be written.
@@ -70,9 +61,9 @@ impl StoreError {
     /// SQLite calls it by its name when a write fails, but not when a journal cannot be made or synced.
     fn is_full(&self) -> bool {
         let StoreError::Database { path, source, .. } = self else { return false };
-        match code(source).map(|code| code & 0xff) {
-            Some(SQLITE_FULL) => true,
-            Some(SQLITE_IOERR | SQLITE_CANTOPEN) => {
+        match trouble(source) {
+            Trouble::Full => true,
+            Trouble::File => {
                 let room = rustix::fs::statvfs(path.parent().unwrap_or(path));
                 room.is_ok_and(|room| room.f_bavail == 0 || (room.f_files > 0 && room.f_favail == 0))
             }
@@ -99,10 +90,6 @@ fn words(error: &sqlx::Error) -> String {
         Some(database) => database.message().to_owned(),
         None => error.to_string(),
     }
-}
-
-fn code(error: &sqlx::Error) -> Option<i32> {
-    error.as_database_error()?.code()?.parse().ok()
 }
 
 /// A store that cannot be used ends the run, with the hint of its failure.

@@ -5,12 +5,12 @@ use std::path::{Component, Path, PathBuf};
 use serde::Deserialize as _;
 use serde::de::IntoDeserializer as _;
 use serde::de::value::Error as ValueError;
-use sqlx::SqliteConnection;
 
 use super::Store;
 use super::error::StoreError;
 use super::record::MirrorRecord;
 use super::rows::{Columns, Rows, read_all, signed};
+use super::sqlite::Connection;
 use crate::base::redact::redact;
 use crate::model::{MirrorKey, OnDisk, RepoPath, Verdict};
 
@@ -71,7 +71,7 @@ impl Store {
     }
 }
 
-pub(super) async fn put(connection: &mut SqliteConnection, record: &MirrorRecord) -> Result<(), sqlx::Error> {
+pub(super) async fn put(connection: &mut Connection, record: &MirrorRecord) -> Result<(), sqlx::Error> {
     let encode = |error: Box<dyn std::error::Error + Send + Sync>| sqlx::Error::Encode(error);
     let mirror = record.mirror.to_str().ok_or_else(|| encode("the mirror's path is not UTF-8".into()))?;
     let failure = record.failure.as_ref().map(serde_json::to_string).transpose().map_err(|e| encode(e.into()))?;

@@ -3,7 +3,7 @@
 //!
 //! It is one SQLite file, and a cache: the mirrors on disk are the truth. So a damaged store is moved aside and built
 //! anew, while one of a newer version is refused untouched. Queries use `$1` placeholders and plain SQL that Postgres
-//! understands too; only the schema, its version and the checks are SQLite's own.
+//! understands too; what is SQLite's own stands in `sqlite.rs`.
 
 mod destination;
 mod error;
@@ -17,13 +17,12 @@ mod releases;
 mod rows;
 mod runs;
 mod schema;
+mod sqlite;
 
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use jiff::Timestamp;
-use sqlx::sqlite::{SqliteConnectOptions, SqliteSynchronous};
-use sqlx::{ConnectOptions as _, Connection as _, SqliteConnection};
+use sqlx::Connection as _;
 use tokio::sync::Mutex;
 
 use crate::base::scratch::Scratch;
@@ -38,9 +37,6 @@ pub use releases::ReleaseLook;
 pub use rows::{Ignored, Rows};
 pub use runs::{Run, RunId};
 
-/// How long to wait for another process that is writing.
-const BUSY: Duration = Duration::from_secs(10);
-
 /// The open store. All methods take `&self`; one connection serves them in turn.
 ///
 /// A process opens it once: POSIX drops a process's locks on a file when any of its handles to that file is closed.
@@ -48,7 +44,7 @@ const BUSY: Duration = Duration::from_secs(10);
 pub struct Store {
     path: PathBuf,
     /// One connection and no pool: a pool's timeouts run on tokio's clock, which tests stop.
-    connection: Mutex<SqliteConnection>,
+    connection: Mutex<sqlite::Connection>,
     /// What waits to be written.
     notes: Mutex<Vec<Note>>,
     /// Lives as long as the store when a copy had to be opened.
@@ -97,10 +93,10 @@ impl Store {
         if refuse_at_sight(path)? == file::Look::Nothing {
             return Ok(None);
         }
-        match Self::look(path, options(path).read_only(true), None).await {
+        match Self::look(path, sqlite::options(path).read_only(true), None).await {
             Err(error) if error.is_unfinished() => {
                 let (dir, copy) = file::copy(path)?;
-                Self::look(path, options(&copy), Some(dir)).await
+                Self::look(path, sqlite::options(&copy), Some(dir)).await
             }
             result => result,
         }
@@ -122,22 +118,16 @@ impl Store {
 
     async fn open_writable(path: &Path) -> Result<Self, StoreError> {
         refuse_at_sight(path)?;
-        // EXTRA also syncs the directory after the journal is gone: what was recorded survives a power cut.
-        let writing = options(path).synchronous(SqliteSynchronous::Extra);
-        let mut connection = connect(path, &writing).await?;
+        let mut connection = connect(path, &sqlite::durable(sqlite::options(path))).await?;
         let ready = async {
             if schema::check(&mut connection, path).await? != schema::DatabaseState::Version(schema::VERSION) {
                 schema::migrate(&mut connection, path, schema::STEPS).await?;
             }
             schema::check_tables(&mut connection, path).await?;
-            // No -wal and -shm files: a look at the store must be able to leave no trace.
-            sqlx::query("PRAGMA journal_mode = DELETE")
-                .execute(&mut connection)
-                .await
-                .map_err(|source| StoreError::database("open", path, source))
+            sqlite::keep_one_file(&mut connection).await.map_err(|source| StoreError::database("open", path, source))
         };
         match ready.await {
-            Ok(_) => Ok(Store {
+            Ok(()) => Ok(Store {
                 path: path.to_owned(),
                 connection: Mutex::new(connection),
                 notes: Mutex::default(),
@@ -151,11 +141,7 @@ impl Store {
         }
     }
 
-    async fn look(
-        path: &Path,
-        reading: SqliteConnectOptions,
-        copy: Option<Scratch>,
-    ) -> Result<Option<Self>, StoreError> {
+    async fn look(path: &Path, reading: sqlite::Options, copy: Option<Scratch>) -> Result<Option<Self>, StoreError> {
         let mut connection = connect(path, &reading).await?;
         match schema::check(&mut connection, path).await? {
             schema::DatabaseState::New => return Ok(None),
@@ -165,10 +151,7 @@ impl Store {
             schema::DatabaseState::Version(_) => {}
         }
         schema::check_tables(&mut connection, path).await?;
-        sqlx::query("PRAGMA query_only = ON")
-            .execute(&mut connection)
-            .await
-            .map_err(|source| StoreError::database("open", path, source))?;
+        sqlite::only_read(&mut connection).await.map_err(|source| StoreError::database("open", path, source))?;
         Ok(Some(Store {
             path: path.to_owned(),
             connection: Mutex::new(connection),
@@ -201,13 +184,8 @@ fn refuse_at_sight(path: &Path) -> Result<file::Look, StoreError> {
     }
 }
 
-fn options(path: &Path) -> SqliteConnectOptions {
-    // Statements name private repositories; they belong in no log.
-    SqliteConnectOptions::new().filename(path).busy_timeout(BUSY).disable_statement_logging()
-}
-
-async fn connect(path: &Path, options: &SqliteConnectOptions) -> Result<SqliteConnection, StoreError> {
-    options.connect().await.map_err(|source| StoreError::database("open", path, source))
+async fn connect(path: &Path, options: &sqlite::Options) -> Result<sqlite::Connection, StoreError> {
+    sqlite::connect(options).await.map_err(|source| StoreError::database("open", path, source))
 }
 
 #[cfg(test)]

@@ -3,11 +3,12 @@
 //! A transaction of its own waits for the disk five times. A run that only looks would do little else, and what a power cut
 //! takes of its notes is looked at again.
 
-use sqlx::{Connection as _, SqliteConnection};
+use sqlx::Connection as _;
 
 use super::destination::DestinationRecord;
 use super::error::StoreError;
 use super::record::MirrorRecord;
+use super::sqlite::Connection;
 use super::{Store, destination, mirrors};
 
 /// So many are written at once at most; they also take memory.
@@ -56,7 +57,7 @@ impl Store {
     }
 }
 
-async fn put(connection: &mut SqliteConnection, note: &Note) -> Result<(), sqlx::Error> {
+async fn put(connection: &mut Connection, note: &Note) -> Result<(), sqlx::Error> {
     match note {
         Note::Mirror(record) => mirrors::put(connection, record).await,
         Note::Destination(record) => destination::put(connection, record).await,

@@ -7,6 +7,7 @@ use sqlx::Connection as _;
 use super::Store;
 use super::error::StoreError;
 use super::rows::{Columns, Rows, read_all};
+use super::sqlite::Row;
 
 /// A branch rule on a destination that is open, or about to be.
 #[derive(Debug, Clone, PartialEq)]
@@ -99,7 +100,7 @@ impl Store {
     }
 }
 
-fn read_open_rules(rows: &[sqlx::sqlite::SqliteRow]) -> Rows<OpenRule> {
+fn read_open_rules(rows: &[Row]) -> Rows<OpenRule> {
     read_all("open_rules", &["destination", "target", "rule"], rows, read)
 }
 

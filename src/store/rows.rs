@@ -5,8 +5,8 @@ use std::str::FromStr;
 
 use serde::de::DeserializeOwned;
 use sqlx::Row as _;
-use sqlx::sqlite::SqliteRow;
 
+use super::sqlite::Row;
 use crate::base::redact::redact;
 
 /// What a table holds.
@@ -37,7 +37,7 @@ impl fmt::Display for Ignored {
 pub(super) fn read_all<T>(
     table: &'static str,
     key: &[&str],
-    rows: &[SqliteRow],
+    rows: &[Row],
     read: impl Fn(&Columns<'_>) -> Result<T, String>,
 ) -> Rows<T> {
     let mut found = Rows { rows: Vec::with_capacity(rows.len()), ignored: Vec::new() };
@@ -55,7 +55,7 @@ pub(super) fn read_all<T>(
 }
 
 /// One row's values, each checked when it is read; an error names the column.
-pub(super) struct Columns<'r>(&'r SqliteRow);
+pub(super) struct Columns<'r>(&'r Row);
 
 impl Columns<'_> {
     pub fn text(&self, column: &str) -> Result<String, String> {

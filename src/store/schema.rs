@@ -2,9 +2,8 @@
 
 use std::path::Path;
 
-use sqlx::{AssertSqlSafe, Connection as _, SqliteConnection};
-
 use super::error::StoreError;
+use super::sqlite;
 
 /// Each step brings the schema from its own index to the next version; steps are never changed once released.
 pub(super) const STEPS: &[&str] = &[
@@ -121,13 +120,9 @@ pub(super) enum DatabaseState {
 ///
 /// # Errors
 /// [`StoreError::Newer`], [`StoreError::Foreign`], [`StoreError::Damaged`], or whatever keeps SQLite from reading.
-pub(super) async fn check(connection: &mut SqliteConnection, path: &Path) -> Result<DatabaseState, StoreError> {
+pub(super) async fn check(connection: &mut sqlite::Connection, path: &Path) -> Result<DatabaseState, StoreError> {
     let read = |source| StoreError::database("read", path, source);
-    let found: i64 = sqlx::query_scalar("PRAGMA user_version").fetch_one(&mut *connection).await.map_err(read)?;
-    let application: i64 =
-        sqlx::query_scalar("PRAGMA application_id").fetch_one(&mut *connection).await.map_err(read)?;
-    let tables: i64 =
-        sqlx::query_scalar("SELECT count(*) FROM sqlite_schema").fetch_one(&mut *connection).await.map_err(read)?;
+    let sqlite::Stamp { version: found, application, tables } = sqlite::stamp(connection).await.map_err(read)?;
     if found == 0 && tables == 0 {
         return Ok(DatabaseState::New);
     }
@@ -137,10 +132,8 @@ pub(super) async fn check(connection: &mut SqliteConnection, path: &Path) -> Res
     if found > VERSION {
         return Err(StoreError::Newer { path: path.to_owned(), found, known: VERSION });
     }
-    let verdict: String =
-        sqlx::query_scalar("PRAGMA quick_check(1)").fetch_one(&mut *connection).await.map_err(read)?;
-    if verdict != "ok" {
-        return Err(StoreError::Damaged { path: path.to_owned(), why: verdict });
+    if let Some(why) = sqlite::damage(connection).await.map_err(read)? {
+        return Err(StoreError::Damaged { path: path.to_owned(), why });
     }
     if found < 1 {
         return Err(StoreError::Damaged { path: path.to_owned(), why: format!("its version is {found}") });
@@ -152,7 +145,7 @@ pub(super) async fn check(connection: &mut SqliteConnection, path: &Path) -> Res
 ///
 /// # Errors
 /// [`StoreError::Damaged`] when one is missing.
-pub(super) async fn check_tables(connection: &mut SqliteConnection, path: &Path) -> Result<(), StoreError> {
+pub(super) async fn check_tables(connection: &mut sqlite::Connection, path: &Path) -> Result<(), StoreError> {
     let all = [
         super::mirrors::ALL,
         super::runs::RECENT,
@@ -176,20 +169,18 @@ pub(super) async fn check_tables(connection: &mut SqliteConnection, path: &Path)
 /// # Errors
 /// The database's own, with the file as it was.
 pub(super) async fn migrate(
-    connection: &mut SqliteConnection,
+    connection: &mut sqlite::Connection,
     path: &Path,
     steps: &[&'static str],
 ) -> Result<(), StoreError> {
     let fail = |source| StoreError::database("migrate", path, source);
-    let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await.map_err(fail)?;
+    let mut transaction = sqlite::begin(connection).await.map_err(fail)?;
     // Asked again under the lock: another process may have migrated it since.
-    let found: i64 = sqlx::query_scalar("PRAGMA user_version").fetch_one(&mut *transaction).await.map_err(fail)?;
+    let found = sqlite::version(&mut transaction).await.map_err(fail)?;
     let done = usize::try_from(found).unwrap_or(0);
     for step in steps.iter().skip(done) {
         sqlx::raw_sql(*step).execute(&mut *transaction).await.map_err(fail)?;
     }
-    // A pragma takes no parameters; both numbers are our own.
-    let stamp = format!("PRAGMA user_version = {}; PRAGMA application_id = {APPLICATION}", steps.len().max(done));
-    sqlx::raw_sql(AssertSqlSafe(stamp)).execute(&mut *transaction).await.map_err(fail)?;
+    sqlite::set_stamp(&mut transaction, steps.len().max(done), APPLICATION).await.map_err(fail)?;
     transaction.commit().await.map_err(fail)
 }

@@ -33,5 +33,6 @@ mod status_check;
 mod support;
 mod trust;
 mod upkeep;
+mod user_tree;
 mod watching;
 mod wire;

@@ -39,10 +39,11 @@ pub(crate) async fn run_piped(
     mut on_line: impl FnMut(&str),
 ) -> Result<Ended, Failure> {
     let name = command.as_std().get_program().to_string_lossy().into_owned();
-    command.process_group(0).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let group = Group::prepare(&mut command);
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let broken = |error: io::Error| Failure::local(format!("cannot run {name}"), &error);
     let mut child = command.spawn().map_err(broken)?;
-    let group = Group::of(&child);
+    let group = group.of(&child);
     let pipes = (child.stdin.take(), child.stdout.take(), child.stderr.take());
     let (Some(mut stdin), Some(mut stdout), Some(mut stderr)) = pipes else {
         return Err(broken(io::Error::other("it started without pipes")));

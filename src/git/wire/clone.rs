@@ -6,8 +6,9 @@ use std::io;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
-use super::exchange::{Exchange, Stop, unhandled};
+use super::exchange::Unborn;
 use super::fetch::{Incoming, Wish};
+use super::http::{Stop, unhandled};
 use super::listing::Abilities;
 use super::obstacle::Errand;
 use super::{Unhandled, Wire, settle};
@@ -46,8 +47,8 @@ impl Git {
     async fn clone_over(&self, wire: &Wire, remote: &Remote, into: &Path, listener: Listener<'_>) -> Result<u64, Stop> {
         tracing::debug!(url = %remote.url, "clone");
         let client = self.client(wire, remote)?;
-        let exchange = Exchange { unborn: true, ..self.exchange(&client, remote, CLONE) };
-        let (source, abilities) = self.in_time(CLONE, exchange.refs(wire.abilities(remote))).await?;
+        let exchange = self.exchange(&client, remote, CLONE);
+        let (source, abilities) = self.in_time(CLONE, exchange.refs(wire.abilities(remote), Unborn::Asked)).await?;
         let Some(abilities) = abilities.filter(Abilities::sends_packs) else {
             return unhandled("the server does not speak version 2");
         };

@@ -3,12 +3,13 @@
 //! To fetch costs one process, git's `index-pack`, and one more request.
 //!
 //! Beside the git door, never instead of it: whatever is not understood exactly ([`Unhandled`]) is git's to answer, and
-//! whatever is must come out as git would tell it. `obstacle.rs` says what is left to git from the first, `exchange.rs`
-//! speaks HTTP, `listing.rs` and `packet.rs` are pure. `fetch/` brings objects, `clone.rs` makes a new mirror of them.
+//! whatever is must come out as git would tell it. `obstacle.rs` says what is left to git from the first, `http.rs`
+//! speaks HTTP, `exchange.rs` asks for refs, `listing.rs` and `packet.rs` are pure. `fetch/` brings objects, `clone.rs` makes a new mirror of them.
 
 mod clone;
 mod exchange;
 mod fetch;
+mod http;
 mod listing;
 mod obstacle;
 mod packet;
@@ -25,7 +26,8 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::OnceCell;
 use tokio::time::timeout;
 
-use self::exchange::{Exchange, Stop};
+use self::exchange::Unborn;
+use self::http::{Http, Pulse, Service, Stop};
 use self::listing::Abilities;
 use self::obstacle::{Errand, Obstacles};
 use super::refs::Advertisement;
@@ -129,14 +131,15 @@ impl Git {
         tracing::debug!(url = %remote.url, "list refs");
         let client = self.client(wire, remote)?;
         let exchange = self.exchange(&client, remote, LOOK);
-        let told = exchange.refs(wire.abilities(remote)).await;
+        let told = exchange.refs(wire.abilities(remote), Unborn::NotAsked).await;
         wire.learn(remote, told.as_ref().ok().and_then(|(_, abilities)| abilities.clone()));
         Ok(told?.0)
     }
 
     /// Exchanges with `remote`, in whose failures `what` fails.
-    fn exchange<'a>(&'a self, client: &'a Client, remote: &'a Remote, what: &'a str) -> Exchange<'a> {
-        Exchange { client, remote, idle: self.limits.idle, speed: &self.resources.speed, what, unborn: false }
+    fn exchange<'a>(&'a self, client: &'a Client, remote: &'a Remote, what: &'a str) -> Http<'a> {
+        let (idle, speed) = (self.limits.idle, &self.resources.speed);
+        Http { client, remote, service: Service::UploadPack, idle, pulse: Pulse::new(), speed, what }
     }
 
     /// The client for `remote`.

@@ -2,7 +2,7 @@
 //!
 //! The lease of each ref is the old value in its command: the server moves it only from there. What it says of each ref
 //! comes out as `git push --porcelain` would tell it, so that nobody has to know who pushed. `obstacle.rs` says what is
-//! left to git, `upload.rs` speaks HTTP, `greeting.rs` and `report.rs` are pure.
+//! left to git, `http.rs` speaks HTTP, `greeting.rs` and `report.rs` are pure.
 
 mod greeting;
 mod local;
@@ -23,8 +23,7 @@ use tokio::time::sleep;
 
 use self::greeting::Receiver;
 use self::report::{Answer, Verdict};
-use self::upload::{Pulse, Upload};
-use super::exchange::Stop;
+use super::http::{Http, Service, Stop};
 use super::{AGENT, Place, Unhandled, Wire};
 use crate::base::client;
 use crate::base::failure::{Failure, Reason};
@@ -102,8 +101,7 @@ impl Git {
         let limits = &self.limits;
         // A CA file that cannot be read: git has words for it.
         let client = wire.pushes.client(self.place(remote), self).map_err(|failure| Unhandled(failure.to_string()))?;
-        let speed = self.resources.speed.clone();
-        let upload = Upload { client: &client, remote, idle: limits.idle, pulse: Pulse::new(), speed };
+        let http = Http { service: Service::ReceivePack, ..self.exchange(&client, remote, WHAT) };
         let late = |why: String| Err(Failure::new(Reason::TimedOut, format!("{WHAT}: {why}")).into());
         let total = async {
             match limits.total {
@@ -116,20 +114,20 @@ impl Git {
             () = limits.stop.cancelled() => {
                 Err(Failure::new(Reason::Cancelled, format!("{WHAT}: stopped on request")).into())
             }
-            pushed = self.push_now(&upload, dir, edits, progress) => pushed,
-            () = upload.pulse.silence(limits.idle) => late(format!("nothing was heard for {} s", limits.idle.as_secs())),
+            pushed = self.push_now(&http, dir, edits, progress) => pushed,
+            () = http.pulse.silence(limits.idle) => late(format!("nothing was heard for {} s", limits.idle.as_secs())),
             () = total => late(format!("not done after {} s", limits.total.unwrap_or_default().as_secs())),
         }
     }
 
     async fn push_now(
         &self,
-        upload: &Upload<'_>,
+        http: &Http<'_>,
         dir: &Path,
         edits: &[PushEdit],
         progress: Progress<'_>,
     ) -> Result<Pushed, Stop> {
-        let receiver = upload.greet().await?;
+        let receiver = http.greet().await?;
         if let Some(why) = lacks(&receiver, edits) {
             return Err(Unhandled(why).into());
         }
@@ -147,7 +145,7 @@ impl Git {
             if deletions.len() >= BULK && receiver.can(ATOMIC) {
                 let (told, said) = self
                     .send(
-                        upload,
+                        http,
                         dir,
                         &receiver,
                         commands(&deletions, &receiver, &[ATOMIC]),
@@ -169,7 +167,7 @@ impl Git {
         if !moves.is_empty() {
             let load = self.load(dir, &moves, &receiver).await?;
             let (told, said) =
-                self.send(upload, dir, &receiver, commands(&moves, &receiver, &[]), load, progress).await?;
+                self.send(http, dir, &receiver, commands(&moves, &receiver, &[]), load, progress).await?;
             results.extend(told);
             stderr.push_str(&said);
         }
@@ -202,7 +200,7 @@ impl Git {
     /// Sends these commands and the pack, and returns what the server made of each, and its words.
     async fn send(
         &self,
-        upload: &Upload<'_>,
+        http: &Http<'_>,
         dir: &Path,
         receiver: &Receiver,
         commands: Vec<u8>,
@@ -211,18 +209,18 @@ impl Git {
     ) -> Result<(HashMap<BString, RefResult>, String), Stop> {
         let listener = Mutex::new(Listener { progress, received: 0 });
         let mut hear = |line: &str| {
-            upload.pulse.beat();
+            http.pulse.beat();
             listener.lock().unwrap_or_else(PoisonError::into_inner).hear(line);
         };
         let (sender, pieces) = mpsc::channel(2);
         let packing = self.pack(dir, receiver, load, sender, hear);
         let answering = async {
-            let mut response = upload.push(commands, pieces).await?;
+            let mut response = http.push(commands, pieces).await?;
             let mut answer = Answer::new(receiver.can(SIDE_BANDS));
             let broken = loop {
-                match upload.piece(&mut response).await {
+                match http.piece(&mut response).await {
                     Ok(Some(bytes)) => {
-                        answer.feed(bytes, &mut hear).map_err(|bad| upload.garbled("send-pack: ", &bad))?;
+                        answer.feed(bytes, &mut hear).map_err(|bad| http.garbled("send-pack: ", &bad))?;
                     }
                     Ok(None) => break None,
                     Err(Stop::Failed(failure)) if failure.reason() == Reason::NetworkFailed => break Some(failure),
@@ -233,14 +231,14 @@ impl Git {
                 // A report that is whole counts, whatever became of the connection afterwards.
                 ((Verdict::Told(results), words), _) => Ok((results, words)),
                 // In slices it may be taken. Git learns of it in this way only when the server hangs up at once.
-                ((Verdict::NotTaken(results), words), _) => match upload.said(&words) {
+                ((Verdict::NotTaken(results), words), _) => match http.said(&words) {
                     failure if failure.reason() == Reason::TooLarge => Err(failure.into()),
                     _ => Ok((results, words)),
                 },
-                ((Verdict::None, words), None) => Err(upload.said(&words).into()),
+                ((Verdict::None, words), None) => Err(http.said(&words).into()),
                 // What the server said until then may tell why.
                 ((Verdict::None, words), Some(broken)) => {
-                    let failure = upload.said(&format!("{words}error: RPC failed; curl 18 {broken}\n"));
+                    let failure = http.said(&format!("{words}error: RPC failed; curl 18 {broken}\n"));
                     Err(failure.with_message(broken.message()).into())
                 }
             }

@@ -1,5 +1,7 @@
 //! What killed runs, torn files, other versions and other programs leave behind, and what the store makes of it.
 
+use sqlx::ConnectOptions as _;
+
 use super::*;
 
 /// Brings a directory into the state that `kill -9` leaves in the middle of a transaction whose pages have reached
@@ -78,7 +80,7 @@ async fn a_store_of_a_newer_version_is_refused_and_not_touched() {
 #[tokio::test]
 async fn another_programs_database_is_refused_and_not_touched() {
     let (dir, path) = place();
-    let mut theirs = options(&path).create_if_missing(true).connect().await.unwrap();
+    let mut theirs = sqlite::options(&path).create_if_missing(true).connect().await.unwrap();
     sqlx::raw_sql("CREATE TABLE bookmarks (x TEXT)").execute(&mut theirs).await.unwrap();
     theirs.close().await.unwrap();
     let before = listing(dir.path());
@@ -195,7 +197,7 @@ async fn a_store_of_version_1_is_migrated_and_keeps_its_rows() {
         .await;
     execute(&store, "ALTER TABLE mirrors DROP COLUMN packs; PRAGMA user_version = 1").await;
     let (_other, first) = place();
-    let mut first = options(&first).create_if_missing(true).connect().await.unwrap();
+    let mut first = sqlite::options(&first).create_if_missing(true).connect().await.unwrap();
     schema::migrate(&mut first, &path, &schema::STEPS[..1]).await.unwrap();
     assert_eq!(tables(&mut *store.connection.lock().await).await, tables(&mut first).await, "this is version 1");
     store.close().await.unwrap();
@@ -211,7 +213,7 @@ async fn a_store_of_version_1_is_migrated_and_keeps_its_rows() {
 }
 
 /// How every table was made.
-async fn tables(connection: &mut SqliteConnection) -> Vec<String> {
+async fn tables(connection: &mut sqlite::Connection) -> Vec<String> {
     sqlx::query_scalar("SELECT sql FROM sqlite_schema WHERE sql IS NOT NULL ORDER BY name")
         .fetch_all(connection)
         .await

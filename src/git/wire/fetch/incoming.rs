@@ -7,7 +7,7 @@ use reqwest::Response;
 use reqwest::header::CONTENT_ENCODING;
 use tokio::sync::mpsc;
 
-use super::super::exchange::{Exchange, MOST_BEHIND, Step, Stop, unhandled};
+use super::super::http::{HUNG_UP, Http, MOST_BEHIND, Step, Stop, unhandled};
 use super::super::listing::{Abilities, Trouble};
 use super::super::packet::{BadLength, Packets};
 use super::answer::{Answer, Part};
@@ -25,7 +25,7 @@ pub type Ear<'a, 'b> = &'a Mutex<Listener<'b>>;
 
 /// The answer to a request for objects, which has begun to send a pack.
 pub struct Incoming<'a> {
-    exchange: &'a Exchange<'a>,
+    exchange: &'a Http<'a>,
     response: Response,
     packets: Packets,
     answer: Answer,
@@ -68,7 +68,7 @@ impl<'a> Incoming<'a> {
     /// (a branch with a history of its own, a tag on an old commit); where it does not, because history was rewritten and
     /// forgotten, git goes on telling until they meet, and is spared the larger pack.
     pub async fn open(
-        exchange: &'a Exchange<'a>,
+        exchange: &'a Http<'a>,
         abilities: &Abilities,
         wish: &Wish,
         ear: Ear<'_, '_>,
@@ -89,7 +89,7 @@ impl<'a> Incoming<'a> {
         Ok(incoming)
     }
 
-    async fn ask(exchange: &'a Exchange<'a>, body: Vec<u8>) -> Result<Self, Stop> {
+    async fn ask(exchange: &'a Http<'a>, body: Vec<u8>) -> Result<Self, Stop> {
         let request = match body.len() {
             length if length > COMPRESSED => exchange.post(gzip(&body)?).header(CONTENT_ENCODING, "gzip"),
             _ => exchange.post(body),
@@ -169,26 +169,22 @@ impl<'a> Incoming<'a> {
                     }
                     Err(trouble) => return self.exchange.trouble(trouble),
                 },
-                Ok(None) => {
-                    let more = self.response.chunk().await.map_err(|error| self.exchange.broken(error))?;
-                    match more {
-                        Some(bytes) => {
-                            self.exchange.speed.moved(bytes.len()).await;
-                            self.packets.feed(bytes);
-                            continue;
-                        }
-                        None if self.answer.has_begun() => {
-                            let line = "fetch-pack: unexpected disconnect while reading sideband packet";
-                            return Err(self.said(&format!("{line}\nfatal: early EOF")).into());
-                        }
-                        None if self.packets.is_untouched() => return unhandled("an answer without a word"),
-                        None => return Err(self.said("fatal: expected 'packfile'").into()),
+                Ok(None) => match self.exchange.piece(&mut self.response).await? {
+                    Some(bytes) => {
+                        self.packets.feed(bytes);
+                        continue;
                     }
-                }
+                    None if self.answer.has_begun() => {
+                        let line = "fetch-pack: unexpected disconnect while reading sideband packet";
+                        return Err(self.said(&format!("{line}\nfatal: early EOF")).into());
+                    }
+                    None if self.packets.is_untouched() => return unhandled("an answer without a word"),
+                    None => return Err(self.said("fatal: expected 'packfile'").into()),
+                },
                 Err(BadLength(head)) => {
                     let head = String::from_utf8_lossy(&head).into_owned();
                     let line = format!("remote-curl: bad line length character: {head}");
-                    return Err(self.said(&format!("{line}\nfatal: the remote end hung up unexpectedly")).into());
+                    return Err(self.said(&format!("{line}\n{HUNG_UP}")).into());
                 }
             }
             return Ok(Bytes::new());
@@ -198,7 +194,7 @@ impl<'a> Incoming<'a> {
     /// Reads what follows the answer, so that the connection can be used again, and knows that it ended as it should.
     async fn drain(&mut self) -> Result<(), Stop> {
         let mut behind = 0;
-        while let Some(bytes) = self.response.chunk().await.map_err(|error| self.exchange.broken(error))? {
+        while let Some(bytes) = self.exchange.piece(&mut self.response).await? {
             behind += bytes.len();
             if behind > MOST_BEHIND {
                 break;

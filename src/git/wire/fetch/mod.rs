@@ -12,7 +12,7 @@ use std::sync::{Mutex, PoisonError};
 
 use tokio::sync::mpsc;
 
-use super::exchange::{Stop, unhandled};
+use super::http::{Stop, unhandled};
 use super::listing::Abilities;
 use super::obstacle::Errand;
 use super::{Unhandled, Wire, settle};

@@ -9,6 +9,7 @@ use bytes::Bytes;
 
 use crate::git::RefResult;
 use crate::git::process::Text;
+use crate::git::wire::http::PUSH_HUNG_UP;
 use crate::git::wire::packet::{BadLength, Packet, Packets};
 
 /// Reads the answer to a push, as it arrives.
@@ -74,25 +75,21 @@ impl Answer {
                 Verdict::NotTaken(self.report.refs)
             }
             (_, _, Some(fatal)) => {
-                words.push_str(&format!("remote: {fatal}\n{HUNG_UP}"));
+                words.push_str(&format!("remote: {fatal}\n{PUSH_HUNG_UP}"));
                 Verdict::None
             }
             (true, None, None) => {
-                words.push_str(&format!("error: unable to parse remote unpack status\n{HUNG_UP}"));
+                words.push_str(&format!("error: unable to parse remote unpack status\n{PUSH_HUNG_UP}"));
                 Verdict::None
             }
             (false, _, None) => {
-                words.push_str(HUNG_UP);
+                words.push_str(PUSH_HUNG_UP);
                 Verdict::None
             }
         };
         (verdict, words)
     }
 }
-
-/// What git (2.47) says when an answer ends before the report does.
-pub const HUNG_UP: &str = "send-pack: unexpected disconnect while reading sideband packet\n\
-                           fatal: the remote end hung up unexpectedly\n";
 
 /// What an answer comes to.
 #[derive(Debug, PartialEq, Eq)]
@@ -203,11 +200,11 @@ mod tests {
     fn an_answer_without_a_whole_report_is_none() {
         let half = packet("unpack ok\n") + &packet("ok refs/heads/a\n");
         for (answer, words) in [
-            (String::new(), HUNG_UP.to_owned()),
-            (packet(&format!("\u{1}{half}")), HUNG_UP.to_owned()),
-            (packet("\u{2}no disk\n"), format!("remote: no disk\n{HUNG_UP}")),
-            (packet("\u{3}gone\n"), format!("remote: gone\n{HUNG_UP}")),
-            (packet("\u{1}0000"), format!("error: unable to parse remote unpack status\n{HUNG_UP}")),
+            (String::new(), PUSH_HUNG_UP.to_owned()),
+            (packet(&format!("\u{1}{half}")), PUSH_HUNG_UP.to_owned()),
+            (packet("\u{2}no disk\n"), format!("remote: no disk\n{PUSH_HUNG_UP}")),
+            (packet("\u{3}gone\n"), format!("remote: gone\n{PUSH_HUNG_UP}")),
+            (packet("\u{1}0000"), format!("error: unable to parse remote unpack status\n{PUSH_HUNG_UP}")),
         ] {
             let found = read(true, answer.as_bytes(), 100);
             assert_eq!((found.0, found.1), (Verdict::None, words), "{answer:?}");
