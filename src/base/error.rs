@@ -5,7 +5,6 @@ use std::process::ExitCode;
 
 use crate::base::failure::Failure;
 use crate::base::redact::redact;
-use crate::config::{ConfigError, Problem};
 
 /// The exit codes; they are an interface, listed in the README.
 pub mod exit {
@@ -77,12 +76,8 @@ impl Error {
     }
 
     /// Adds what is wrong independently of each other, each with its way out.
-    pub fn with_problems(mut self, problems: &[Problem]) -> Self {
-        let line = |problem: &Problem| match &problem.hint {
-            Some(hint) => format!("{problem}; {hint}"),
-            None => problem.to_string(),
-        };
-        self.problems.extend(problems.iter().map(line));
+    pub fn with_problems(mut self, problems: impl IntoIterator<Item = String>) -> Self {
+        self.problems.extend(problems.into_iter().map(|problem| redact(&problem)));
         self
     }
 
@@ -151,23 +146,6 @@ impl From<anyhow::Error> for Error {
     }
 }
 
-/// One problem becomes the message itself; several stand below a line that counts them, each with its hint.
-impl From<ConfigError> for Error {
-    fn from(error: ConfigError) -> Self {
-        match <[_; 1]>::try_from(error.problems) {
-            Ok([problem]) => {
-                let mut error = Error::new(ErrorKind::Config, problem.to_string());
-                error.hints.extend(problem.hint);
-                error
-            }
-            Err(problems) => {
-                Error::new(ErrorKind::Config, format!("the configuration has {} problems", problems.len()))
-                    .with_problems(&problems)
-            }
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -198,17 +176,5 @@ mod tests {
         assert_eq!(error.exit_code(), exit::RUN);
         assert_eq!(error.causes, ["ENOSPC"]);
         assert_eq!(error.hints.len(), 1);
-    }
-
-    #[test]
-    fn wrong_configuration_ends_with_2_and_lists_every_problem() {
-        let one = Problem::new("f:1", "bad").hint("write good");
-        let error = Error::from(ConfigError::from(one.clone()));
-        assert_eq!((error.exit_code(), error.to_string().as_str()), (2, "error: f:1: bad\nhint: write good"));
-        let error = Error::from(ConfigError { problems: vec![one, Problem::new("f:2", "worse")] });
-        assert_eq!(
-            error.to_string(),
-            "error: the configuration has 2 problems\n  1. f:1: bad; write good\n  2. f:2: worse"
-        );
     }
 }

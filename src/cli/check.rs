@@ -36,7 +36,7 @@ async fn look(online: bool, loaded: &Loaded, env: Arc<dyn Environment>) -> Resul
             count => format!("{count} things that a run needs"),
         };
         let message = format!("the configuration is right, but {count} cannot be used");
-        return Err(Error::new(ErrorKind::Config, message).with_problems(&problems));
+        return Err(Error::new(ErrorKind::Config, message).with_problems(problems.iter().map(Problem::with_hint)));
     }
     super::terminal::print(&config::check(loaded, env.as_ref()));
     if online { ask(loaded, &tools?).await } else { Ok(exit::OK) }
@@ -81,7 +81,7 @@ async fn ask(loaded: &Loaded, tools: &Tools) -> Result<u8, Error> {
         0 => Ok(exit::OK),
         count => {
             let message = format!("{count} of {} did not answer as a run needs it", entries(config));
-            super::terminal::complain(&Error::run(message).with_problems(&problems));
+            super::terminal::complain(&Error::run(message).with_problems(problems.iter().map(Problem::with_hint)));
             Ok(exit::SOME_FAILED)
         }
     }

@@ -6,12 +6,14 @@ use std::collections::BTreeMap;
 use super::destination::DestinationConfig;
 use super::entry::{Draft, List, RawServer, check_id};
 use super::file::ConfigFile;
+use super::flags::{MirrorArgs, variable};
 use super::layers::{Layers, SetBy};
 use super::problem::{Problem, nearest};
 use super::raw::{RawDestination, RawDestinationKind, RawKind};
 use super::server::prefix;
 use super::tree::Step;
-use super::{Purpose, SourceConfig, naming, settings};
+use super::{Purpose, SourceConfig, naming};
+use crate::model::destination::DestinationKind;
 
 mod check;
 mod place;
@@ -209,7 +211,7 @@ fn made(layers: &mut Layers<'_>, names: &[String], set_by: &SetBy, sources: &[So
         while sources.iter().any(|source| source.id.eq_ignore_ascii_case(&id)) {
             id.push_str("-mirror");
         }
-        let namespace = settings::destination_namespace(layers, &id, kind.kind());
+        let namespace = destination_namespace(layers, &id, kind.kind());
         let raw = RawDestination { namespace, ..RawDestination::default() };
         drafts.push(draft(raw, kind, id, None, set_by.clone()));
     }
@@ -246,4 +248,23 @@ fn unknown(name: &str, known: &[&str], set_by: &SetBy) -> Problem {
 /// The key of a destination's value among the origins.
 pub(super) fn origin_key(id: &str, key: &str) -> String {
     format!("destinations.{id}.{key}")
+}
+
+/// The namespace of a destination that the file does not have: for GitLab `--gitlab-namespace`, for all kinds
+/// `--destination-namespace`, then their variables, then `GITLAB_NAMESPACE` as in the Python Holocron.
+fn destination_namespace(layers: &mut Layers<'_>, id: &str, kind: DestinationKind) -> Option<String> {
+    let of = |args: &MirrorArgs| {
+        let gitlab = args.gitlab_namespace.clone().filter(|_| kind == DestinationKind::Gitlab);
+        let any = args.destination_namespace.clone();
+        gitlab.map(|name| ("gitlab-namespace", name)).or(any.map(|name| ("destination-namespace", name)))
+    };
+    let typed = of(layers.flags).map(|(flag, name)| (SetBy::Flag(format!("--{flag}")), name));
+    let set = || of(&layers.environment.args).map(|(flag, name)| (layers.set_by_variable(&variable(flag)), name));
+    let plain = || {
+        let name = layers.env.var("GITLAB_NAMESPACE").filter(|_| kind == DestinationKind::Gitlab)?;
+        Some((layers.set_by_variable("GITLAB_NAMESPACE"), name)).filter(|(_, name)| !name.trim().is_empty())
+    };
+    let (set_by, name) = typed.or_else(set).or_else(plain)?;
+    layers.origins.set(origin_key(id, "namespace"), set_by);
+    Some(name)
 }

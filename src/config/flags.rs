@@ -4,9 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueHint};
 
-use super::limits::IoNice;
 use super::releases::Releases;
-use super::values::{Hours, Minutes, Seconds, Size};
+use super::values::{Hours, IoNice, Minutes, Seconds, Size};
 use super::{ColorChoice, Keep};
 use crate::git::GitTransport;
 

@@ -144,4 +144,17 @@ impl<'a> Layers<'a> {
             self.problem(key, format!("`{key}` cannot be {value}"), format!("write a number from {least} to {most}"));
         }
     }
+
+    /// Adds a problem for each glob that cannot be understood.
+    pub fn check_globs(&mut self, key: &str, globs: &[String]) {
+        for glob in globs {
+            if let Err(error) = globset::Glob::new(glob) {
+                self.problem(
+                    key,
+                    format!("`{glob}` is not a glob: {}", error.kind()),
+                    "`*` stands for anything, `{a,b}` for either, `[ab]` for one of the letters",
+                );
+            }
+        }
+    }
 }

@@ -2,11 +2,9 @@
 
 use std::time::Duration;
 
-use schemars::JsonSchema;
-use serde::Deserialize;
-
 use super::layers::Layers;
 use super::raw::RawConfig;
+use super::values::IoNice;
 use super::values::Size;
 
 /// Git has no use for less, however little of it each part gets.
@@ -39,26 +37,6 @@ impl Default for Limits {
     fn default() -> Self {
         let (memory, requests_per_second, bytes_per_second) = (None, None, None);
         Limits { memory, requests_per_second, bytes_per_second, nice: None, ionice: None, maintenance: MAINTENANCE }
-    }
-}
-
-/// A class of disk priority, by the names of ionice(1).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-pub enum IoNice {
-    /// The last of the usual class.
-    BestEffort,
-    /// Only when nobody else wants the disk.
-    Idle,
-}
-
-impl IoNice {
-    /// The word for the file and the command line.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            IoNice::BestEffort => "best-effort",
-            IoNice::Idle => "idle",
-        }
     }
 }
 

@@ -45,7 +45,7 @@ pub use self::problem::{ConfigError, Problem};
 pub(crate) use self::push::WITHOUT_VARIABLE as PUSH_WITHOUT_VARIABLE;
 pub use self::push::{PushArgs, PushLoaded, SourceCredential, load_push};
 pub use self::show::{check, schema, show};
-pub use self::values::{Hours, Minutes, Seconds};
+pub use self::values::{Hours, IoNice, Minutes, Seconds};
 
 use self::destination::{DestinationConfig, RunFrom};
 use self::environment::EnvironmentLayer;

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use crate::base::error::{Error, ErrorKind};
 use crate::base::redact::redact;
 
 /// One thing that is wrong, ready to be shown: its texts are redacted when it is made.
@@ -25,6 +26,16 @@ impl Problem {
     pub fn hint(mut self, hint: impl AsRef<str>) -> Self {
         self.hint = Some(redact(hint.as_ref()));
         self
+    }
+}
+
+impl Problem {
+    /// The problem and what to write instead, on one line.
+    pub fn with_hint(&self) -> String {
+        match &self.hint {
+            Some(hint) => format!("{self}; {hint}"),
+            None => self.to_string(),
+        }
     }
 }
 
@@ -93,6 +104,23 @@ pub(crate) fn nearest<'a>(typed: &str, known: impl IntoIterator<Item = &'a str>)
         .map(|(_, word)| word)
 }
 
+/// One problem becomes the message itself; several stand below a line that counts them, each with its hint.
+impl From<ConfigError> for Error {
+    fn from(error: ConfigError) -> Self {
+        match <[_; 1]>::try_from(error.problems) {
+            Ok([problem]) => {
+                let mut error = Error::new(ErrorKind::Config, problem.to_string());
+                error.hints.extend(problem.hint);
+                error
+            }
+            Err(problems) => {
+                Error::new(ErrorKind::Config, format!("the configuration has {} problems", problems.len()))
+                    .with_problems(problems.iter().map(Problem::with_hint))
+            }
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -117,5 +145,17 @@ mod tests {
         let error =
             ConfigError { problems: vec![Problem::new("f:1", "one").hint("write two"), Problem::new("", "no place")] };
         assert_eq!(error.to_string(), "f:1: one; write two\nno place");
+    }
+
+    #[test]
+    fn wrong_configuration_ends_with_2_and_lists_every_problem() {
+        let one = Problem::new("f:1", "bad").hint("write good");
+        let error = Error::from(ConfigError::from(one.clone()));
+        assert_eq!((error.exit_code(), error.to_string().as_str()), (2, "error: f:1: bad\nhint: write good"));
+        let error = Error::from(ConfigError { problems: vec![one, Problem::new("f:2", "worse")] });
+        assert_eq!(
+            error.to_string(),
+            "error: the configuration has 2 problems\n  1. f:1: bad; write good\n  2. f:2: worse"
+        );
     }
 }

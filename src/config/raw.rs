@@ -7,9 +7,8 @@ use schemars::generate::SchemaSettings;
 use serde::Deserialize;
 
 use super::destination::{DestinationVisibility, Divergence, KnownHosts, Otherwise, ProtectedBranches, RefScope};
-use super::limits::IoNice;
 use super::releases::Releases;
-use super::values::{Hours, Minutes, Seconds, Size};
+use super::values::{Hours, IoNice, Minutes, Seconds, Size};
 use super::{CloneUrls, ColorChoice, Keep, Transport};
 use crate::git::GitTransport;
 use crate::model::destination::DestinationKind;

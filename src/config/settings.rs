@@ -4,15 +4,12 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::destination::{DestinationConfig, RunFrom};
-use super::destinations::origin_key;
-use super::flags::{MirrorArgs, variable};
 use super::layers::{Layers, SetBy};
 use super::raw::RawConfig;
 use super::releases::Releases;
 use super::values::Size;
 use super::{Cliff, ColorChoice, Config, Keep, Output, SourceConfig, limits, server};
 use crate::git::GitTransport;
-use crate::model::destination::DestinationKind;
 
 const STORAGE: &str = "mirror-data";
 const CONCURRENCY: u32 = 5;
@@ -153,9 +150,9 @@ fn check(layers: &mut Layers<'_>, config: &Config) {
             layers.problem(key, format!("`{key}` cannot be 0"), "write at least one second");
         }
     }
-    check_globs(layers, "accept_deletions", &config.accept_deletions);
+    layers.check_globs("accept_deletions", &config.accept_deletions);
     if let Some(scope) = &config.releases {
-        check_globs(layers, "releases", &scope.tags);
+        layers.check_globs("releases", &scope.tags);
     }
     if config.asset_tmp_max == 0 {
         layers.problem("asset_tmp_max", "`asset_tmp_max` cannot be 0", "write a size such as `4GiB`");
@@ -163,36 +160,4 @@ fn check(layers: &mut Layers<'_>, config: &Config) {
     if config.storage == Path::new("/") {
         layers.problem("storage", "`storage` cannot be the root directory", "write a directory of its own");
     }
-}
-
-/// Adds a problem for each glob that cannot be understood.
-pub(crate) fn check_globs(layers: &mut Layers<'_>, key: &str, globs: &[String]) {
-    for glob in globs {
-        if let Err(error) = globset::Glob::new(glob) {
-            layers.problem(
-                key,
-                format!("`{glob}` is not a glob: {}", error.kind()),
-                "`*` stands for anything, `{a,b}` for either, `[ab]` for one of the letters",
-            );
-        }
-    }
-}
-
-/// The namespace of a destination that the file does not have: for GitLab `--gitlab-namespace`, for all kinds
-/// `--destination-namespace`, then their variables, then `GITLAB_NAMESPACE` as in the Python Holocron.
-pub(crate) fn destination_namespace(layers: &mut Layers<'_>, id: &str, kind: DestinationKind) -> Option<String> {
-    let of = |args: &MirrorArgs| {
-        let gitlab = args.gitlab_namespace.clone().filter(|_| kind == DestinationKind::Gitlab);
-        let any = args.destination_namespace.clone();
-        gitlab.map(|name| ("gitlab-namespace", name)).or(any.map(|name| ("destination-namespace", name)))
-    };
-    let typed = of(layers.flags).map(|(flag, name)| (SetBy::Flag(format!("--{flag}")), name));
-    let set = || of(&layers.environment.args).map(|(flag, name)| (layers.set_by_variable(&variable(flag)), name));
-    let plain = || {
-        let name = layers.env.var("GITLAB_NAMESPACE").filter(|_| kind == DestinationKind::Gitlab)?;
-        Some((layers.set_by_variable("GITLAB_NAMESPACE"), name)).filter(|(_, name)| !name.trim().is_empty())
-    };
-    let (set_by, name) = typed.or_else(set).or_else(plain)?;
-    layers.origins.set(origin_key(id, "namespace"), set_by);
-    Some(name)
 }

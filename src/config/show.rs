@@ -6,7 +6,6 @@ use std::path::Path;
 use super::destination::{DestinationConfig, SshConfig};
 use super::destinations::origin_key;
 use super::environment::Environment;
-use super::limits;
 use super::releases::Releases;
 use super::values::span_text;
 use super::{CloneUrls, ColorChoice, Loaded, SetBy, SourceConfig, Transport};
@@ -77,7 +76,7 @@ pub fn show(loaded: &Loaded, env: &dyn Environment) -> String {
     top.value("bytes_per_second", limits.bytes_per_second.map_or("null".to_owned(), |bytes| bytes.to_string()));
     top.value("requests_per_second", limits.requests_per_second.map_or("null".to_owned(), |rate| rate.to_string()));
     top.value("nice", limits.nice.map_or("null".to_owned(), |nice| nice.to_string()));
-    top.value("ionice", limits.ionice.map_or("null", limits::IoNice::as_str));
+    top.value("ionice", limits.ionice.map_or("null", super::IoNice::as_str));
     top.value("maintenance", span_text(limits.maintenance));
     top.value("interval", span_text(config.interval));
     top.value("window", span_text(config.window));

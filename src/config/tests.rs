@@ -7,12 +7,27 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use clap::{CommandFactory as _, Parser as _};
+
 use super::environment::Fake;
 use super::*;
-use crate::cli;
+
+/// The flags of the main job as they are typed.
+#[derive(clap::Parser)]
+struct MirrorLine {
+    #[command(flatten)]
+    args: MirrorArgs,
+}
+
+/// Those of `holocron push`.
+#[derive(clap::Parser)]
+struct PushLine {
+    #[command(flatten)]
+    args: PushArgs,
+}
 
 fn args(words: &[&str]) -> MirrorArgs {
-    cli::parse(["holocron"].iter().chain(words)).map_err(|stop| stop.text).unwrap().mirror
+    MirrorLine::try_parse_from(["holocron"].iter().chain(words)).map_err(|error| error.to_string()).unwrap().args
 }
 
 fn load_in(directory: &Path, words: &[&str], variables: &[(&str, &str)]) -> Result<Loaded, ConfigError> {
@@ -395,8 +410,7 @@ fn every_invalid_file_is_refused_in_the_words_beside_it() {
 #[test]
 fn the_documentation_names_every_flag_variable_and_key() {
     let text = std::fs::read_to_string(root().join("docs/configuration.md")).unwrap();
-    let command = cli::command();
-    let push = command.find_subcommand("push").unwrap();
+    let (command, push) = (MirrorLine::command(), PushLine::command());
     let flags = command.get_arguments().chain(push.get_arguments()).filter_map(|arg| arg.get_long());
     for flag in flags.filter(|flag| *flag != "help") {
         assert!(text.contains(&format!("`--{flag}")), "--{flag} is not in docs/configuration.md");

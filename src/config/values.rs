@@ -301,6 +301,26 @@ pub(crate) fn list(text: &str) -> Vec<String> {
     parts.filter(|part| !part.is_empty()).map(str::to_owned).collect()
 }
 
+/// A class of disk priority, by the names of ionice(1).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum, serde::Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum IoNice {
+    /// The last of the usual class.
+    BestEffort,
+    /// Only when nobody else wants the disk.
+    Idle,
+}
+
+impl IoNice {
+    /// The word for the file and the command line.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            IoNice::BestEffort => "best-effort",
+            IoNice::Idle => "idle",
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -4,7 +4,7 @@ use std::process::{Command, Stdio};
 
 use rustix::process::{Resource, Rlimit, getpriority_process, getrlimit, setpriority_process, setrlimit};
 
-use crate::config::limits::IoNice;
+use crate::config::IoNice;
 
 /// Takes the priorities that were asked for; returns what could not be done, for a person to know.
 ///

@@ -18,6 +18,7 @@ mod dry_run;
 mod forge_itself;
 mod freshness;
 mod keep;
+mod layering;
 mod leaks;
 mod manners;
 mod mirroring;

@@ -8,7 +8,6 @@ use crate::config::entry::Checker;
 use crate::config::layers::Layers;
 use crate::config::raw::{RawDestination, RawDestinationKind};
 use crate::config::releases::{ReleaseScope, Releases};
-use crate::config::settings::check_globs;
 use crate::config::{Purpose, SetBy, Transport, server};
 use crate::model::destination::DestinationKind;
 
@@ -292,7 +291,7 @@ impl Checker<'_, '_, RawDestination> {
     fn globs(&mut self, key: &str, given: Option<Vec<String>>) -> Option<Vec<String>> {
         let globs = self.value(key, given)?;
         let origin = self.key(key);
-        check_globs(self.layers, &origin, &globs);
+        self.layers.check_globs(&origin, &globs);
         Some(globs)
     }
 

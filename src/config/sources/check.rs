@@ -4,7 +4,6 @@ use super::SourceDraft;
 use crate::config::entry::Checker;
 use crate::config::layers::Layers;
 use crate::config::raw::{RawFilters, RawKind, RawSource};
-use crate::config::settings::check_globs;
 use crate::config::tree::Step;
 use crate::config::{Filters, Purpose, SourceConfig};
 use crate::model::ForgeKind;
@@ -135,8 +134,8 @@ impl Checker<'_, '_, RawSource> {
             max_size_kib: max_size.map(|size| size.0.div_ceil(1024)),
         };
         let (include, exclude) = (self.key("include"), self.key("exclude"));
-        check_globs(self.layers, &include, &filters.include);
-        check_globs(self.layers, &exclude, &filters.exclude);
+        self.layers.check_globs(&include, &filters.include);
+        self.layers.check_globs(&exclude, &filters.exclude);
         filters
     }
 

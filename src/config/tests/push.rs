@@ -1,14 +1,12 @@
 //! What `holocron push` is told.
 
 use super::*;
-use crate::cli::Command;
 use crate::config::destination::Otherwise;
 
 const FILE: &str = "storage: /srv/mirrors\ntimeout: 7\nsources:\n  - {id: lab, kind: gitlab, host: lab.example.org, token: {env: LAB}}\ndestinations:\n  - {id: one, kind: codeberg}\n  - {id: two, kind: git, url: '/srv/two/{name}.git'}\nrun_from: {forge: lab, otherwise: exit}\n";
 
 fn push(file: Option<&str>, words: &[&str], variables: &[(&str, &str)]) -> Result<PushLoaded, ConfigError> {
-    let cli = cli::parse(["holocron", "push"].iter().chain(words)).map_err(|stop| stop.text).unwrap();
-    let Some(Command::Push(args)) = cli.command else { panic!("another command") };
+    let args = PushLine::try_parse_from(["push"].iter().chain(words)).map_err(|error| error.to_string()).unwrap().args;
     let directory = tempfile::tempdir().unwrap();
     if let Some(file) = file {
         std::fs::write(directory.path().join("holocron.yaml"), file).unwrap();
