@@ -36,7 +36,7 @@ pub(super) async fn bring_up(
     let id = &job.destination.config.id;
     let what = format!("{} on {id}", job.repo.path);
     let push = Push { job, remote, target, created, tools, sink };
-    let result = tools.retry(&what, sink, || push.once()).await;
+    let result = tools.retry(&what, sink, || push.compare_and_push()).await;
     result.unwrap_or_else(|failure| DestinationOutcome::failed(id, remote.url.to_string(), failure))
 }
 
@@ -55,7 +55,8 @@ const MOST_PARTS: usize = 200;
 const FRUITLESS_PARTS: usize = 16;
 
 impl Push<'_> {
-    async fn once(&self) -> Result<DestinationOutcome, Failure> {
+    /// Compares the mirror with the destination, brings the difference there, and looks whether it arrived.
+    async fn compare_and_push(&self) -> Result<DestinationOutcome, Failure> {
         let there = self.look().await?;
         if self.job.has_objects {
             self.may_overwrite(&there).await?;
@@ -63,37 +64,16 @@ impl Push<'_> {
         let (mut plan, forced) = self.decide(&there).await?;
         let mut outcome =
             DestinationOutcome::new(&self.job.destination.config.id, self.remote.url.to_string(), PushVerdict::Current);
-        let route = self.route(&plan, &there);
-        let mut refusals: Refusals = route.blocked.into_iter().collect();
+        let mut refusals: Refusals = self.route(&plan, &there).blocked.into_iter().collect();
         refusals.extend(plan.unfit.iter().map(|unfit| (BString::from(unfit.name.as_str()), unfit.clone())));
         outcome.notes.append(&mut plan.notes);
         if self.job.dry_run {
-            let lines = plan.push.iter().chain(&plan.delete).map(|update| format!("would {update}."));
-            outcome.notes.extend(plan.held.iter().map(|why| format!("would be held: {why}.")));
-            outcome.notes.extend(lines);
-            outcome.notes.extend(self.unknown_before_download(&plan));
-            outcome.verdict = match verdict(&plan, &refusals, !plan.is_empty()) {
-                PushVerdict::Pushed => PushVerdict::WouldPush,
-                other => other,
-            };
-            outcome.refused = refusals.into_values().collect();
-            return Ok(outcome);
+            return Ok(self.preview(&plan, refusals, outcome));
         }
         let was_set = match self.default_branch_first(&there, &mut plan, &mut refusals).await {
             Ok(set) => set,
             Err(failure) => {
-                // The old default branch stays, and with it everything else that is not in its way.
-                for old in self.old_defaults(&there, &plan) {
-                    plan.delete.retain(|update| update.name != old);
-                    if self.head_is_out_of_reach() {
-                        plan.foreign += 1;
-                        continue;
-                    }
-                    // Not in step: the next run must try again.
-                    let message = format!("not deleted, as it stays the default branch: {}", failure.message());
-                    let refusal = RefusedRef::new(&old, failure.reason(), message);
-                    refusals.insert(old, refusal);
-                }
+                self.leave_old_defaults(&there, &failure, &mut plan, &mut refusals);
                 false
             }
         };
@@ -120,19 +100,65 @@ impl Push<'_> {
         outcome.failure = outcome.failure.take().or_else(|| held(self.job, &plan));
         outcome.refused =
             refusal::once_each(refusals.into_values().chain(plan.diverged.iter().map(diverged)).collect());
-        outcome.notes.extend(set.as_ref().ok().cloned().flatten());
-        if let Err(failure) = set {
-            outcome.notes.push(match self.head_is_out_of_reach() {
-                true => self.head_by_hand(now.head.as_ref()),
-                false => format!("the default branch stays as it is: {}.", failure.message()),
-            });
-            // A plain git server's HEAD is out of reach; a forge's is behind until it is set.
-            if self.target.is_some() && outcome.verdict.in_step() {
-                outcome.verdict = PushVerdict::Failed;
-                outcome.failure = Some(failure);
-            }
-        }
+        self.note_default_branch(set, now, &mut outcome);
         Ok(outcome)
+    }
+
+    /// What a push would do.
+    fn preview(&self, plan: &PushPlan, refusals: Refusals, mut outcome: DestinationOutcome) -> DestinationOutcome {
+        let lines = plan.push.iter().chain(&plan.delete).map(|update| format!("would {update}."));
+        outcome.notes.extend(plan.held.iter().map(|why| format!("would be held: {why}.")));
+        outcome.notes.extend(lines);
+        outcome.notes.extend(self.unknown_before_download(plan));
+        outcome.verdict = match verdict(plan, &refusals, !plan.is_empty()) {
+            PushVerdict::Pushed => PushVerdict::WouldPush,
+            other => other,
+        };
+        outcome.refused = refusals.into_values().collect();
+        outcome
+    }
+
+    /// The old default branch stays where it could not be replaced, and with it everything else that is not in its way.
+    fn leave_old_defaults(
+        &self,
+        there: &Advertisement,
+        failure: &Failure,
+        plan: &mut PushPlan,
+        refusals: &mut Refusals,
+    ) {
+        for old in self.old_defaults(there, plan) {
+            plan.delete.retain(|update| update.name != old);
+            if self.head_is_out_of_reach() {
+                plan.foreign += 1;
+                continue;
+            }
+            // Not in step: the next run must try again.
+            let message = format!("not deleted, as it stays the default branch: {}", failure.message());
+            let refusal = RefusedRef::new(&old, failure.reason(), message);
+            refusals.insert(old, refusal);
+        }
+    }
+
+    /// Notes what came of setting the default branch.
+    fn note_default_branch(
+        &self,
+        set: Result<Option<String>, Failure>,
+        now: &Advertisement,
+        outcome: &mut DestinationOutcome,
+    ) {
+        let failure = match set {
+            Ok(note) => return outcome.notes.extend(note),
+            Err(failure) => failure,
+        };
+        outcome.notes.push(match self.head_is_out_of_reach() {
+            true => self.head_by_hand(now.head.as_ref()),
+            false => format!("the default branch stays as it is: {}.", failure.message()),
+        });
+        // A plain git server's HEAD is out of reach; a forge's is behind until it is set.
+        if self.target.is_some() && outcome.verdict.in_step() {
+            outcome.verdict = PushVerdict::Failed;
+            outcome.failure = Some(failure);
+        }
     }
 
     /// The destination's refs. One that was made a moment ago may not be known to its git side yet.

@@ -192,27 +192,13 @@ impl Fan {
         (store, tools, sink): (Option<&Store>, &Tools, &dyn Sink),
     ) -> DestinationOutcome {
         let key = (turn.repo.key(), way.id.clone());
-        let settled = match place {
-            Ok((opened, spot)) => {
-                let place = opened.settle(&spot).await;
-                let place = place.and_then(|place| not_itself(opened, turn.repo, place));
-                match place {
-                    Ok(place) => {
-                        let free = self.claims.check(&self.ways, opened, turn.repo, &place).await;
-                        free.map(|()| (opened, place))
-                    }
-                    Err(failure) => Err(failure),
-                }
-            }
-            Err(failure) => Err(failure),
-        };
-        let (opened, place) = match settled {
+        let (opened, place) = match self.place_of(place, turn.repo).await {
             Ok(found) => found,
             Err(failure) => {
                 let failed = DestinationOutcome::failed(&way.id, turn.repo.path.to_string(), failure);
                 // By no rules at all: whatever comes next is tried.
-                let former = self.records.get(&key).map(|record| record.former.clone()).unwrap_or_default();
-                return self.remember(key, failed, (String::new(), former), config, store, tools).await;
+                let rules = (String::new(), self.former(&key).to_vec());
+                return self.remember(key, failed, rules, config, store, tools).await;
             }
         };
         let (refs, head) = match ready {
@@ -222,22 +208,13 @@ impl Fan {
         let refs_now = fingerprint(opened, refs, head.as_ref());
         let rules = format!("{} refs {refs_now}{AT}{} {place}", opened.digest(), opened.server());
         let moved = self.follow(&key, opened, &place, config, tools).await;
-        let known = self.records.get(&key).filter(|record| record.rules == rules && !turn.full);
-        match known {
-            Some(record) if record.verdict.in_step() => {
-                let mut outcome = DestinationOutcome::new(&way.id, &record.place, PushVerdict::Current);
-                outcome.notes = moved.notes;
-                if moved.former == record.former {
-                    return outcome;
-                }
-                return self.remember(key, outcome, (rules, moved.former), config, store, tools).await;
+        if let Some(outcome) = self.known(&key, &rules, turn.full, config.watch.then(|| tools.now())) {
+            // Its old copies may be others than the last time.
+            if !outcome.verdict.in_step() || moved.former == self.former(&key) {
+                return DestinationOutcome { notes: moved.notes, ..outcome };
             }
-            // It failed with just these refs: under --watch the pause before another try grows.
-            Some(record) if config.watch && record.retry_at.is_some_and(|time| tools.now() < time) => {
-                let outcome = DestinationOutcome::new(&way.id, &record.place, record.verdict);
-                return DestinationOutcome { failure: record.failure.clone(), ..outcome };
-            }
-            _ => {}
+            let outcome = DestinationOutcome { notes: moved.notes, ..outcome };
+            return self.remember(key, outcome, (rules, moved.former), config, store, tools).await;
         }
         let job = PushJob {
             repo: turn.repo,
@@ -258,6 +235,41 @@ impl Fan {
         outcome.notes.extend(moved.notes);
         outcome.failure = outcome.failure.map(|failure| advise(failure, Some(opened.config.kind)));
         self.remember(key, outcome, (rules, moved.former), config, store, tools).await
+    }
+
+    /// Where its earlier copies lie that were not removed yet.
+    fn former(&self, key: &(MirrorKey, String)) -> &[String] {
+        self.records.get(key).map_or(&[], |record| &record.former)
+    }
+
+    /// Where a repository goes, when nothing stands against it.
+    async fn place_of<'p>(
+        &self,
+        place: Result<(&'p Opened, Place), Failure>,
+        repo: &Repo,
+    ) -> Result<(&'p Opened, Place), Failure> {
+        let (opened, spot) = place?;
+        let place = not_itself(opened, repo, opened.settle(&spot).await?)?;
+        self.claims.check(&self.ways, opened, repo, &place).await?;
+        Ok((opened, place))
+    }
+
+    /// What is known of a place without asking it: it was in step with just these refs, or it failed with them and the
+    /// pause before another try, which grows under `--watch`, is not over at `now`.
+    fn known(
+        &self,
+        key: &(MirrorKey, String),
+        rules: &str,
+        full: bool,
+        now: Option<Timestamp>,
+    ) -> Option<DestinationOutcome> {
+        let record = self.records.get(key).filter(|record| record.rules == rules && !full)?;
+        if record.verdict.in_step() {
+            return Some(DestinationOutcome::new(&key.1, &record.place, PushVerdict::Current));
+        }
+        let waits = now.zip(record.retry_at).is_some_and(|(now, time)| now < time);
+        let outcome = || DestinationOutcome::new(&key.1, &record.place, record.verdict);
+        waits.then(|| DestinationOutcome { failure: record.failure.clone(), ..outcome() })
     }
 
     /// Lets the copy follow when its place is another than before, and looks for old copies that were left behind.

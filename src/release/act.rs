@@ -34,7 +34,7 @@ pub struct Act<'a> {
     pub rules: &'a Rules<'a>,
     pub transfer: &'a Transfer<'a>,
     /// The backup on disk, which has some of the files already.
-    pub backup: Option<&'a Backup>,
+    pub backup: Option<Backup>,
     pub store: Option<&'a Store>,
 }
 
@@ -249,7 +249,7 @@ impl Act<'_> {
         begun: &mut Vec<&'w Asset>,
         done: &mut Done,
     ) -> Result<Asset, Failure> {
-        let kept = match self.backup.and_then(|backup| backup.file(&release.tag, asset)) {
+        let kept = match self.backup.as_ref().and_then(|backup| backup.file(&release.tag, asset)) {
             Some(kept) => is_intact(kept).await,
             None => None,
         };

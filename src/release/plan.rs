@@ -195,6 +195,26 @@ fn work(
         drop_links: Vec::new(),
         links: Vec::new(),
     };
+    settle_files(&mut work, wish, (there, known, trusted), rules, problems);
+    if rules.features.links {
+        settle_links(&mut work, wish, (there, known), problems);
+    }
+    let quiet = !work.write && work.remove.is_empty() && work.upload.is_empty();
+    let quiet = quiet && work.put_links.is_empty() && work.drop_links.is_empty();
+    match there {
+        Some(release) if quiet => Standing::InSync(work.made(release)),
+        _ => Standing::Differs(Box::new(work)),
+    }
+}
+
+/// Which files of a release stay, go and come.
+fn settle_files(
+    work: &mut Work,
+    wish: &Wish,
+    (there, known, trusted): (Option<&Release>, Option<&MadeRelease>, bool),
+    rules: &Rules<'_>,
+    problems: &mut Vec<ReleaseProblem>,
+) {
     let files = there.map_or(&[][..], |release| &release.assets);
     for asset in &wish.assets {
         match find_file(asset, files, known, trusted, rules) {
@@ -221,23 +241,24 @@ fn work(
         ours && !wanted
     };
     work.remove.extend(files.iter().filter(dropped).cloned());
-    if rules.features.links {
-        let there = there.map_or(&[][..], |release| &release.links);
-        let links = links(wish, there, known, problems);
-        work.put_links = links.iter().filter(|want| !there.iter().any(|have| is_equal(want, have))).cloned().collect();
-        // Names and URLs are each there once.
-        let in_the_way = |have: &Link| work.put_links.iter().any(|want| want.name != have.name && want.url == have.url);
-        let unwanted = |have: &Link| !wish.links.iter().any(|want| want.name == have.name);
-        let is_dropped = |have: &&Link| put_by_us(have, known) && (in_the_way(have) || unwanted(have));
-        work.drop_links = there.iter().filter(is_dropped).cloned().collect();
-        work.links = links.into_iter().map(|link| link.name).collect();
-    }
-    let quiet = !work.write && work.remove.is_empty() && work.upload.is_empty();
-    let quiet = quiet && work.put_links.is_empty() && work.drop_links.is_empty();
-    match there {
-        Some(release) if quiet => Standing::InSync(work.made(release)),
-        _ => Standing::Differs(Box::new(work)),
-    }
+}
+
+/// Which links of a release stay, go and come.
+fn settle_links(
+    work: &mut Work,
+    wish: &Wish,
+    (there, known): (Option<&Release>, Option<&MadeRelease>),
+    problems: &mut Vec<ReleaseProblem>,
+) {
+    let there = there.map_or(&[][..], |release| &release.links);
+    let links = links(wish, there, known, problems);
+    work.put_links = links.iter().filter(|want| !there.iter().any(|have| is_equal(want, have))).cloned().collect();
+    // Names and URLs are each there once.
+    let in_the_way = |have: &Link| work.put_links.iter().any(|want| want.name != have.name && want.url == have.url);
+    let unwanted = |have: &Link| !wish.links.iter().any(|want| want.name == have.name);
+    let is_dropped = |have: &&Link| put_by_us(have, known) && (in_the_way(have) || unwanted(have));
+    work.drop_links = there.iter().filter(is_dropped).cloned().collect();
+    work.links = links.into_iter().map(|link| link.name).collect();
 }
 
 /// The links that can be there: names and URLs each once, and none that somebody else has put something under.

@@ -3,6 +3,7 @@
 use super::{Projector, Turn, skipped, source_name, stop};
 use crate::base::failure::{Failure, Reason};
 use crate::config::releases::ReleaseScope;
+use crate::forge::release::ReleaseDestination;
 use crate::model::destination::{DestinationOutcome, PushVerdict};
 use crate::model::projection::{MadeRelease, ReleaseVerdict, ReleasesOutcome};
 use crate::model::release::{Features, Release};
@@ -19,98 +20,62 @@ use crate::store::ReleaseLook;
 impl Projector<'_> {
     /// Brings one destination in step with the source's listing.
     pub(super) async fn to_destination(&self, turn: &Turn<'_>, place: &ReleasePlace<'_>) -> ReleasesOutcome {
-        let id = place.id;
-        if let Err(failure) = refs_are_there(turn, id) {
-            return skipped(id, failure.as_ref());
+        match refs_are_there(turn, place.id) {
+            Err(failure) => skipped(place.id, failure.as_ref()),
+            Ok(()) => match self.compare_and_act(turn, place).await {
+                Ok(outcome) => outcome,
+                Err(failure) => ReleasesOutcome::failed(place.id, failure),
+            },
         }
-        let opened = match &place.opened {
-            Ok(opened) => *opened,
-            Err(failure) => return ReleasesOutcome::failed(id, failure.clone()),
-        };
+    }
+
+    async fn compare_and_act(&self, turn: &Turn<'_>, place: &ReleasePlace<'_>) -> Result<ReleasesOutcome, Failure> {
+        let (id, key) = (place.id, turn.repo.key());
+        let opened = place.opened.clone()?;
         let (Some(scope), Some(forge)) = (&opened.config.releases, &opened.releases) else {
             let mut outcome = ReleasesOutcome::new(id, ReleaseVerdict::Current);
             outcome.notes.push(format!("unsupported: {} has no releases.", opened.config.kind));
-            return outcome;
+            return Ok(outcome);
         };
-        let look = self.looks.get(&(turn.repo.key(), id.to_owned()));
+        let look = self.looks.get(&(key.clone(), id.to_owned()));
         let settings = crate::base::text::digest(&format!("{} {scope:?}", opened.digest()));
         if self.rests(turn, look, &settings) {
-            return ReleasesOutcome::new(id, ReleaseVerdict::Current);
+            return Ok(ReleasesOutcome::new(id, ReleaseVerdict::Current));
         }
-        let settled = match &place.spot {
-            Ok(spot) => opened.settle(spot).await,
-            Err(failure) => Err(failure.clone()),
+        let path = match opened.settle(place.spot.as_ref().map_err(Clone::clone)?).await? {
+            Place::Path(path) => path,
+            Place::Url(url) => return Err(Failure::new(Reason::Unknown, format!("{url} has no releases"))),
         };
-        let path = match settled {
-            Ok(Place::Path(path)) => path,
-            Ok(Place::Url(url)) => {
-                return ReleasesOutcome::failed(id, Failure::new(Reason::Unknown, format!("{url} has no releases")));
-            }
-            Err(failure) => return ReleasesOutcome::failed(id, failure),
-        };
-        let listing = match self.listing(turn).await {
-            Ok(listing) => listing,
-            Err(failure) => return ReleasesOutcome::failed(id, failure),
-        };
-        let wanted = format!("{settings}-{}", digest(listing, &path.to_string()));
-        let due = |look: &ReleaseLook| self.config.full || self.tools.since(look.compared_at) >= self.config.full_every;
-        // Where refs were pushed, tags came or the repository was made anew, and its releases went with the old one.
-        let pushed = |one: &&DestinationOutcome| {
-            one.destination == id && matches!(one.verdict, PushVerdict::Pushed | PushVerdict::WouldPush)
-        };
-        let still = !turn.outcome.destinations.iter().any(|one| pushed(&one)) && !self.has_early(turn.repo, id);
+        let listing = self.listing(turn).await?;
+        let made = self.made(&key, id).await?;
         let features = forge.features();
-        if still && look.is_some_and(|look| look.rules == wanted && look.in_step && !due(look)) {
-            return match self.made(&turn.repo.key(), id).await {
-                Ok(made) => unchanged(id, listing, scope, &features, &made),
-                Err(failure) => ReleasesOutcome::failed(id, failure),
-            };
+        let wanted = format!("{settings}-{}", digest(listing, &path.to_string()));
+        if self.is_known_in_step(turn, id, look, &wanted) {
+            return Ok(unchanged(id, listing, scope, &features, &made));
         }
+        // A place without the repository, as an empty source has none, is not asked what it is not to have.
+        if made.is_empty() && listing.is_empty() && !scope.prune {
+            return Ok(self.conclude(turn, ReleasesOutcome::new(id, ReleaseVerdict::Current), wanted).await);
+        }
+        let there = self.there(turn, id, forge.as_ref(), &path).await?;
+        let mirror = self.tools.storage.path(&turn.outcome.mirror);
+        let tags = self.tags(&mirror).await?;
         let source = source_name(turn.repo);
         let stored_name = |name: &str| forge.stored_name(name);
         let only = |tag: &str| self.only(tag);
         let rules = Rules { scope, features: &features, source: &source, stored_name: &stored_name, only: &only };
-        let made = match self.made(&turn.repo.key(), id).await {
-            Ok(made) => made,
-            Err(failure) => return ReleasesOutcome::failed(id, failure),
-        };
-        // A place without the repository, as an empty source has none, is not asked what it is not to have.
-        if made.is_empty() && listing.is_empty() && !scope.prune {
-            return self.conclude(turn, ReleasesOutcome::new(id, ReleaseVerdict::Current), wanted).await;
-        }
-        let ready = async {
-            let there = match forge.releases(&path).await {
-                Err(failure) if self.config.dry_run && is_to_be_made(turn, id, &failure) => Vec::new(),
-                Err(failure) if is_refused(&failure) && forge.are_off(&path).await => {
-                    return Err(off_there(&path, failure));
-                }
-                listed => listed.map_err(|failure| not_there(&path, failure))?,
-            };
-            let mirror = self.tools.storage.path(&turn.outcome.mirror);
-            Ok::<_, Failure>((there, self.tags(&mirror).await?))
-        };
-        let (there, tags) = match ready.await {
-            Ok(ready) => ready,
-            Err(failure) => return ReleasesOutcome::failed(id, failure),
-        };
-        let plan = plan(listing, &there, &made, &tags, &rules);
-        let mut outcome = ReleasesOutcome::new(id, ReleaseVerdict::Current);
+        let mut plan = plan(listing, &there, &made, &tags, &rules);
         let known = |release: &Release| made.iter().find(|made| made.tag == release.tag);
         let ours = there.iter().filter(|release| is_ours(release, known(release), &rules)).count();
-        let held = self.guard(plan.deletions.len(), ours, turn.repo);
+        let mut outcome = ReleasesOutcome::new(id, ReleaseVerdict::Current);
         tell(&plan, &mut outcome);
         if self.config.dry_run || !self.config.push {
-            return preview(&plan, outcome);
+            return Ok(preview(&plan, outcome));
         }
-        let plan = match held {
-            Some(failure) => {
-                outcome.failure = Some(failure);
-                Plan { deletions: Vec::new(), ..plan }
-            }
-            None => plan,
-        };
-        let backup = self.config.releases.is_some().then(|| Backup::of(&self.tools.storage.path(&turn.outcome.mirror)));
-        let key = turn.repo.key();
+        if let Some(failure) = self.guard(plan.deletions.len(), ours, turn.repo) {
+            outcome.failure = Some(failure);
+            plan.deletions.clear();
+        }
         let act = Act {
             destination: id,
             forge: forge.as_ref(),
@@ -121,12 +86,36 @@ impl Projector<'_> {
             tags: &tags,
             rules: &rules,
             transfer: &self.transfer,
-            backup: backup.as_ref(),
+            backup: self.config.releases.is_some().then(|| Backup::of(&mirror)),
             store: self.store,
         };
-        let done = act.carry_out(plan).await;
-        add(done, &mut outcome);
-        self.conclude(turn, outcome, wanted).await
+        add(act.carry_out(plan).await, &mut outcome);
+        Ok(self.conclude(turn, outcome, wanted).await)
+    }
+
+    /// Whether nothing can have changed there since it was last compared and in step.
+    fn is_known_in_step(&self, turn: &Turn<'_>, id: &str, look: Option<&ReleaseLook>, wanted: &str) -> bool {
+        let due = |look: &ReleaseLook| self.config.full || self.tools.since(look.compared_at) >= self.config.full_every;
+        // Where refs were pushed, tags came or the repository was made anew, and its releases went with the old one.
+        let still = !was_pushed(turn, id) && !self.has_early(turn.repo, id);
+        still && look.is_some_and(|look| look.rules == wanted && look.in_step && !due(look))
+    }
+
+    /// The releases that the destination has now.
+    async fn there(
+        &self,
+        turn: &Turn<'_>,
+        id: &str,
+        forge: &dyn ReleaseDestination,
+        path: &RepoPath,
+    ) -> Result<Vec<Release>, Failure> {
+        let no_repository = |failure: &Failure| failure.reason() == Reason::RemoteNotFound;
+        match forge.releases(path).await {
+            // A run would make the repository first.
+            Err(failure) if self.config.dry_run && no_repository(&failure) && was_pushed(turn, id) => Ok(Vec::new()),
+            Err(failure) if is_refused(&failure) && forge.are_off(path).await => Err(off_there(path, failure)),
+            listed => listed.map_err(|failure| not_there(path, failure)),
+        }
     }
 }
 
@@ -142,12 +131,10 @@ fn refs_are_there(turn: &Turn<'_>, id: &str) -> Result<(), Option<Failure>> {
     }
 }
 
-/// Whether a dry run was told of a repository that is not there because a run would make it.
-fn is_to_be_made(turn: &Turn<'_>, id: &str, failure: &Failure) -> bool {
-    let pushed = |one: &DestinationOutcome| {
-        one.destination == id && matches!(one.verdict, PushVerdict::Pushed | PushVerdict::WouldPush)
-    };
-    failure.reason() == Reason::RemoteNotFound && turn.outcome.destinations.iter().any(pushed)
+/// Whether refs went there in this run, or would.
+fn was_pushed(turn: &Turn<'_>, id: &str) -> bool {
+    let pushed = |one: &DestinationOutcome| matches!(one.verdict, PushVerdict::Pushed | PushVerdict::WouldPush);
+    turn.outcome.destinations.iter().any(|one| one.destination == id && pushed(one))
 }
 
 fn is_refused(failure: &Failure) -> bool {
