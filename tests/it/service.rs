@@ -95,8 +95,8 @@ async fn report(handle: &Handle, fits: impl Fn(&Report) -> bool) -> Arc<Report> 
 fn setup(env: &TestEnv, forge: &Forge) -> (Setup, Signals) {
     let line = ["holocron", "--backup-only", "--watch", "--interval", "1h", "--source", "github"];
     let args = cli::parse(line).unwrap().mirror;
-    let variables = [("GITHUB_API_URL", forge.github_api()), ("GITHUB_TOKEN", forge.token().to_owned())];
-    let variables = variables.map(|(name, value)| (name.to_owned(), value.to_string()));
+    let variables = [("GITHUB_API_URL", forge.github_api()), ("GITHUB_TOKEN", forge.token().clone())];
+    let variables = variables.map(|(name, value)| (name.to_owned(), value));
     let fixed = Fixed(variables.into_iter().collect(), env.work());
     let config = config::load(&args, &fixed).unwrap().config;
     let signals = Signals::default();

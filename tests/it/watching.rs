@@ -8,7 +8,7 @@ use std::path::Path;
 
 use rustix::process::Signal;
 
-use crate::support::{Fault, Forge, Kind, Program, Request, Running, Service, TestEnv};
+use crate::support::{Fault, Forge, Kind, Program, Request, Running, Service, TestEnv, until};
 
 const READ_AGAIN: &str = "the configuration was read again.";
 
@@ -126,9 +126,7 @@ async fn stuck(env: &TestEnv, forge: &Forge, args: &[&str]) -> Running {
     forge.fault(Fault::stall_in_body(100).on_git("acme/alpha").service(Service::FetchPack));
     let running = env.holocron(["--backup-only"]).args(args).github(forge).spawn();
     forge.until(fetches("acme/alpha")).await;
-    while !living(env).iter().any(|(_, name)| name.starts_with("git")) {
-        tokio::task::yield_now().await;
-    }
+    until("git is at work", || living(env).iter().any(|(_, name)| name.starts_with("git"))).await;
     running
 }
 

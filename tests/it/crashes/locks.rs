@@ -3,7 +3,7 @@
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 
 use crate::disk_kit::{backup, reason, verdict};
-use crate::support::{Fault, Forge, Kind, Repo, Running, Service, TestEnv, noise};
+use crate::support::{Fault, Forge, Kind, Repo, Running, Service, TestEnv, noise, until};
 
 /// A run in the middle of a clone that never ends, its git at work on half a pack.
 async fn at_work(env: &TestEnv, forge: &Forge) -> Running {
@@ -12,9 +12,7 @@ async fn at_work(env: &TestEnv, forge: &Forge) -> Running {
     let fits =
         |kind: &Kind| matches!(kind, Kind::Git { service: Service::FetchPack, repo, .. } if repo == "acme/alpha");
     forge.until(|request| fits(&request.kind)).await;
-    while running.children().is_empty() {
-        tokio::task::yield_now().await;
-    }
+    until("git is at work", || !running.children().is_empty()).await;
     running
 }
 
@@ -100,12 +98,12 @@ async fn a_git_that_something_else_kills_is_one_mirrors_failure() {
     let (env, forge, alpha) = world().await;
     let beta = forge.repo("acme/beta").branch("main");
     let running = at_work(&env, &forge).await;
-    // Until the other mirror is in its place and only the git that hangs is left.
-    let mut groups = running.children();
-    while groups.len() != 1 || !env.mirror_of(&beta).exists() {
-        tokio::task::yield_now().await;
+    let mut groups = Vec::new();
+    until("the other mirror is in its place and only the git that hangs is left", || {
         groups = running.children();
-    }
+        groups.len() == 1 && env.mirror_of(&beta).exists()
+    })
+    .await;
     groups.iter().for_each(|group| kill_process_group(*group, Signal::TERM).unwrap());
     let run = running.wait().await;
     run.assert_code(3);

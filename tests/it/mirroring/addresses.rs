@@ -3,13 +3,7 @@
 use serde_json::json;
 
 use crate::net::{mirror, report};
-use crate::support::{Forge, Program, TestEnv};
-
-/// A port where nobody listens: it was just given back.
-fn nowhere() -> String {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
-    format!("http://{}", listener.local_addr().expect("it is bound"))
-}
+use crate::support::{Forge, Nowhere, Program, TestEnv};
 
 fn config(env: &TestEnv, kind: &str, api: &str, clone_urls: &str) -> Program {
     let source = json!({"kind": kind, "api_url": api, "clone_urls": clone_urls, "token": {"env": "FROM"}});
@@ -26,7 +20,8 @@ async fn both_addresses_are_named_and_the_one_of_the_api_can_be_chosen_on_every_
             "github" => forge.github_api(),
             _ => forge.gitlab_api(),
         };
-        let wrong = nowhere();
+        let nowhere = Nowhere::take();
+        let wrong = nowhere.url();
         let alpha = forge.repo("acme/alpha").private().branch("main");
         alpha.clone_url(&format!("{wrong}/acme/alpha.git"));
         let run = config(&env, kind, &api, "listed").env("FROM", forge.token()).run().await;

@@ -45,6 +45,7 @@ mod daemon;
 mod env;
 mod fake_git;
 mod forge;
+mod nowhere;
 mod repo;
 mod run;
 mod script;
@@ -60,6 +61,7 @@ pub use forge::{
 };
 use repo::refs_of;
 
+pub use nowhere::Nowhere;
 pub use repo::{Batch, Repo, noise};
-pub use run::{Program, Run, Running};
+pub use run::{Program, Run, Running, until};
 pub use ssh::Sshd;

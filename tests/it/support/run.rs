@@ -20,6 +20,16 @@ use super::Forge;
 /// No run in these tests takes this long unless it hangs.
 const HANG: Duration = Duration::from_secs(120);
 
+/// Waits for something that nobody reports: what other processes are, what lies on the disk.
+pub async fn until(what: &str, mut is_so: impl FnMut() -> bool) {
+    let waiting = async {
+        while !is_so() {
+            tokio::task::yield_now().await;
+        }
+    };
+    assert!(tokio::time::timeout(HANG, waiting).await.is_ok(), "it never came to this: {what}");
+}
+
 /// A program about to be run, in an environment that has only what was put in it.
 #[derive(Clone)]
 pub struct Program {

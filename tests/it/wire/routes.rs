@@ -4,7 +4,7 @@ use holocron::base::url::RemoteUrl;
 use holocron::git::Remote;
 
 use super::{Both, essence, recorded, remote, with_token};
-use crate::support::{Fault, Forge, Service};
+use crate::support::{Fault, Forge, Nowhere, Service};
 
 #[tokio::test]
 async fn only_the_first_request_may_be_sent_elsewhere() {
@@ -50,8 +50,8 @@ async fn a_proxy_of_the_configuration_is_used_and_its_faults_are_gits_to_explain
     let through = |proxy: &str| Remote { proxy: Some(proxy.parse().unwrap()), ..Remote::plain(url.clone()) };
     assert_eq!(Both::same(both.ask(&through(forge.url())).await).refs.len(), 1);
     assert_eq!(super::looks(&calls), 1, "ours went by itself");
-    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-    let [ours, gits] = both.ask(&through(&format!("http://127.0.0.1:{port}"))).await.map(essence);
+    let nowhere = Nowhere::take();
+    let [ours, gits] = both.ask(&through(&nowhere.url())).await.map(essence);
     assert!(ours.is_err());
     assert_eq!(ours, gits);
 }
