@@ -5,8 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use holocron::base::failure::{Failure, Reason};
-use holocron::git::{Git, GitTransport, Resources, Settings, UserTree};
-use tokio_util::sync::CancellationToken;
+use holocron::git::{GitTransport, UserTree};
 
 use crate::support::{Program, TestEnv};
 
@@ -103,29 +102,13 @@ impl User {
 
     /// The same through our door.
     fn door(&self, dir: &Path, limit: Duration) -> UserTree {
-        let path = std::env::var_os("PATH").expect("PATH is set");
-        let path = std::env::join_paths(std::iter::once(self.env.bin()).chain(std::env::split_paths(&path)));
-        let mut environment: Vec<(OsString, OsString)> = vec![
-            ("PATH".into(), path.expect("no colon in it")),
-            ("HOME".into(), self.env.home().into()),
-            ("GIT_CONFIG_NOSYSTEM".into(), "1".into()),
-            // Left behind by a git that started us.
-            ("GIT_DIR".into(), "/nonexistent".into()),
-            ("GIT_INDEX_FILE".into(), "/nonexistent/index".into()),
-            ("GIT_CONFIG_PARAMETERS".into(), "'user.name'='Nobody'".into()),
+        // Left behind by a git that started us.
+        let left = [
+            ("GIT_DIR", "/nonexistent".into()),
+            ("GIT_INDEX_FILE", "/nonexistent/index".into()),
+            ("GIT_CONFIG_PARAMETERS", "'user.name'='Nobody'".into()),
         ];
-        environment.extend(self.variables.iter().map(|(name, value)| (name.into(), value.clone())));
-        let git = Git::find(Settings {
-            environment,
-            secrets: Vec::new(),
-            askpass: env!("CARGO_BIN_EXE_holocron").into(),
-            idle: LONG,
-            total: None,
-            resources: Resources::default(),
-            stop: CancellationToken::new(),
-            transport: GitTransport::Auto,
-        });
-        git.expect("git is installed").user_tree(dir, limit)
+        self.env.door(GitTransport::Auto, left.into_iter().chain(self.variables.clone()), LONG).user_tree(dir, limit)
     }
 
     async fn commit(&self, dir: &Path, limit: Duration) -> Result<(), Failure> {

@@ -18,8 +18,7 @@ use holocron::base::failure::{Failure, Reason};
 use holocron::base::secret::{Credential, Secret};
 use holocron::base::url::RemoteUrl;
 use holocron::git::refs::Advertisement;
-use holocron::git::{Git, GitTransport, Remote, Resources, Settings};
-use tokio_util::sync::CancellationToken;
+use holocron::git::{Git, GitTransport, Remote};
 
 use crate::support::{Forge, RecordingGit, Repo, TestEnv};
 
@@ -72,23 +71,7 @@ fn looks(calls: &RecordingGit) -> usize {
 
 /// A git in the surroundings of a test.
 fn door(env: &TestEnv, transport: GitTransport, variables: &[(&str, &str)], idle: Duration) -> Git {
-    let path = std::env::var_os("PATH").expect("PATH is set");
-    let path = std::env::join_paths(std::iter::once(env.bin()).chain(std::env::split_paths(&path)));
-    let own = [("HOME", env.home().into_os_string()), ("GIT_CONFIG_NOSYSTEM", "1".into())];
-    let mut environment: Vec<_> = own.into_iter().map(|(name, value)| (name.into(), value)).collect();
-    environment.push(("PATH".into(), path.expect("no colon in it")));
-    environment.extend(variables.iter().map(|(name, value)| (name.into(), value.into())));
-    Git::find(Settings {
-        environment,
-        secrets: Vec::new(),
-        askpass: env!("CARGO_BIN_EXE_holocron").into(),
-        idle,
-        total: None,
-        resources: Resources::default(),
-        stop: CancellationToken::new(),
-        transport,
-    })
-    .expect("git is installed")
+    env.door(transport, variables.iter().map(|(name, value)| (*name, value.into())), idle)
 }
 
 /// One of git's packet lines.

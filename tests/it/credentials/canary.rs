@@ -7,7 +7,7 @@ use serde_json::json;
 
 use crate::leaks::{Canaries, echoed};
 use crate::net::on_disk;
-use crate::support::{Fault, Forge, Program, RecordingGit, Repo, Service, TestEnv};
+use crate::support::{Fault, Forge, Program, RecordingGit, Repo, Service, TestEnv, until};
 
 /// One token for each kind of forge, with characters that URLs encode.
 const TOKENS: [&str; 3] = ["canary+hub/4711=0815.abcdef", "canary+lab/2342=1701.ghijkl", "canary+tea/9000=1138.mnopqr"];
@@ -128,9 +128,7 @@ async fn no_token_stands_in_the_arguments_of_any_process_while_git_works() {
     for forge in &life.forges {
         forge.until(|request| format!("{:?}", request.kind).contains("FetchPack")).await;
     }
-    while running.children().len() < 3 {
-        tokio::task::yield_now().await;
-    }
+    until("three gits are at work", || running.children().len() >= 3).await;
     let mut seen = 0;
     for entry in fs::read_dir("/proc").unwrap() {
         let path = entry.unwrap().path();

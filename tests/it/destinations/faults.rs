@@ -182,12 +182,7 @@ async fn what_was_pushed_and_not_remembered_is_not_pushed_again() {
     let pair = Pair::with(Dialect::Gitea, &json!({})).await;
     let alpha = pair.source.repo("acme/alpha").branch("main").tag("v1");
     pair.run(&[], 0).await;
-    for entry in std::fs::read_dir(pair.env.storage().join(".holocron")).unwrap() {
-        let path = entry.unwrap().path();
-        if path.to_string_lossy().contains("state.sqlite") {
-            std::fs::remove_file(path).unwrap();
-        }
-    }
+    pair.env.lose_store();
     pair.there.reset_log();
     let told = pair.run(&[], 0).await;
     assert_eq!((&destination(&told)["verdict"], pair.pushes()), (&"current".into(), 0), "{told:#}");

@@ -234,12 +234,7 @@ async fn a_rename_in_letter_case_only_moves_the_mirror() {
 async fn a_lost_store_costs_no_mirror() {
     let (env, forge, repos) = two(["acme/alpha", "acme/beta"]).await;
     let before = on_disk(&env);
-    for entry in std::fs::read_dir(env.storage().join(".holocron")).unwrap() {
-        let path = entry.unwrap().path();
-        if path.file_name().unwrap().to_string_lossy().starts_with("state.sqlite") {
-            std::fs::remove_file(path).unwrap();
-        }
-    }
+    env.lose_store();
     let told = report(&github(&env, &forge, []).run().await, 0);
     assert_eq!(verdicts(&told), ["acme/alpha current", "acme/beta current"]);
     assert_eq!(on_disk(&env), before);

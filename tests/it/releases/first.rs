@@ -47,12 +47,7 @@ async fn a_lost_store_makes_nothing_twice() {
         let (pair, alpha) = pair(kind).await;
         fill(&alpha);
         pair.run(&[], 0).await;
-        for entry in std::fs::read_dir(pair.env.storage().join(".holocron")).unwrap() {
-            let path = entry.unwrap().path();
-            if path.to_string_lossy().contains("state.sqlite") {
-                std::fs::remove_file(path).unwrap();
-            }
-        }
+        pair.env.lose_store();
         pair.there.reset_log();
         let report = pair.run(&[], 0).await;
         assert_eq!((counts(&report), pair.there.writes().len()), (json!({"in_sync": 3}), 0), "{kind:?}");

@@ -4,8 +4,11 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
+use holocron::git::{Git, GitTransport, Resources, Settings};
 use tempfile::TempDir;
+use tokio_util::sync::CancellationToken;
 
 use super::repo::{self, Repo};
 use super::run::Program;
@@ -97,6 +100,37 @@ impl TestEnv {
         ];
         variables.extend(std::env::var_os(TRANSPORT).map(|value| ("HOLOCRON_TRANSPORT", value)));
         variables
+    }
+
+    /// The library's own git in the clean environment, with more variables.
+    pub fn door<'a>(
+        &self,
+        transport: GitTransport,
+        more: impl IntoIterator<Item = (&'a str, OsString)>,
+        idle: Duration,
+    ) -> Git {
+        let own = self.variables();
+        let git = Git::find(Settings {
+            environment: own.into_iter().chain(more).map(|(name, value)| (name.into(), value)).collect(),
+            secrets: Vec::new(),
+            askpass: env!("CARGO_BIN_EXE_holocron").into(),
+            idle,
+            total: None,
+            resources: Resources::default(),
+            stop: CancellationToken::new(),
+            transport,
+        });
+        git.expect("git is installed")
+    }
+
+    /// Deletes what Holocron remembers; the mirrors stay.
+    pub fn lose_store(&self) {
+        for entry in fs::read_dir(self.storage().join(".holocron")).expect("there was a run") {
+            let path = entry.expect("it can be listed").path();
+            if path.to_string_lossy().contains("state.sqlite") {
+                fs::remove_file(path).expect("it is ours");
+            }
+        }
     }
 
     /// Writes the user's global git config (`~/.gitconfig`), to be hostile with it.

@@ -9,7 +9,7 @@ use super::log::{Kind, Service};
 use super::protection::Protection;
 use super::settings::Ruleset;
 use super::{Forge, Place, Shared};
-use crate::support::Repo;
+use crate::support::{Repo, until};
 
 /// What a test does at a step of git's protocol.
 pub(super) struct Interlude {
@@ -119,9 +119,7 @@ impl Forge {
         for (server, stop) in &self.servers {
             stop.shutdown();
             server.abort();
-            while !server.is_finished() {
-                tokio::task::yield_now().await;
-            }
+            until("the server is down", || server.is_finished()).await;
         }
     }
 }
