@@ -1,6 +1,6 @@
 //! Holocron keeps a faithful copy of every git repository you own: on disk, on another forge, or both.
 //!
-//! [`mirror()`] is the main job on one screen, and each of its lines names the file to read next. The middle (plan, ref
+//! [`cycle::run`] is the main job on one screen, and each of its lines names the file to read next. The middle (plan, ref
 //! diff, classification) is pure; effects are at the ends. `docs/design.md` has the whole plan of the house.
 
 // Outside tests a failure is a value.

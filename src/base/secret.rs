@@ -15,7 +15,7 @@ use crate::base::failure::{Failure, Reason};
 use crate::base::redact::Known;
 use crate::base::url::{Origin, RemoteUrl};
 
-/// The bytes of a token or password. It cannot print itself, and from its making on [`redact`] knows it.
+/// The bytes of a token or password. It cannot print itself, and from its making on the redactor knows it.
 #[derive(Clone)]
 pub struct Secret {
     known: Arc<Known>,

@@ -99,7 +99,7 @@ pub(super) async fn carry_out(
     let done = async {
         match watch {
             true => Ok(stopped(service.watch(&mut printer, read).await)),
-            false => Ok(service.once(&Scope::All, &mut printer).await?.exit_code()),
+            false => Ok(service.run_cycle(&Scope::All, &mut printer).await?.exit_code()),
         }
     };
     tokio::select! {

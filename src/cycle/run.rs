@@ -78,7 +78,7 @@ impl<'a> Runner<'a> {
         let rearranged = mover.rearrange(&plan.evictions, &plan.moves).await;
         let notes: HashMap<MirrorKey, &str> =
             plan.moves.iter().map(|step| (step.repo.key(), step.note.as_str())).collect();
-        let mut outcomes = self.settle(plan.settled, &rearranged, &notes).await;
+        let mut outcomes = self.record_settled(plan.settled, &rearranged, &notes).await;
         let worked = self.in_turn(plan.tasks, |task, pass| {
             let (rearranged, notes) = (&rearranged, &notes);
             async move {
@@ -86,7 +86,7 @@ impl<'a> Runner<'a> {
                 let started = self.tools.now();
                 let mut outcome = match rearranged.in_the_way(&key, &task.place) {
                     Some(failure) => Outcome::failed(&task.repo, failure.clone()),
-                    None => self.work(&task, &pass).await,
+                    None => self.update_mirror(&task, &pass).await,
                 };
                 if let Some(note) = notes.get(&key) {
                     outcome.notes.insert(0, (*note).to_owned());
@@ -148,7 +148,7 @@ impl<'a> Runner<'a> {
         }
     }
 
-    async fn settle(
+    async fn record_settled(
         &self,
         settled: Vec<Settled>,
         rearranged: &Rearranged,
@@ -211,7 +211,7 @@ impl<'a> Runner<'a> {
         }
     }
 
-    async fn work(&self, task: &Task, pass: &Pass) -> Outcome {
+    async fn update_mirror(&self, task: &Task, pass: &Pass) -> Outcome {
         let repo = &task.repo;
         let access = self.access(repo);
         if self.tools.stop.is_cancelled() {

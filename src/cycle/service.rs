@@ -134,7 +134,8 @@ impl Service {
     /// Opens the storage; `sink` is the first to be told of events.
     ///
     /// # Errors
-    /// A storage that cannot be written, another run at work, a store that cannot be used, a wish to stop while it waited.
+    /// A storage that cannot be written, another run at work, a store that cannot be used, a wish to stop while it
+    /// waited.
     pub async fn open(setup: Setup, sink: Arc<dyn Sink>, signals: &Signals) -> Result<Self, Error> {
         let session = Session::open(&setup.config, &setup.tools).await?;
         let handle = Handle::new(signals.clone());
@@ -152,7 +153,7 @@ impl Service {
     ///
     /// # Errors
     /// What keeps the cycle from going on, and a report that cannot be written.
-    pub async fn once(&mut self, scope: &Scope, face: &mut impl Face) -> Result<Arc<Report>, Error> {
+    pub async fn run_cycle(&mut self, scope: &Scope, face: &mut impl Face) -> Result<Arc<Report>, Error> {
         self.results.clear();
         let Setup { config, tools, .. } = &self.setup;
         let begun = tools.now();
@@ -254,7 +255,7 @@ impl<F: Face, R: Fn() -> Result<Setup, Error>> Cycle for Cycles<'_, F, R> {
             (Occasion::Asked, asked) => asked.unwrap_or_default(),
         };
         // The next cycle may fare better; only the first words of a watch are fatal.
-        if let Err(error) = self.service.once(&scope, self.face).await {
+        if let Err(error) = self.service.run_cycle(&scope, self.face).await {
             self.face.failed(&error);
         }
         self.service.asked_once();

@@ -56,14 +56,15 @@ pub trait Destination: Send + Sync {
     /// The namespace of the token's own user, for destinations without a configured one.
     ///
     /// # Errors
-    /// What the forge says.
+    /// A request fails ([the reasons](crate::forge#failures)).
     async fn own_namespace(&self) -> Result<String, Failure>;
 
     /// Makes a repository (and the groups above it, where the forge has such and the token may), empty, with what makes
     /// no sense on a mirror turned off. One that exists by then is success.
     ///
     /// # Errors
-    /// What the forge says: missing scope, reserved name, quota, a namespace that is not there.
+    /// A request fails ([the reasons](crate::forge#failures)): missing scope, reserved name, quota, a namespace that is
+    /// not there.
     async fn create(&self, wish: &NewRepo) -> Result<Target, Failure>;
 
     /// Turns off what makes no sense on a mirror and is not turned off by making it. [`Destination::create`] does this
@@ -73,7 +74,7 @@ pub trait Destination: Send + Sync {
     /// Gives a repository another name within its namespace.
     ///
     /// # Errors
-    /// What the forge says.
+    /// A request fails ([the reasons](crate::forge#failures)).
     async fn rename(&self, target: &Target, to: &RepoPath) -> Result<Target, Failure>;
 
     /// Learns where our own repositories are: one that answers under another of these names has left the name that was
@@ -83,25 +84,26 @@ pub trait Destination: Send + Sync {
     /// Makes `branch` (short name), which exists there, the default one.
     ///
     /// # Errors
-    /// What the forge says.
+    /// A request fails ([the reasons](crate::forge#failures)).
     async fn set_default_branch(&self, target: &Target, branch: &str) -> Result<(), Failure>;
 
     /// Says what would have to be changed so that `branch` (short name) takes a push that needs `need`: one undo for
     /// each rule, made before anything is changed. Empty when no rule that this token can see stands in the way.
     ///
     /// # Errors
-    /// What the forge says, and rules that cannot be opened this way (GitHub's rulesets), with the reason.
+    /// A request fails ([the reasons](crate::forge#failures)), and rules that cannot be opened this way (GitHub's
+    /// rulesets), with the reason.
     async fn rules(&self, target: &Target, branch: &str, need: Need) -> Result<Vec<Undo>, Failure>;
 
     /// Opens the rule that `undo` describes for `need`.
     ///
     /// # Errors
-    /// What the forge says.
+    /// A request fails ([the reasons](crate::forge#failures)).
     async fn open_rule(&self, undo: &Undo, need: Need) -> Result<(), Failure>;
 
     /// Puts a rule back exactly as it was; doing it twice is doing it once.
     ///
     /// # Errors
-    /// What the forge says.
+    /// A request fails ([the reasons](crate::forge#failures)).
     async fn restore_rule(&self, undo: &Undo) -> Result<Restored, Failure>;
 }

@@ -2,6 +2,12 @@
 //!
 //! [`open::source`] gives the source behind a forge's API; [`UrlList`] and [`DirTree`] have no API behind them. What the forges
 //! share stands in `http` (the one door), `paging`, `cache`, `limits`, `status` and `gather`.
+//!
+//! # Failures
+//!
+//! A request to an API fails with `network_failed`, `tls_failed`, `auth_failed`, `forbidden`, `remote_not_found`,
+//! `rate_limited`, `blocked`, `server_error`, `timed_out` or `cancelled`; with `unknown` for an answer that is none of these.
+//! Where a method says "a request fails", it is with one of them.
 
 use std::path::PathBuf;
 use std::sync::Arc;

@@ -58,7 +58,8 @@ pub trait ReleaseSource: Send + Sync {
     /// by now begins at 0. A redirect to another host (the forges' storage) is followed without the credential.
     ///
     /// # Errors
-    /// What the server says, and a redirect to where nothing may be fetched from (`file:`, from https to http).
+    /// A request fails ([the reasons](crate::forge#failures)), and a redirect to where nothing may be fetched from
+    /// (`file:`, from https to http).
     async fn download(&self, asset: &Asset, offset: u64, etag: Option<&str>) -> Result<Download, Failure>;
 }
 
@@ -74,45 +75,47 @@ pub trait ReleaseDestination: ReleaseSource {
     /// Whether the tag (short name) is there, as the API sees it.
     ///
     /// # Errors
-    /// What the forge says; unknown is never "missing".
+    /// A request fails ([the reasons](crate::forge#failures)); unknown is never "missing".
     async fn has_tag(&self, repo: &RepoPath, tag: &str) -> Result<bool, Failure>;
 
     /// Makes a release without assets. "Already exists" is a race: the one that is there is returned, told by
     /// [`Created::Found`].
     ///
     /// # Errors
-    /// What the forge says.
+    /// A request fails ([the reasons](crate::forge#failures)).
     async fn create(&self, repo: &RepoPath, fields: &ReleaseFields) -> Result<Created, Failure>;
 
     /// Sets all fields of a release; this also publishes a draft.
     ///
     /// # Errors
-    /// What the forge says.
+    /// A request fails ([the reasons](crate::forge#failures)).
     async fn edit(&self, repo: &RepoPath, id: &str, fields: &ReleaseFields) -> Result<Release, Failure>;
 
     /// Deletes a release with its assets; the tag stays. One that is not there any more is success.
     ///
     /// # Errors
-    /// What the forge says.
+    /// A request fails ([the reasons](crate::forge#failures)).
     async fn delete(&self, repo: &RepoPath, release: &Release) -> Result<(), Failure>;
 
     /// Uploads a file and returns it as the forge has it; the bytes are checked by the forge's digest, or else size.
     /// What an upload that broke off left behind is removed. The same name must not be there.
     ///
     /// # Errors
-    /// What the forge says, and `server_error` when it has other bytes by its own account.
+    /// A request fails ([the reasons](crate::forge#failures)), and `server_error` when it has other bytes by its own
+    /// account.
     async fn upload(&self, repo: &RepoPath, release: &Release, file: &Upload<'_>) -> Result<Asset, Failure>;
 
     /// Deletes an asset; one that is not there any more is success.
     ///
     /// # Errors
-    /// What the forge says.
+    /// A request fails ([the reasons](crate::forge#failures)).
     async fn delete_asset(&self, repo: &RepoPath, release: &Release, asset: &Asset) -> Result<(), Failure>;
 
     /// Adds a link, or changes the one of this name.
     ///
     /// # Errors
-    /// What the forge says; a forge without links has [`Features::links`] false and is not asked.
+    /// A request fails ([the reasons](crate::forge#failures)); a forge without links has [`Features::links`] false and
+    /// is not asked.
     async fn put_link(&self, repo: &RepoPath, release: &Release, link: &Link) -> Result<(), Failure>;
 
     /// Deletes a link; one that is not there any more is success.

@@ -100,7 +100,8 @@ impl Git {
     /// An answer without any ref is not an error here: only the caller knows whether it can be true.
     ///
     /// # Errors
-    /// What git says, or would say; `server_error` when the answer is no list of refs.
+    /// A command that asks a remote fails ([the reasons](crate::git#failures)); `server_error` when the answer is no
+    /// list of refs.
     pub async fn ls_remote(&self, remote: &Remote) -> Result<Advertisement, Failure> {
         self.follow(remote, |at| async move { self.look_at(&at).await }).await
     }
@@ -186,7 +187,8 @@ impl Git {
             .map_err(|line| Failure::new(Reason::Corrupt, "the mirror's refs cannot be read").with_evidence(line))
     }
 
-    /// Whether a look at the refs of the repository at `url` may cost no git; where it does, git's version is checked then.
+    /// Whether a look at the refs of the repository at `url` may cost no git; where it does, git's version is checked
+    /// then.
     pub fn may_do_without(&self, url: &RemoteUrl) -> bool {
         self.wire.is_some() && url.is_http()
     }
@@ -194,7 +196,7 @@ impl Git {
     /// Reads the refs of the damaged repository `dir` without looking at any object; broken refs are left out.
     ///
     /// # Errors
-    /// What git says.
+    /// A command fails ([the reasons](crate::git#failures)).
     pub async fn listed_refs(&self, dir: &Path) -> Result<LocalRefs, Failure> {
         let format = "--format=%(objectname) ? %(refname)";
         let call = self.call("cannot list the mirror's refs", Some(dir), &["for-each-ref", format].map(OsStr::new));

@@ -1,7 +1,16 @@
 //! Git's one door: the program, its environment, and one method per verb.
 //!
-//! Every flag that all commands share stands in [`policy`] with its reason. Outputs are read by pure parsers in
+//! Every flag that all commands share stands in `policy.rs` with its reason. Outputs are read by pure parsers in
 //! [`refs`] and [`progress`]; failures get their reason from [`classify`].
+//!
+//! # Failures
+//!
+//! A command on a repository of this machine fails with `local_failed`, `local_lock`, `disk_full` or `corrupt`, and with
+//! `unknown` and git's own words where these name no reason we know. One that asks a remote can also fail with
+//! `network_failed`, `tls_failed`, `host_key_failed`, `auth_failed`, `forbidden`, `remote_not_found`, `rate_limited`,
+//! `blocked`, `archived`, `too_large` or `server_error`; a push with `push_rejected`, `protected_ref_rejected`,
+//! `secret_blocked` or `diverged`, too. Each of them ends with `timed_out` and `cancelled` as its limits and its token to stop
+//! say.
 
 pub mod askpass;
 pub mod classify;

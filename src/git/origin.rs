@@ -20,7 +20,7 @@ impl Git {
     /// `insteadOf`); `None` when it has none.
     ///
     /// # Errors
-    /// What git says, as when there is no repository.
+    /// A command fails ([the reasons](crate::git#failures)), as when there is no repository.
     pub async fn origin_of_checkout(&self, dir: &Path) -> Result<Option<CheckoutOrigin>, Failure> {
         let (code, url) = self.in_checkout(dir, &["remote", "get-url", "origin"], &[0, 2]).await?;
         if code == 2 {

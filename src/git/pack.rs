@@ -139,7 +139,7 @@ impl Git {
     /// Puts the pack that comes in `pieces` into a repository, with progress as it goes.
     ///
     /// # Errors
-    /// What git says; nothing but litter is left then.
+    /// A command fails ([the reasons](crate::git#failures)); nothing but litter is left then.
     pub(super) async fn index_pack(
         &self,
         intake: &Intake<'_>,
@@ -175,8 +175,8 @@ impl Git {
         Err(Rejected::Unfinished(damaged(line)))
     }
 
-    /// Checks that everything reachable from `tips` is in `dir`, where everything reachable from its refs is; tells what of
-    /// it is new, if that are `few` objects.
+    /// Checks that everything reachable from `tips` is in `dir`, where everything reachable from its refs is; tells
+    /// what of it is new, if that are `few` objects.
     ///
     /// # Errors
     /// `corrupt` when it is not, or what else git says; `url` is who should have sent it.

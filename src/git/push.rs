@@ -49,13 +49,15 @@ pub struct Pushed {
 impl Git {
     /// Pushes `edits` from the repository `dir`, in as many commands as their leases need.
     ///
-    /// Every ref carries a lease on what was seen, so that another writer's change is refused and not overwritten. What is
-    /// moved is pushed by one pattern from a temporary repository: git compares each explicit refspec with every ref of both sides
-    /// (git 2.47, remote.c), which takes half a minute for 5,000 of them, and could mistake `main` for the branch that is
-    /// itself called `refs/heads/main`. Many deletions in a directory are told to `git receive-pack` for the same reason.
+    /// Every ref carries a lease on what was seen, so that another writer's change is refused and not overwritten. What
+    /// is moved is pushed by one pattern from a temporary repository: git compares each explicit refspec with every ref
+    /// of both sides (git 2.47, remote.c), which takes half a minute for 5,000 of them, and could mistake `main` for
+    /// the branch that is itself called `refs/heads/main`. Many deletions in a directory are told to `git receive-pack`
+    /// for the same reason.
     ///
     /// # Errors
-    /// What git says when the destination answered for no ref: then nothing is known to have moved.
+    /// A command that asks a remote fails ([the reasons](crate::git#failures)) when the destination answered for no
+    /// ref: then nothing is known to have moved.
     pub async fn push(
         &self,
         dir: &Path,
@@ -136,7 +138,7 @@ impl Git {
     /// Those of `wanted` that the repository `dir` has.
     ///
     /// # Errors
-    /// What git says.
+    /// A command fails ([the reasons](crate::git#failures)).
     pub async fn known_objects(&self, dir: &Path, wanted: &BTreeSet<Oid>) -> Result<BTreeSet<Oid>, Failure> {
         if self.wire.is_some() {
             let (place, asked) = (dir.to_owned(), wanted.clone());
@@ -157,7 +159,7 @@ impl Git {
     /// parents.
     ///
     /// # Errors
-    /// What git says.
+    /// A command fails ([the reasons](crate::git#failures)).
     pub async fn first_parents(&self, dir: &Path, tip: Oid, seen: Option<Oid>) -> Result<Vec<Oid>, Failure> {
         let mut command = self.command(Some(dir));
         command.args(["rev-list", "--first-parent", "--reverse", "--ignore-missing", &tip.to_string()]);
@@ -172,7 +174,7 @@ impl Git {
     /// The hash by which the repository `dir` names its objects.
     ///
     /// # Errors
-    /// What git says.
+    /// A command fails ([the reasons](crate::git#failures)).
     pub async fn object_format(&self, dir: &Path) -> Result<ObjectFormat, Failure> {
         let mut command = self.command(Some(dir));
         command.args(["rev-parse", "--show-object-format"]);
@@ -184,7 +186,7 @@ impl Git {
     /// Makes the bare repository `dir`, which names its objects by this hash, without hook samples.
     ///
     /// # Errors
-    /// What git says.
+    /// A command fails ([the reasons](crate::git#failures)).
     pub async fn init_bare(&self, dir: &Path, format: ObjectFormat) -> Result<(), Failure> {
         let mut command = self.command(None);
         command.env_remove("GIT_DIR").args(["init", "--quiet", "--bare", "--template="]);

@@ -85,8 +85,8 @@ impl Listener<'_> {
 /// From this many refs on a transaction is not brought to the disk ref by ref; whoever makes one packs the refs after it.
 pub(crate) const BULK: usize = 200;
 
-/// Whether these are many, and nothing that a source could not send again is at stake: a deletion writes `packed-refs` anew,
-/// and old tips are kept nowhere else.
+/// Whether these are many, and nothing that a source could not send again is at stake: a deletion writes `packed-refs`
+/// anew, and old tips are kept nowhere else.
 fn is_bulk(edits: &[RefEdit]) -> bool {
     let is_safe = |edit: &RefEdit| !matches!(edit, RefEdit::Delete { .. }) && !edit.name().starts_with(OWN.as_bytes());
     edits.len() >= BULK && edits.iter().all(is_safe)
@@ -132,7 +132,7 @@ impl Git {
     /// is none.
     ///
     /// # Errors
-    /// What git says. Nothing usable is left in `into` then.
+    /// A command that asks a remote fails ([the reasons](crate::git#failures)). Nothing usable is left in `into` then.
     pub async fn clone_mirror(&self, remote: &Remote, into: &Path, progress: Progress<'_>) -> Result<u64, Failure> {
         // Both ways are taken by one caller after the other.
         let progress = tokio::sync::Mutex::new(progress);
@@ -166,16 +166,16 @@ impl Git {
         Ok(listener.received_in(0, packed(into)))
     }
 
-    /// Fetches objects that `remote` has just advertised into `dir` and moves no ref; without `git fetch` where that comes to
-    /// the same. What came is kept until the answer is dropped.
+    /// Fetches objects that `remote` has just advertised into `dir` and moves no ref; without `git fetch` where that
+    /// comes to the same. What came is kept until the answer is dropped.
     ///
     /// By object and not by ref: exactly what was seen arrives, no name can be ambiguous, thousands of names are not
     /// compared with thousands, and protocol version 2 (git 2.26) does without a second list of refs. Git checks that
     /// everything reachable from them is there before it reports success.
     ///
     /// # Errors
-    /// What git says; `ref_race` when one of them is no longer to be had; `held` when the remote has cut off history that
-    /// would connect them with ours.
+    /// A command that asks a remote fails ([the reasons](crate::git#failures)); `ref_race` when one of them is no
+    /// longer to be had; `held` when the remote has cut off history that would connect them with ours.
     pub async fn fetch_objects(
         &self,
         dir: &Path,
@@ -224,7 +224,8 @@ impl Git {
     /// Carries out all `edits` or none of them; every old value is checked.
     ///
     /// # Errors
-    /// What git says; `ref_race` when an object that a ref should move to is not there.
+    /// A command fails ([the reasons](crate::git#failures)); `ref_race` when an object that a ref should move to is not
+    /// there.
     pub async fn move_refs(&self, dir: &Path, edits: &[RefEdit]) -> Result<(), Failure> {
         self.transact(dir, &[edits]).await
     }
@@ -255,7 +256,7 @@ impl Git {
     /// Writes loose refs into one file, as a repository with thousands of them needs.
     ///
     /// # Errors
-    /// What git says.
+    /// A command fails ([the reasons](crate::git#failures)).
     pub async fn pack_refs(&self, dir: &Path) -> Result<(), Failure> {
         let call = self.call("cannot pack the mirror's refs", Some(dir), &["pack-refs", "--all"].map(OsStr::new));
         self.succeed(call, |_| ()).await.map(drop)
@@ -264,7 +265,7 @@ impl Git {
     /// Repacks so that each pack has at least twice the objects of the next smaller one (git 2.32); no object goes.
     ///
     /// # Errors
-    /// What git says; the packs are as they were then.
+    /// A command fails ([the reasons](crate::git#failures)); the packs are as they were then.
     pub async fn roll_up_packs(&self, dir: &Path) -> Result<(), Failure> {
         let arguments = ["-c", "repack.writeBitmaps=false", "repack", "--geometric=2", "-d", "-q"].map(OsStr::new);
         self.succeed(self.call("cannot repack the mirror", Some(dir), &arguments), |_| ()).await.map(drop)
@@ -273,7 +274,7 @@ impl Git {
     /// Points HEAD of `dir` at the branch `target` (`refs/heads/main`), which need not exist.
     ///
     /// # Errors
-    /// What git says, a name that is no ref name included.
+    /// A command fails ([the reasons](crate::git#failures)), a name that is no ref name included.
     pub async fn set_head(&self, dir: &Path, target: &BStr) -> Result<(), Failure> {
         // On Unix a file name is bytes, as a ref name is.
         let arguments = [OsStr::new("symbolic-ref"), OsStr::new("HEAD"), OsStr::from_bytes(target)];
@@ -283,7 +284,7 @@ impl Git {
     /// Points HEAD of `dir` at a commit and at no branch.
     ///
     /// # Errors
-    /// What git says.
+    /// A command fails ([the reasons](crate::git#failures)).
     pub async fn detach_head(&self, dir: &Path, commit: Oid) -> Result<(), Failure> {
         let commit = commit.to_string();
         let arguments = ["update-ref", "--no-deref", "HEAD", &commit].map(OsStr::new);
@@ -293,7 +294,7 @@ impl Git {
     /// Whether everything reachable from commit `old` is reachable from `new` too.
     ///
     /// # Errors
-    /// What git says, such as an object that is no commit.
+    /// A command fails ([the reasons](crate::git#failures)), such as an object that is no commit.
     pub async fn is_ancestor(&self, dir: &Path, old: Oid, new: Oid) -> Result<bool, Failure> {
         let (old, new) = (old.to_string(), new.to_string());
         let arguments = ["merge-base", "--is-ancestor", &old, &new].map(OsStr::new);
@@ -309,7 +310,7 @@ impl Git {
     /// Those of the commits `old` that none of `new` reaches.
     ///
     /// # Errors
-    /// What git says.
+    /// A command fails ([the reasons](crate::git#failures)).
     pub async fn unreachable(&self, dir: &Path, old: &[Oid], new: &[Oid]) -> Result<Vec<Oid>, Failure> {
         let mut input: Vec<u8> = old.iter().flat_map(|oid| format!("{oid}\n").into_bytes()).collect();
         input.extend(new.iter().flat_map(|oid| format!("^{oid}\n").into_bytes()));
@@ -379,7 +380,7 @@ impl Git {
     /// Sets `key` in the configuration file `file`, or takes it out.
     ///
     /// # Errors
-    /// What git says.
+    /// A command fails ([the reasons](crate::git#failures)).
     pub async fn set_config(&self, file: &Path, key: &str, value: Option<&str>) -> Result<(), Failure> {
         let mut arguments = vec![OsStr::new("config"), OsStr::new("--file"), file.as_os_str()];
         match value {

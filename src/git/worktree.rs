@@ -134,7 +134,7 @@ impl Git {
     /// Objects are shared by hard links where the file system has them: a checkout is no backup.
     ///
     /// # Errors
-    /// What git says. Nothing usable is left in `into` then.
+    /// A command fails ([the reasons](crate::git#failures)). Nothing usable is left in `into` then.
     pub async fn clone_tree(&self, mirror: &Path, into: &Path) -> Result<(), Failure> {
         let mut command = self.command(None);
         command.arg("-c").arg(joined("safe.directory=", mirror)).args([
@@ -161,7 +161,7 @@ impl Git {
     /// Tags that are new come along; no branch, no file and no `FETCH_HEAD` of the tree's is touched.
     ///
     /// # Errors
-    /// What git says.
+    /// A command fails ([the reasons](crate::git#failures)).
     pub async fn fetch_branches(&self, tree: &WorkTree, mirror: &Path) -> Result<(), Failure> {
         let mut call = self.in_tree(tree, "cannot fetch from the mirror");
         call.command
@@ -175,7 +175,7 @@ impl Git {
     /// The tracked paths of `tree` that differ from HEAD, staged or not.
     ///
     /// # Errors
-    /// What git says, such as a damaged index.
+    /// A command fails ([the reasons](crate::git#failures)), such as a damaged index.
     pub async fn edited_paths(&self, tree: &WorkTree) -> Result<Vec<BString>, Failure> {
         let mut call = self.in_tree(tree, "cannot look for edited files");
         call.command.args(["status", "--porcelain", "-z", "--untracked-files=no", "--no-renames"]);
@@ -188,7 +188,7 @@ impl Git {
     /// Whether `tips` reach a commit that neither `known` nor the branches of `origin` reach.
     ///
     /// # Errors
-    /// What git says.
+    /// A command fails ([the reasons](crate::git#failures)).
     pub async fn has_own_commits(&self, tree: &WorkTree, tips: &[Oid], known: &[Oid]) -> Result<bool, Failure> {
         let mut call = self.in_tree(tree, "cannot compare the checkout's commits with the mirror's");
         call.command.args(["rev-list", "--max-count=1"]).args(tips.iter().map(Oid::to_string));
@@ -199,7 +199,7 @@ impl Git {
     /// How the paths of commit `new` differ from those of `old`; renames are a deletion and an addition.
     ///
     /// # Errors
-    /// What git says.
+    /// A command fails ([the reasons](crate::git#failures)).
     pub async fn changes_between(
         &self,
         tree: &WorkTree,
@@ -215,7 +215,7 @@ impl Git {
     /// How the files of `tree` differ from commit `commit`, whatever the index says; `index` is a file to work with.
     ///
     /// # Errors
-    /// What git says.
+    /// A command fails ([the reasons](crate::git#failures)).
     pub async fn changes_since(
         &self,
         tree: &WorkTree,
@@ -263,7 +263,7 @@ impl Git {
     /// Makes the index and the tracked files of `tree` those of commit `new`, overwriting whatever is in the way.
     ///
     /// # Errors
-    /// What git says; some files may have been written.
+    /// A command fails ([the reasons](crate::git#failures)); some files may have been written.
     pub async fn overwrite_files(&self, tree: &WorkTree, new: Oid) -> Result<(), Failure> {
         let mut call = self.in_tree(tree, "cannot check out the default branch");
         call.command.args(["read-tree", "-v", "--reset", "-u", &new.to_string()]);
@@ -299,7 +299,7 @@ impl Git {
     /// Lets `git pull` on `branch` (a full name) of `tree` take from `origin`.
     ///
     /// # Errors
-    /// What git says.
+    /// A command fails ([the reasons](crate::git#failures)).
     pub async fn track(&self, tree: &WorkTree, branch: &BStr) -> Result<(), Failure> {
         let short = branch.strip_prefix(b"refs/heads/").unwrap_or(branch);
         for (key, value) in [("remote", "origin".as_bytes()), ("merge", branch.as_bytes())] {

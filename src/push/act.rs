@@ -25,7 +25,7 @@ use crate::mirror::tools::Tools;
 use crate::model::destination::{DestinationOutcome, PushCounts, PushVerdict, RefusedRef, Target};
 use crate::progress::{Event, Sink};
 
-pub(super) async fn bring_up(
+pub(super) async fn push_to_remote(
     job: &PushJob<'_>,
     remote: &Remote,
     target: Option<&Target>,

@@ -71,7 +71,7 @@ impl Claims {
             let way = &ways[claim.way];
             let (Ok(other), Some(Ok(spot))) = (&way.opened, way.places.get(&claim.key)) else { continue };
             // A forge that does not tell whose namespace it is gets nothing pushed there either.
-            let Ok(settled) = other.settle(spot).await else { continue };
+            let Ok(settled) = other.place_with_owner(spot).await else { continue };
             if address(0, other, &settled) == address(0, opened, place) {
                 names.insert(claim.name.as_str());
             }

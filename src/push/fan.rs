@@ -14,7 +14,7 @@ use super::decide::in_scope;
 use super::moved::{self, Moved};
 use super::open::{Choice, Opened, Place};
 use super::way::Way;
-use super::{PushJob, bring_up, journal, skipped};
+use super::{PushJob, journal, push_mirror, skipped};
 use crate::base::failure::{Failure, Reason};
 use crate::base::text::digest;
 use crate::config::Config;
@@ -230,7 +230,7 @@ impl Fan {
             dry_run: config.dry_run || !config.push,
             has_objects: turn.source.is_none(),
         };
-        let mut outcome = bring_up(&job, tools, sink).await;
+        let mut outcome = push_mirror(&job, tools, sink).await;
         outcome.kind = Some(opened.config.kind);
         outcome.notes.extend(moved.notes);
         outcome.failure = outcome.failure.map(|failure| advise(failure, Some(opened.config.kind)));
@@ -249,7 +249,7 @@ impl Fan {
         repo: &Repo,
     ) -> Result<(&'p Opened, Place), Failure> {
         let (opened, spot) = place?;
-        let place = not_itself(opened, repo, opened.settle(&spot).await?)?;
+        let place = not_itself(opened, repo, opened.place_with_owner(&spot).await?)?;
         self.claims.check(&self.ways, opened, repo, &place).await?;
         Ok((opened, place))
     }

@@ -58,7 +58,7 @@ pub struct PushJob<'a> {
 }
 
 /// Brings one destination in step with the mirror; whatever happens is told by the outcome.
-pub async fn bring_up(job: &PushJob<'_>, tools: &Tools, sink: &dyn Sink) -> DestinationOutcome {
+pub async fn push_mirror(job: &PushJob<'_>, tools: &Tools, sink: &dyn Sink) -> DestinationOutcome {
     let started = Instant::now();
     let id = &job.destination.config.id;
     let place = job.place.to_string();
@@ -71,7 +71,7 @@ pub async fn bring_up(job: &PushJob<'_>, tools: &Tools, sink: &dyn Sink) -> Dest
         Ok(target::Resolved { remote, target, created }) => {
             patience.answered();
             let shown = remote.url.to_string();
-            let mut outcome = act::bring_up(job, &remote, target.as_ref(), created, tools, sink).await;
+            let mut outcome = act::push_to_remote(job, &remote, target.as_ref(), created, tools, sink).await;
             outcome.created = created;
             outcome.place = shown;
             outcome

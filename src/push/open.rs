@@ -114,8 +114,8 @@ impl Opened {
         })
     }
 
-    /// Where this repository goes, as far as it is known without asking the destination: a path without a namespace lies in
-    /// that of the token's own user.
+    /// Where this repository goes, as far as it is known without asking the destination: a path without a namespace
+    /// lies in that of the token's own user.
     ///
     /// # Errors
     /// A name that may not be there.
@@ -138,7 +138,7 @@ impl Opened {
     ///
     /// # Errors
     /// A forge that does not tell who the token's user is.
-    pub async fn settle(&self, spot: &Place) -> Result<Place, Failure> {
+    pub async fn place_with_owner(&self, spot: &Place) -> Result<Place, Failure> {
         let (Place::Path(path), Some(forge)) = (spot, &self.forge) else { return Ok(spot.clone()) };
         if !path.namespace().is_empty() {
             return Ok(spot.clone());

@@ -102,7 +102,7 @@ pub fn plan(
             None if !candidates.is_empty() => plan.foreign.push(tag.clone()),
             Some(ours) if overtaken(ours) => plan.foreign.push(tag.clone()),
             _ if !tag_is_there => plan.deferred.push(tag.clone()),
-            ours => match work(wish, ours.copied(), known, rules, &mut plan.problems) {
+            ours => match plan_release(wish, ours.copied(), known, rules, &mut plan.problems) {
                 Standing::Differs(work) => plan.works.push(*work),
                 Standing::InSync(made) => plan.in_sync.push(made),
             },
@@ -125,8 +125,8 @@ pub fn plan(
     plan
 }
 
-/// Whether the source still has a release of this tag. One that the scope leaves out is not gone; one that is a draft again
-/// is, unless drafts are wanted.
+/// Whether the source still has a release of this tag. One that the scope leaves out is not gone; one that is a draft
+/// again is, unless drafts are wanted.
 pub fn is_at_source(source: &[Release], tag: &str, scope: &ReleaseScope) -> bool {
     source.iter().any(|release| release.tag == tag && (!release.draft || scope.drafts))
 }
@@ -168,7 +168,7 @@ enum Standing {
 }
 
 /// What is to be done for one wish, or what is to be remembered of a release that needs nothing.
-fn work(
+fn plan_release(
     wish: &Wish,
     there: Option<&Release>,
     known: Option<&MadeRelease>,
@@ -314,8 +314,8 @@ impl Work {
 }
 
 impl Work {
-    /// What is to be remembered while it is being done: the files of ours that are yet to go are there still, and those of
-    /// `begun` may be.
+    /// What is to be remembered while it is being done: the files of ours that are yet to go are there still, and those
+    /// of `begun` may be.
     pub fn partly_made(&self, release: &Release, begun: &[&Asset]) -> MadeRelease {
         let old = |asset: &Asset| MadeAsset { name: asset.name.clone(), id: asset.id.clone(), source: String::new() };
         let new =

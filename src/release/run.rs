@@ -109,8 +109,8 @@ impl<'a> Projector<'a> {
             .await;
     }
 
-    /// Deletes releases of ours whose tag is about to go, before it does: without its tag a release would turn into a draft
-    /// (GitHub, Gitea), which looks like somebody's work. What fails here is tried again after the refs.
+    /// Deletes releases of ours whose tag is about to go, before it does: without its tag a release would turn into a
+    /// draft (GitHub, Gitea), which looks like somebody's work. What fails here is tried again after the refs.
     pub async fn before_push(&self, repo: &Repo, mirror: &Path) {
         if self.store.is_none() {
             return;
@@ -142,7 +142,7 @@ impl<'a> Projector<'a> {
         if self.guard(gone.len(), made.len(), repo).is_some() {
             return Ok(());
         }
-        let Place::Path(path) = opened.settle(spot).await? else { return Ok(()) };
+        let Place::Path(path) = opened.place_with_owner(spot).await? else { return Ok(()) };
         for release in forge.releases(&path).await? {
             let ours = gone.iter().find(|made| made.id == release.id && made.tag == release.tag);
             let ours = ours.filter(|made| is_only_ours(&release, Some(made), &source_name(repo)));

@@ -48,7 +48,8 @@ impl Files {
     /// Begins to fetch a file, again where that may help.
     ///
     /// # Errors
-    /// What the server says; a redirect to something else than HTTP or from https to http; another size than listed.
+    /// A request fails ([the reasons](crate::forge#failures)); a redirect to something else than HTTP or from https to
+    /// http; another size than listed.
     pub(in crate::forge) async fn fetch(&self, api: &Api, wanted: &FileRequest<'_>) -> Result<Download, Failure> {
         let mut schedule = api.schedule();
         // A range that the server does not take is no reason to fail: the whole file will do.

@@ -17,7 +17,7 @@ fn git(dir: &Path, arguments: &[&str]) -> String {
     String::from_utf8(done.stdout).unwrap().trim().to_owned()
 }
 
-/// What git says of the same repository.
+/// A command fails ([the reasons](crate::git#failures)) of the same repository.
 fn asked(dir: &Path) -> LocalRefs {
     let text = git(dir, &["for-each-ref", "--format=%(objectname) %(objecttype) %(refname)"]);
     LocalRefs::parse(text.as_bytes()).unwrap()

@@ -27,7 +27,7 @@ use crate::git::{Remote, classify};
 const MOST_WORDS: usize = 16 << 10;
 /// How much may follow a whole list before nobody listens any more.
 pub(super) const MOST_BEHIND: usize = 64 << 10;
-/// What git says of an answer that ends early (git 2.47).
+/// A command fails ([the reasons](crate::git#failures)) of an answer that ends early (git 2.47).
 pub(super) const HUNG_UP: &str = "fatal: the remote end hung up unexpectedly";
 /// What git (2.47) says when an answer ends before the report does.
 pub(super) const PUSH_HUNG_UP: &str = "send-pack: unexpected disconnect while reading sideband packet\n\

@@ -102,7 +102,7 @@ pub(super) struct Interrupted {
 /// Looks at what a move of `tree` from `old` to `new` left behind; `folder` is for temporary files.
 ///
 /// # Errors
-/// What git says; failures of reading.
+/// A command of git fails ([the reasons](crate::git#failures)); `local_failed` for what cannot be read.
 pub(super) async fn look(
     git: &Git,
     tree: &WorkTree,

@@ -46,7 +46,7 @@ impl Projector<'_> {
         if self.rests(turn, look, &settings) {
             return Ok(ReleasesOutcome::new(id, ReleaseVerdict::Current));
         }
-        let path = match opened.settle(place.spot.as_ref().map_err(Clone::clone)?).await? {
+        let path = match opened.place_with_owner(place.spot.as_ref().map_err(Clone::clone)?).await? {
             Place::Path(path) => path,
             Place::Url(url) => return Err(Failure::new(Reason::Unknown, format!("{url} has no releases"))),
         };

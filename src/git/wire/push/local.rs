@@ -20,7 +20,7 @@ impl Git {
     /// The old value in each command is the lease. The destination's own settings and hooks count, ours do not.
     ///
     /// # Errors
-    /// What git says; nothing is known to have moved then.
+    /// A command that asks a remote fails ([the reasons](crate::git#failures)); nothing is known to have moved then.
     pub(in crate::git) async fn delete_in_directory(
         &self,
         remote: &Remote,
